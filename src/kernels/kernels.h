@@ -1,0 +1,107 @@
+/* The numeric contract. Every function of the table has one definition, in src/kernels/scalar.c; the other variants
+ * give the same bits for every input that holds no NaN. docs/NUMERICS.md is the same text for readers elsewhere.
+ *
+ * Rules that all variants keep: IEEE f32 with round to nearest even, no fused multiply-add, sums in the stated order.
+ * "4-lane sum of v[0..n)": lane[l] = v[l] + v[4+l] + v[8+l] + … for the whole quads, added in order, starting from 0;
+ * total = (lane[0] + lane[2]) + (lane[1] + lane[3]); then the n % 4 last elements are added to the total, in order. */
+#ifndef PITH_KERNELS_H
+#define PITH_KERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+  PITH_PANEL = 8,           /* outputs (matrix rows, keys, or value columns) that lie together */
+  PITH_QUAD = 4,            /* inputs whose codes lie together */
+  PITH_U7_ZERO = 64,        /* the u7 zero point */
+  PITH_SUM_BLOCK = 128      /* f32 products: inputs summed in order before they are added to the total */
+};
+
+/* Activations quantised for the grouped integer product. Rows are independent.
+ *   codes   (rows, code_stride) variant-specific elements of act_elem_bytes; values in [-127, 127]; zero from k to round_up(k, 4)
+ *   scales  (rows, n_groups)    absmax / 127 of the row's group; 0 where the group's absmax < 2^-100
+ *   sums    (rows, n_groups)    64 * sum of the group's codes: what the zero point contributes
+ * n_groups = ceil(k / group_size); the last group may be short. code_stride = round_up(k, 16) elements. */
+typedef struct pith_activations {
+  void *codes;
+  float *scales;
+  int32_t *sums;
+  size_t code_stride;   /* elements */
+  size_t n_groups;
+} pith_activations;
+
+typedef struct pith_kernels {
+  const char *name;          /* "scalar", "simd128" */
+  size_t act_elem_bytes;     /* bytes of one activation code: 2 for both of today's variants (i8 widened to i16) */
+
+  /* code = clamp(round_half_even(x * (127 / absmax)), -127, 127), scale = absmax / 127 (f32 divisions).
+   * group_size: a multiple of 4. x: rows of x_stride floats. */
+  void (*quantize_i8)(size_t n_rows, size_t k, size_t group_size, const float *x, size_t x_stride, const pith_activations *out);
+
+  /* y[m][n] = bias[n] + total, total = 0 + t(0) + t(1) + …  over groups in order, with
+   *   t(g) = (float)(dot(g) - sums[m][g]) * w_scales[g][n] * scales[m][g]        (left to right; the i32 difference is exact)
+   *   dot(g) = Σ codes[m][k] * w[n][k] over the group, exact in i32
+   * w: codes [ceil(n/8)][ceil(k/4)][8][4], 0…127; w_scales: [ceil(n/8)][n_groups][8] f32. bias: (n) or NULL, then
+   * y = total. y: rows of y_stride floats, only the n valid columns are written. n need not be a multiple of 8. */
+  void (*gemm_i8u7_f32)(size_t n_rows, size_t n, size_t k, size_t group_size, const pith_activations *x, const uint8_t *w,
+                        const float *w_scales, const float *bias, float *y, size_t y_stride);
+
+  /* y[m][n] = bias[n] + total (total alone where bias is NULL); total = 0 + b(0) + b(1) + … over blocks of
+   * PITH_SUM_BLOCK inputs, b = Σ x[m][k] * w[n][k] in order of k, starting from 0.
+   * w: panels of [k][8] floats, panel p starting at w + p * panel_stride (floats); rows past n in the last panel are
+   * readable. Also attention's two products: scores = q · keysᵀ (panels of 8 keys) and probabilities · values
+   * (panels of 8 value columns). */
+  void (*gemm_f32)(size_t n_rows, size_t n, size_t k, const float *x, size_t x_stride, const float *w, size_t panel_stride,
+                   const float *bias, float *y, size_t y_stride);
+
+  /* Exact widening. src needs only its own alignment. */
+  void (*f16_to_f32)(size_t n, const uint16_t *src, float *dst);
+
+  /* y = (x - mean) / sqrt(var + eps) * weight + bias; mean = 4-lane sum / n; var = 4-lane sum of (x - mean)² / n;
+   * r = 1 / sqrt(var + eps); y = ((x - mean) * r) * weight + bias. In place allowed. Rows of `stride` floats. */
+  void (*layer_norm)(size_t n_rows, size_t n, const float *x, float *y, size_t stride, const float *weight, const float *bias, float eps);
+  /* r = 1 / sqrt(4-lane sum of x² / n + eps); y = (x * r) * weight. In place allowed. */
+  void (*rms_norm)(size_t n_rows, size_t n, const float *x, float *y, size_t stride, const float *weight, float eps);
+
+  /* y[i] += x[i] */
+  void (*add)(size_t n, const float *x, float *y);
+  /* y = x * scale for all n, max, e = exp(x - max), p = e / 4-lane sum of e. In place, one row. scale > 0. */
+  void (*softmax)(size_t n, float *x, float scale);
+  /* 0.5 * x * (1 + erf(x * 0.70710678)) in place; the "gelu" of transformers */
+  void (*gelu_erf)(size_t n, float *x);
+  /* 0.5 * x * (1 + tanh(0.79788456 * (x + 0.044715 * x³))) in place; "gelu_new", "gelu_pytorch_tanh" */
+  void (*gelu_tanh)(size_t n, float *x);
+  /* gate = gate / (1 + exp(-gate)) * up */
+  void (*silu_mul)(size_t n, float *gate, const float *up);
+  void (*silu)(size_t n, float *x);
+  void (*relu)(size_t n, float *x);
+  /* Rotate-half RoPE on one head row: for i < half: a = x[i], b = x[i + half];
+   * x[i] = a * cos[i] - b * sin[i]; x[i + half] = b * cos[i] + a * sin[i]. */
+  void (*rope_half)(size_t half, float *x, const float *cos, const float *sin);
+} pith_kernels;
+
+/* NULL-terminated, slowest first; only those that this build and this processor run. */
+const pith_kernels *const *pith_kernels_list(void);
+/* The named one; NULL or "" or "auto": the fastest. NULL if there is no such variant here. */
+const pith_kernels *pith_kernels_find(const char *name);
+
+/* The elementary functions behind the table, scalar definitions (src/kernels/math.h has them inline for the scalar file
+ * and src/kernels/math_simd128.h the same operations on four lanes). Bounds are tested against libm in double:
+ * exp: relative error < 2e-7 on [-87, 88], 0 below -87.33, saturates above 88.3; erf, tanh: absolute error < 3e-7,
+ * relative < 1e-6 near 0. */
+float pith_expf(float x);
+float pith_erff(float x);
+float pith_tanhf(float x);
+
+/* Same bits on every build: made of +, -, *, / and sqrt in double. */
+double pith_log(double x);                 /* x > 0, relative error < 1e-14 */
+double pith_exp(double x);                 /* |x| < 700 */
+void pith_sincos(double x, double *sin_x, double *cos_x);   /* |x| < 1e6, absolute error < 1e-13 */
+
+/* Half precision, scalar, exact one way and round-half-even the other (overflow gives infinity). */
+float pith_f16_to_f32(uint16_t h);
+uint16_t pith_f32_to_f16(float f);
+float pith_bf16_to_f32(uint16_t h);
+
+#endif
