@@ -1,0 +1,62 @@
+#include <string.h>
+
+#include "model/model.h"
+
+const pith_family *const *pith_families(void) {
+  static const pith_family *const families[] = {&pith_family_bert, &pith_family_llama, NULL};
+  return families;
+}
+
+const char *pith_encoding_name(pith_encoding encoding) {
+  switch (encoding) {
+    case PITH_ENC_F32: return "f32";
+    case PITH_ENC_F16: return "f16";
+    case PITH_ENC_U7: return "u7";
+    case PITH_ENC_U8_ROW: break;
+  }
+  return "u8-row";
+}
+
+static const pith_family *family_of_architecture(const char *architecture) {
+  for (const pith_family *const *family = pith_families(); *family; family++)
+    for (const char *const *name = (*family)->architectures; *name; name++)
+      if (strcmp(*name, architecture) == 0) return *family;
+  return NULL;
+}
+
+static pith_status unknown_architecture(pith_ctx *ctx, const char *name, const char *what) {
+  char list[384] = "";
+  size_t used = 0;
+  for (const pith_family *const *family = pith_families(); *family; family++) {
+    for (const char *const *a = (*family)->architectures; *a; a++) {
+      const size_t n = strlen(*a);
+      if (used + n + 3 > sizeof list) break;
+      if (used) {
+        memcpy(list + used, ", ", 2);
+        used += 2;
+      }
+      memcpy(list + used, *a, n + 1);
+      used += n;
+    }
+  }
+  return pith_fail(ctx, PITH_E_UNSUPPORTED, "%s: the architecture \"%.80s\" is not supported; supported are %s", what, name, list);
+}
+
+pith_status pith_config_parse(pith_ctx *ctx, const pith_json *json, const char *what, pith_config *out) {
+  memset(out, 0, sizeof *out);
+  if (!pith_json_is_object(json)) return pith_fail(ctx, PITH_E_FORMAT, "%s should hold a JSON object", what);
+  const char *architecture = pith_json_string(pith_json_first(pith_json_get(json, "architectures")));
+  const char *model_type = pith_json_string(pith_json_get(json, "model_type"));
+  const pith_family *family = architecture ? family_of_architecture(architecture) : NULL;
+  if (!architecture && model_type)   /* older files name the type alone, and a family is named like its type */
+    for (const pith_family *const *f = pith_families(); *f; f++)
+      if (strcmp((*f)->name, model_type) == 0) family = *f;
+  if (!family) {
+    const char *name = architecture ? architecture : model_type;
+    if (!name) return pith_fail(ctx, PITH_E_FORMAT, "%s names neither \"architectures\" nor \"model_type\"", what);
+    return unknown_architecture(ctx, name, what);
+  }
+  out->family = family;
+  out->bos_id = -1;
+  return family->parse(ctx, json, what, out);
+}

@@ -1,0 +1,87 @@
+/* A model: its configuration, its weights wherever they came from, and the units of its forward pass. */
+#ifndef PITH_MODEL_H
+#define PITH_MODEL_H
+
+#include "base/base.h"
+#include "base/json.h"
+#include "kernels/kernels.h"
+#include "tensor/safetensors.h"
+
+typedef enum pith_task { PITH_TASK_EMBED, PITH_TASK_GENERATE } pith_task;
+typedef enum pith_pooling { PITH_POOL_MEAN, PITH_POOL_CLS } pith_pooling;
+typedef enum pith_activation { PITH_GELU_ERF, PITH_GELU_TANH, PITH_SILU, PITH_RELU } pith_activation;
+
+#define PITH_MAX_EOS 8
+typedef struct pith_family pith_family;
+typedef struct pith_config {
+  const pith_family *family;
+  int32_t vocab_size, hidden_size, n_layers, n_heads, n_kv_heads, head_dim, intermediate_size;
+  int32_t max_positions;          /* of the position table, or the trained context */
+  int32_t type_vocab_size;        /* BERT's token types; 0 elsewhere */
+  pith_activation activation;
+  float norm_eps;
+  double rope_theta;
+  bool tied;                      /* the head's product reads the embedding table */
+  int32_t bos_id;                 /* prepended when the tokenizer's template does not; -1: none */
+  int32_t eos_ids[PITH_MAX_EOS];
+  uint32_t n_eos;
+  int32_t max_tokens;             /* texts are cut here (special tokens counted) */
+  pith_pooling pooling;
+  bool normalize;
+} pith_config;
+
+typedef enum pith_role {
+  PITH_ROLE_VECTOR,               /* norms, biases: f32 (cols) */
+  PITH_ROLE_MATRIX,               /* read by products: (rows outputs, cols inputs) */
+  PITH_ROLE_TABLE                 /* rows are looked up, never multiplied */
+} pith_role;
+
+/* One weight that a family needs. `id` indexes pith_stage_weights; names are the Hub's. */
+#define PITH_MAX_NAME 160
+typedef struct pith_slot {
+  char name[PITH_MAX_NAME];
+  pith_role role;
+  uint32_t id;
+  uint32_t rows, cols;            /* rows is 1 for vectors */
+  bool optional;
+} pith_slot;
+
+#define PITH_MAX_SLOTS 24
+struct pith_family {
+  const char *name;                       /* "bert", "llama" */
+  pith_task task;
+  const char *const *architectures;       /* config.json's "architectures" that it reads; NULL-terminated */
+  pith_status (*parse)(pith_ctx *ctx, const pith_json *config_json, const char *what, pith_config *out);
+  /* The weights of a stage: -1 before the layers, 0 … n_layers - 1, n_layers after them. Returns the count. */
+  uint32_t (*slots)(const pith_config *config, int32_t stage, pith_slot out[PITH_MAX_SLOTS]);
+  /* Prefixes under which checkpoints of the family store the same names ("", "bert.", "model."); NULL-terminated. */
+  const char *const *prefixes;
+};
+extern const pith_family pith_family_bert, pith_family_llama;
+const pith_family *const *pith_families(void);   /* NULL-terminated */
+
+/* Reads config.json (or a manifest's copy of it): finds the family by "architectures", or "model_type", then its own keys.
+ * PITH_E_UNSUPPORTED lists the supported families. */
+pith_status pith_config_parse(pith_ctx *ctx, const pith_json *json, const char *what, pith_config *out);
+
+typedef enum pith_encoding { PITH_ENC_F32, PITH_ENC_F16, PITH_ENC_U7, PITH_ENC_U8_ROW } pith_encoding;
+const char *pith_encoding_name(pith_encoding encoding);   /* "f32", "f16", "u7", "u8-row" */
+
+/* Rows of a matrix that lie together; a matrix larger than a shard has several. row_begin is a multiple of 8. */
+typedef struct pith_part {
+  uint32_t row_begin, n_rows;
+  const void *codes;       /* F32, F16: panels [rows/8][cols][8]; U7: [rows/8][ceil(cols/4)][8][4]; U8_ROW: [rows][cols] */
+  const void *scales;      /* U7: [rows/8][n_groups][8]; U8_ROW: [rows]; f16 or f32; NULL for floats */
+} pith_part;
+
+typedef struct pith_matrix {
+  pith_encoding encoding;
+  pith_dtype scale_dtype;  /* PITH_F16 or PITH_F32 */
+  uint32_t rows, cols, group_size, n_parts;
+  pith_part *parts;
+} pith_matrix;
+
+/* Row `row` of a table or matrix as floats. dst: (cols) */
+void pith_matrix_row(const pith_matrix *matrix, uint32_t row, float *dst);
+
+#endif

@@ -1,0 +1,16 @@
+/* What a weight is for: the ids of pith_slot, and the index into a stage's bound weights. */
+#ifndef PITH_MODEL_STAGES_H
+#define PITH_MODEL_STAGES_H
+
+enum pith_weight_id {
+  /* before the layers */
+  PITH_EMBED_TOKENS = 0, PITH_EMBED_POSITIONS, PITH_EMBED_TYPES, PITH_EMBED_NORM, PITH_EMBED_NORM_BIAS,
+  /* a layer */
+  PITH_NORM_1 = 0, PITH_NORM_1_BIAS, PITH_QUERY, PITH_QUERY_BIAS, PITH_KEY, PITH_KEY_BIAS, PITH_VALUE, PITH_VALUE_BIAS,
+  PITH_ATTENTION_OUT, PITH_ATTENTION_OUT_BIAS, PITH_NORM_2, PITH_NORM_2_BIAS, PITH_GATE, PITH_UP, PITH_UP_BIAS, PITH_DOWN,
+  PITH_DOWN_BIAS, PITH_N_LAYER_WEIGHTS,
+  /* after the layers */
+  PITH_FINAL_NORM = 0, PITH_HEAD
+};
+
+#endif
