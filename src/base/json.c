@@ -1,0 +1,188 @@
+#include "base/json.h"
+
+#include <cjson/cJSON.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_DEPTH = 64 };
+
+/* cJSON recurses over nesting, so depth is bounded before it sees the text. Strings are skipped. */
+static bool too_deep(const char *text, size_t n) {
+  int depth = 0;
+  bool in_string = false;
+  for (size_t i = 0; i < n; i++) {
+    const char c = text[i];
+    if (in_string) {
+      if (c == '\\') i++;
+      else if (c == '"') in_string = false;
+    } else if (c == '"') {
+      in_string = true;
+    } else if (c == '{' || c == '[') {
+      if (++depth > MAX_DEPTH) return true;
+    } else if (c == '}' || c == ']') {
+      depth--;
+    }
+  }
+  return false;
+}
+
+static int compare_keys(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
+
+/* Depth is bounded by MAX_DEPTH, so the recursion is. Sorting finds duplicates in O(n log n). */
+static pith_status refuse_duplicates(pith_ctx *ctx, const cJSON *json, const char *what) {
+  size_t n = 0;
+  for (const cJSON *child = json->child; child; child = child->next, n++)
+    if (child->child) PITH_TRY(refuse_duplicates(ctx, child, what));
+  if (!cJSON_IsObject(json) || n < 2) return PITH_OK;
+  const char **keys;
+  PITH_TRY(pith_malloc(ctx, n * sizeof *keys, &keys));
+  n = 0;
+  for (const cJSON *child = json->child; child; child = child->next) keys[n++] = child->string;
+  qsort(keys, n, sizeof *keys, compare_keys);
+  pith_status status = PITH_OK;
+  for (size_t i = 1; i < n && status == PITH_OK; i++)
+    if (strcmp(keys[i - 1], keys[i]) == 0) status = pith_fail(ctx, PITH_E_FORMAT, "%s has the key \"%.80s\" twice", what, keys[i]);
+  pith_free(ctx, keys);
+  return status;
+}
+
+pith_status pith_json_parse(pith_ctx *ctx, const char *text, size_t n_bytes, const char *what, pith_json **out) {
+  *out = NULL;
+  if (memchr(text, '\0', n_bytes)) return pith_fail(ctx, PITH_E_FORMAT, "%s is not JSON: it has a NUL byte", what);
+  if (too_deep(text, n_bytes)) return pith_fail(ctx, PITH_E_FORMAT, "%s nests deeper than %d levels", what, MAX_DEPTH);
+  const char *end = NULL;
+  cJSON *json = cJSON_ParseWithLengthOpts(text, n_bytes, &end, 0);
+  size_t at = end ? (size_t)(end - text) : 0;
+  while (json && at < n_bytes && strchr(" \t\r\n", text[at])) at++;
+  if (!json || at < n_bytes) {
+    cJSON_Delete(json);
+    size_t first = 0;
+    while (first < n_bytes && strchr(" \t\r\n", text[first])) first++;
+    const bool html = first < n_bytes && text[first] == '<';
+    return pith_fail(ctx, PITH_E_FORMAT, "%s is not JSON: error at byte %llu%s", what, (unsigned long long)at,
+                     html ? "; it looks like a web page: is the address right?" : "");
+  }
+  const pith_status status = refuse_duplicates(ctx, json, what);
+  if (status != PITH_OK) {
+    cJSON_Delete(json);
+    return status;
+  }
+  *out = json;
+  return PITH_OK;
+}
+
+void pith_json_free(pith_json *json) { cJSON_Delete(json); }
+
+const pith_json *pith_json_get(const pith_json *object, const char *key) {
+  return cJSON_IsObject(object) ? cJSON_GetObjectItemCaseSensitive(object, key) : NULL;
+}
+const pith_json *pith_json_first(const pith_json *container) { return container ? container->child : NULL; }
+const pith_json *pith_json_next(const pith_json *child) { return child->next; }
+const char *pith_json_key(const pith_json *child) { return child->string; }
+size_t pith_json_count(const pith_json *container) {
+  size_t n = 0;
+  for (const cJSON *child = container ? container->child : NULL; child; child = child->next) n++;
+  return n;
+}
+bool pith_json_is_object(const pith_json *json) { return cJSON_IsObject(json); }
+bool pith_json_is_array(const pith_json *json) { return cJSON_IsArray(json); }
+bool pith_json_is_string(const pith_json *json) { return cJSON_IsString(json); }
+bool pith_json_is_number(const pith_json *json) { return cJSON_IsNumber(json); }
+bool pith_json_is_bool(const pith_json *json) { return cJSON_IsBool(json); }
+bool pith_json_is_null(const pith_json *json) { return !json || cJSON_IsNull(json); }
+const char *pith_json_string(const pith_json *json) { return cJSON_IsString(json) ? json->valuestring : NULL; }
+bool pith_json_true(const pith_json *json) { return cJSON_IsTrue(json); }
+double pith_json_number(const pith_json *json, double fallback) { return cJSON_IsNumber(json) ? json->valuedouble : fallback; }
+
+bool pith_json_integer(const pith_json *json, int64_t low, int64_t high, int64_t *out) {
+  if (!cJSON_IsNumber(json)) return false;
+  const double value = json->valuedouble;
+  if (!(fabs(value) <= 9007199254740992.0) || value != floor(value)) return false;   /* 2^53: every whole number below is exact */
+  *out = (int64_t)value;
+  return *out >= low && *out <= high;
+}
+
+pith_status pith_json_need_string(pith_ctx *ctx, const pith_json *object, const char *key, const char *what, const char **out) {
+  *out = pith_json_string(pith_json_get(object, key));
+  return *out ? PITH_OK : pith_fail(ctx, PITH_E_FORMAT, "%s: \"%s\" should be a string", what, key);
+}
+
+pith_status pith_json_need_integer(pith_ctx *ctx, const pith_json *object, const char *key, int64_t low, int64_t high, const char *what,
+                                   int64_t *out) {
+  if (pith_json_integer(pith_json_get(object, key), low, high, out)) return PITH_OK;
+  return pith_fail(ctx, PITH_E_FORMAT, "%s: \"%s\" should be a whole number from %lld to %lld", what, key, (long long)low, (long long)high);
+}
+
+pith_json *pith_json_new_object(void) { return cJSON_CreateObject(); }
+pith_json *pith_json_new_array(void) { return cJSON_CreateArray(); }
+pith_json *pith_json_copy(const pith_json *json) { return json ? cJSON_Duplicate(json, 1) : NULL; }
+
+/* cJSON's types use the low ten bits. A container that lost a child carries this one, so that a tree is built without
+ * checks and one look before printing suffices. */
+enum { LOST_A_CHILD = 1 << 20 };
+
+void pith_json_add(pith_json *container, const char *key, pith_json *child) {
+  const bool added =
+      container && child && (key ? cJSON_AddItemToObject(container, key, child) : cJSON_AddItemToArray(container, child));
+  if (added) return;
+  cJSON_Delete(child);
+  if (container) container->type |= LOST_A_CHILD;
+}
+
+void pith_json_add_string(pith_json *container, const char *key, const char *value) {
+  pith_json_add(container, key, value ? cJSON_CreateString(value) : cJSON_CreateNull());
+}
+void pith_json_add_number(pith_json *container, const char *key, double value) {
+  pith_json_add(container, key, cJSON_CreateNumber(value));
+}
+void pith_json_add_bool(pith_json *container, const char *key, bool value) { pith_json_add(container, key, cJSON_CreateBool(value)); }
+void pith_json_add_null(pith_json *container, const char *key) { pith_json_add(container, key, cJSON_CreateNull()); }
+
+static bool is_whole(const cJSON *json) {
+  if (!json || json->type & LOST_A_CHILD) return false;
+  for (const cJSON *child = json->child; child; child = child->next)
+    if (!is_whole(child)) return false;
+  return true;
+}
+
+static pith_status indent(pith_ctx *ctx, bool pretty, int depth, pith_buffer *buffer) {
+  if (!pretty) return PITH_OK;
+  PITH_TRY(pith_buffer_append(ctx, buffer, "\n", 1));
+  for (int i = 0; i < depth; i++) PITH_TRY(pith_buffer_append(ctx, buffer, "  ", 2));
+  return PITH_OK;
+}
+
+static pith_status print_leaf(pith_ctx *ctx, const cJSON *json, pith_buffer *buffer) {
+  char *text = cJSON_PrintUnformatted(json);
+  if (!text) return pith_fail(ctx, PITH_E_MEMORY, "out of memory while JSON was printed");
+  const pith_status status = pith_buffer_append(ctx, buffer, text, strlen(text));
+  cJSON_free(text);
+  return status;
+}
+
+/* cJSON's own formatted printing indents with tabs and puts arrays on one line of any length; leaves are its. */
+static pith_status print_value(pith_ctx *ctx, const cJSON *json, bool pretty, int depth, pith_buffer *buffer) {
+  if (!cJSON_IsObject(json) && !cJSON_IsArray(json)) return print_leaf(ctx, json, buffer);
+  const bool object = cJSON_IsObject(json);
+  PITH_TRY(pith_buffer_append(ctx, buffer, object ? "{" : "[", 1));
+  bool spread = false;   /* containers of leaves alone stay on one line when they are arrays */
+  for (const cJSON *child = json->child; child; child = child->next) spread = spread || object || child->child;
+  for (const cJSON *child = json->child; child; child = child->next) {
+    PITH_TRY(indent(ctx, pretty && spread, depth + 1, buffer));
+    if (object) {
+      const cJSON key = {.type = cJSON_String, .valuestring = child->string};
+      PITH_TRY(print_leaf(ctx, &key, buffer));
+      PITH_TRY(pith_buffer_append(ctx, buffer, ": ", pretty ? 2 : 1));
+    }
+    PITH_TRY(print_value(ctx, child, pretty, depth + 1, buffer));
+    if (child->next) PITH_TRY(pith_buffer_append(ctx, buffer, ", ", pretty && !spread ? 2 : 1));
+  }
+  if (json->child) PITH_TRY(indent(ctx, pretty && spread, depth, buffer));
+  return pith_buffer_append(ctx, buffer, object ? "}" : "]", 1);
+}
+
+pith_status pith_json_print(pith_ctx *ctx, const pith_json *json, bool pretty, pith_buffer *buffer) {
+  if (!is_whole(json)) return pith_fail(ctx, PITH_E_MEMORY, "out of memory while JSON was built");
+  return print_value(ctx, json, pretty, 0, buffer);
+}
