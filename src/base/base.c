@@ -71,8 +71,9 @@ pith_status pith_malloc(pith_ctx *ctx, size_t n_bytes, void *out_ptr) {
   void *ptr = ctx->allocator.allocate(ctx->allocator.user, n_bytes ? n_bytes : 1);
   ctx->n_allocations++;
   store_pointer(out_ptr, ptr);
-  if (!ptr) return pith_fail(ctx, PITH_E_MEMORY, "out of memory: %llu bytes could not be had", (unsigned long long)n_bytes);
-  return PITH_OK;
+  if (ptr) return PITH_OK;
+  pith_fail(ctx, PITH_E_MEMORY, "out of memory: %llu bytes could not be had", (unsigned long long)n_bytes);
+  return PITH_E_MEMORY;   /* spelled out, so that compilers see that no success comes with NULL */
 }
 
 pith_status pith_calloc(pith_ctx *ctx, size_t n, size_t elem_bytes, void *out_ptr) {
