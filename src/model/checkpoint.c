@@ -1,0 +1,190 @@
+#include "model/checkpoint.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { MAX_JSON = 64 << 20, MAX_FILES = 4096 };
+
+/* An optional file gives PITH_OK and *out = NULL when it is absent. */
+static pith_status read_json(pith_ctx *ctx, const char *folder, const char *name, bool optional, pith_json **out) {
+  char *path, *text = NULL;
+  size_t n_bytes;
+  *out = NULL;
+  PITH_TRY(pith_path_join(ctx, folder, name, &path));
+  pith_status status = PITH_OK;
+  if (!optional || ctx->host.exists(ctx->host.user, path) == 1) {
+    status = pith_io_read_file(ctx, path, MAX_JSON, &text, &n_bytes);
+    if (status == PITH_OK) status = pith_json_parse(ctx, text, n_bytes, path, out);
+  }
+  pith_free(ctx, text);
+  pith_free(ctx, path);
+  return status;
+}
+
+static pith_status open_file(pith_ctx *ctx, pith_checkpoint *c, const char *name) {
+  pith_checkpoint_file *file = &c->files[c->n_files];
+  file->handle = -1;
+  c->n_files++;
+  const size_t n = strlen(name) + 1;
+  PITH_TRY(pith_malloc(ctx, n, &file->name));
+  memcpy(file->name, name, n);
+  char *path;
+  PITH_TRY(pith_path_join(ctx, c->folder, name, &path));
+  pith_status status = pith_io_open(ctx, path, &file->handle, &file->n_bytes);
+  if (status == PITH_OK) status = pith_safetensors_read(ctx, file->handle, file->n_bytes, path, &file->index);
+  pith_free(ctx, path);
+  return status;
+}
+
+/* The distinct file names of model.safetensors.index.json's "weight_map", each a plain name inside the folder. */
+static pith_status open_shards(pith_ctx *ctx, pith_checkpoint *c, const pith_json *index) {
+  const char *what = "model.safetensors.index.json";
+  const pith_json *map = pith_json_get(index, "weight_map");
+  if (!pith_json_is_object(map) || !pith_json_first(map)) return pith_fail(ctx, PITH_E_FORMAT, "%s has no \"weight_map\"", what);
+  PITH_TRY(pith_calloc(ctx, MAX_FILES, sizeof *c->files, &c->files));
+  for (const pith_json *item = pith_json_first(map); item; item = pith_json_next(item)) {
+    const char *name = pith_json_string(item);
+    if (!name || !*name || strpbrk(name, "/\\") || strcmp(name, "..") == 0)
+      return pith_fail(ctx, PITH_E_FORMAT, "%s: the file of \"%.80s\" should be a plain name", what, pith_json_key(item));
+    bool known = false;
+    for (size_t i = 0; i < c->n_files && !known; i++) known = strcmp(c->files[i].name, name) == 0;
+    if (known) continue;
+    if (c->n_files == MAX_FILES) return pith_fail(ctx, PITH_E_LIMIT, "%s names more than %d files", what, MAX_FILES);
+    PITH_TRY(open_file(ctx, c, name));
+  }
+  return PITH_OK;
+}
+
+static pith_status open_weights(pith_ctx *ctx, pith_checkpoint *c) {
+  pith_json *index;
+  PITH_TRY(read_json(ctx, c->folder, "model.safetensors.index.json", true, &index));
+  if (index) {
+    const pith_status status = open_shards(ctx, c, index);
+    pith_json_free(index);
+    return status;
+  }
+  PITH_TRY(pith_calloc(ctx, 1, sizeof *c->files, &c->files));
+  return open_file(ctx, c, "model.safetensors");
+}
+
+static pith_status apply_pooling(pith_ctx *ctx, const pith_json *json, pith_config *config) {
+  static const char *const modes[] = {"pooling_mode_max_tokens", "pooling_mode_mean_sqrt_len_tokens", "pooling_mode_weightedmean_tokens",
+                                      "pooling_mode_lasttoken"};
+  for (size_t i = 0; i < sizeof modes / sizeof *modes; i++)
+    if (pith_json_true(pith_json_get(json, modes[i])))
+      return pith_fail(ctx, PITH_E_UNSUPPORTED, "1_Pooling/config.json asks for \"%s\"; supported are mean and CLS pooling", modes[i]);
+  const bool mean = pith_json_true(pith_json_get(json, "pooling_mode_mean_tokens"));
+  const bool cls = pith_json_true(pith_json_get(json, "pooling_mode_cls_token"));
+  if (mean == cls) return pith_fail(ctx, PITH_E_UNSUPPORTED, "1_Pooling/config.json should choose either mean or CLS pooling");
+  config->pooling = cls ? PITH_POOL_CLS : PITH_POOL_MEAN;
+  return PITH_OK;
+}
+
+static bool ends_with(const char *text, const char *end) {
+  const size_t n = strlen(text), m = strlen(end);
+  return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+/* modules.json lists what sentence-transformers runs after the transformer. */
+static pith_status apply_modules(pith_ctx *ctx, pith_checkpoint *c) {
+  pith_json *modules, *detail = NULL;
+  PITH_TRY(read_json(ctx, c->folder, "modules.json", true, &modules));
+  pith_status status = PITH_OK;
+  for (const pith_json *m = pith_json_first(modules); m && status == PITH_OK; m = pith_json_next(m)) {
+    const char *type = pith_json_string(pith_json_get(m, "type"));
+    if (!type) {
+      status = pith_fail(ctx, PITH_E_FORMAT, "modules.json: a module has no \"type\"");
+    } else if (ends_with(type, ".Normalize")) {
+      c->config.normalize = true;
+    } else if (ends_with(type, ".Pooling")) {
+      status = read_json(ctx, c->folder, "1_Pooling/config.json", false, &detail);
+      if (status == PITH_OK) status = apply_pooling(ctx, detail, &c->config);
+      pith_json_free(detail);
+      detail = NULL;
+    } else if (!ends_with(type, ".Transformer")) {
+      status = pith_fail(ctx, PITH_E_UNSUPPORTED, "modules.json asks for \"%.80s\"; supported are Transformer, Pooling and Normalize", type);
+    }
+  }
+  pith_json_free(modules);
+  PITH_TRY(status);
+  PITH_TRY(read_json(ctx, c->folder, "sentence_bert_config.json", true, &detail));
+  int64_t limit;
+  if (!pith_json_is_null(pith_json_get(detail, "max_seq_length"))) {
+    status = pith_json_need_integer(ctx, detail, "max_seq_length", 1, 1 << 22, "sentence_bert_config.json", &limit);
+    if (status == PITH_OK && limit < c->config.max_tokens) c->config.max_tokens = (int32_t)limit;
+  }
+  pith_json_free(detail);
+  return status;
+}
+
+pith_status pith_checkpoint_open(pith_ctx *ctx, const char *folder, pith_checkpoint *out) {
+  memset(out, 0, sizeof *out);
+  PITH_TRY(pith_path_join(ctx, folder, "", &out->folder));
+  PITH_TRY(read_json(ctx, folder, "config.json", false, &out->config_json));
+  PITH_TRY(pith_config_parse(ctx, out->config_json, "config.json", &out->config));
+  if (out->config.family->task == PITH_TASK_EMBED) PITH_TRY(apply_modules(ctx, out));
+  return open_weights(ctx, out);
+}
+
+void pith_checkpoint_close(pith_ctx *ctx, pith_checkpoint *c) {
+  for (size_t i = 0; i < c->n_files; i++) {
+    pith_io_close(ctx, c->files[i].handle);
+    pith_safetensors_free(ctx, &c->files[i].index);
+    pith_free(ctx, c->files[i].name);
+  }
+  pith_free(ctx, c->files);
+  pith_free(ctx, c->folder);
+  pith_json_free(c->config_json);
+  memset(c, 0, sizeof *c);
+}
+
+bool pith_checkpoint_find(const pith_checkpoint *c, const char *name, const pith_checkpoint_file **file, const pith_tensor_entry **entry) {
+  char full[PITH_MAX_NAME + 32];
+  for (const char *const *prefix = c->config.family->prefixes; *prefix; prefix++) {
+    snprintf(full, sizeof full, "%s%s", *prefix, name);
+    for (size_t i = 0; i < c->n_files; i++) {
+      *entry = pith_safetensors_find(&c->files[i].index, full);
+      *file = &c->files[i];
+      if (*entry) return true;
+    }
+  }
+  return false;
+}
+
+pith_status pith_checkpoint_need(pith_ctx *ctx, const pith_checkpoint *c, const pith_slot *slot, const pith_checkpoint_file **file,
+                                 const pith_tensor_entry **entry) {
+  bool found = pith_checkpoint_find(c, slot->name, file, entry);
+  if (!found && c->config.tied && ends_with(slot->name, "embed_tokens.weight")) found = pith_checkpoint_find(c, "lm_head.weight", file, entry);
+  if (!found) return pith_fail(ctx, PITH_E_NOT_FOUND, "the checkpoint has no tensor \"%s\", which its architecture needs", slot->name);
+  const pith_tensor_entry *e = *entry;
+  const bool vector = slot->role == PITH_ROLE_VECTOR;
+  const bool fits = vector ? e->n_dims == 1 && e->dims[0] == slot->cols : e->n_dims == 2 && e->dims[0] == slot->rows && e->dims[1] == slot->cols;
+  if (!fits && vector)
+    return pith_fail(ctx, PITH_E_FORMAT, "tensor \"%s\" should have the shape (%u), as config.json says", e->name, slot->cols);
+  if (!fits)
+    return pith_fail(ctx, PITH_E_FORMAT, "tensor \"%s\" should have the shape (%u, %u), as config.json says", e->name, slot->rows, slot->cols);
+  if (e->dtype != PITH_F32 && e->dtype != PITH_F16 && e->dtype != PITH_BF16)
+    return pith_fail(ctx, PITH_E_UNSUPPORTED, "tensor \"%s\" is %s; weights are read as F32, F16 or BF16", e->name, pith_dtype_name(e->dtype));
+  return PITH_OK;
+}
+
+pith_status pith_checkpoint_read(pith_ctx *ctx, const pith_checkpoint_file *file, const pith_tensor_entry *entry, uint64_t first, size_t n,
+                                 float *dst) {
+  const size_t elem_bytes = pith_dtype_bytes(entry->dtype);
+  if (first + n > entry->n_bytes / elem_bytes) return pith_fail(ctx, PITH_E_INTERNAL, "a read past the end of tensor \"%s\"", entry->name);
+  /* Halves are read into the upper part of dst and widened from the front: element i is read before it is overwritten. */
+  uint8_t *raw = (uint8_t *)dst + n * (sizeof *dst - elem_bytes);
+  PITH_TRY(pith_io_read(ctx, file->handle, entry->offset + first * elem_bytes, raw, n * elem_bytes, file->name));
+  for (size_t i = 0; i < n; i++) {
+    if (elem_bytes == 2) {
+      uint16_t half;
+      memcpy(&half, raw + 2 * i, sizeof half);
+      dst[i] = entry->dtype == PITH_F16 ? pith_f16_to_f32(half) : pith_bf16_to_f32(half);
+    }
+    if (!isfinite(dst[i]))
+      return pith_fail(ctx, PITH_E_FORMAT, "tensor \"%s\" holds a value that is not finite, at element %llu", entry->name,
+                       (unsigned long long)(first + i));
+  }
+  return PITH_OK;
+}
