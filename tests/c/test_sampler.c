@@ -26,6 +26,11 @@ static void test_elementary(void **state) {
   }
   if (worst_expf >= 2e-7 || worst_exp >= 1e-14 || worst_log >= 1e-14 || worst_sin >= 1e-13)
     fail_msg("worst: expf %g, exp %g, log %g, sincos %g", worst_expf, worst_exp, worst_log, worst_sin);
+  for (double x = -6.0; x < 6.0; x += 0.00037) {
+    const float f = (float)x;
+    assert_true(fabs((double)pith_erff(f) - erf((double)f)) < 6e-7);
+    assert_true(fabs((double)pith_tanhf(f) - tanh((double)f)) < 6e-7);
+  }
   assert_true(pith_expf(-88.0f) == 0.0f && pith_expf(0.0f) == 1.0f && pith_expf(1000.0f) == pith_expf(88.3f));
 }
 

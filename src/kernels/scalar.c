@@ -1,0 +1,170 @@
+/* The definitions of docs/ARCHITECTURE.md's numeric contract (kernels.h), written to be read, not to be fast. */
+#include <math.h>
+#include <string.h>
+
+#include "kernels/kernels.h"
+
+/* Below this a group counts as zero: its reciprocal would leave f32's range, and denormal scales are slow. */
+#define TINY 0x1p-100f
+
+static float group_absmax(size_t n, const float *x) {
+  float absmax = 0.0f;
+  for (size_t i = 0; i < n; i++) absmax = fabsf(x[i]) > absmax ? fabsf(x[i]) : absmax;
+  return absmax;
+}
+
+static void quantize_i8(size_t n_rows, size_t k, size_t group_size, const float *x, size_t x_stride, const pith_activations *out) {
+  for (size_t row = 0; row < n_rows; row++) {
+    int16_t *codes = (int16_t *)out->codes + row * out->code_stride;
+    for (size_t g = 0; g < out->n_groups; g++) {
+      const size_t begin = g * group_size, n = k - begin < group_size ? k - begin : group_size;
+      const float *v = x + row * x_stride + begin, absmax = group_absmax(n, v);
+      const float inverse = absmax < TINY ? 0.0f : 127.0f / absmax;
+      int32_t sum = 0;
+      for (size_t i = 0; i < n; i++) {
+        const float q = rintf(v[i] * inverse);
+        const int16_t code = (int16_t)(q > 127.0f ? 127.0f : q < -127.0f ? -127.0f : q);
+        codes[begin + i] = code;
+        sum += code;
+      }
+      out->scales[row * out->n_groups + g] = absmax < TINY ? 0.0f : absmax / 127.0f;
+      out->sums[row * out->n_groups + g] = PITH_U7_ZERO * sum;
+    }
+    for (size_t i = k; i % PITH_QUAD != 0; i++) codes[i] = 0;
+  }
+}
+
+static void gemm_i8u7_f32(size_t n_rows, size_t n, size_t k, size_t group_size, const pith_activations *x, const uint8_t *w,
+                          const float *w_scales, const float *bias, float *y, size_t y_stride) {
+  const size_t n_quads = (k + PITH_QUAD - 1) / PITH_QUAD;
+  for (size_t row = 0; row < n_rows; row++) {
+    const int16_t *codes = (const int16_t *)x->codes + row * x->code_stride;
+    for (size_t o = 0; o < n; o++) {
+      const uint8_t *panel = w + o / PITH_PANEL * n_quads * PITH_PANEL * PITH_QUAD + o % PITH_PANEL * PITH_QUAD;
+      float total = 0.0f;
+      for (size_t g = 0; g < x->n_groups; g++) {
+        const size_t end = (g + 1) * group_size < k ? (g + 1) * group_size : k;
+        int32_t dot = 0;   /* |dot| <= 127 * 127 * group_size */
+        for (size_t i = g * group_size; i < end; i++) dot += codes[i] * panel[i / PITH_QUAD * PITH_PANEL * PITH_QUAD + i % PITH_QUAD];
+        const float w_scale = w_scales[(o / PITH_PANEL * x->n_groups + g) * PITH_PANEL + o % PITH_PANEL];
+        total += (float)(dot - x->sums[row * x->n_groups + g]) * w_scale * x->scales[row * x->n_groups + g];
+      }
+      y[row * y_stride + o] = bias ? bias[o] + total : total;
+    }
+  }
+}
+
+static void gemm_f32(size_t n_rows, size_t n, size_t k, const float *x, size_t x_stride, const float *w, size_t panel_stride,
+                     const float *bias, float *y, size_t y_stride) {
+  for (size_t row = 0; row < n_rows; row++) {
+    for (size_t o = 0; o < n; o++) {
+      const float *panel = w + o / PITH_PANEL * panel_stride + o % PITH_PANEL, *v = x + row * x_stride;
+      float total = 0.0f;
+      for (size_t begin = 0; begin < k; begin += PITH_SUM_BLOCK) {
+        const size_t end = begin + PITH_SUM_BLOCK < k ? begin + PITH_SUM_BLOCK : k;
+        float block = 0.0f;
+        for (size_t i = begin; i < end; i++) block += v[i] * panel[i * PITH_PANEL];
+        total += block;
+      }
+      y[row * y_stride + o] = bias ? bias[o] + total : total;
+    }
+  }
+}
+
+static void f16_to_f32(size_t n, const uint16_t *src, float *dst) {
+  for (size_t i = 0; i < n; i++) dst[i] = pith_f16_to_f32(src[i]);
+}
+
+/* The 4-lane sum of (x - shift), squared if asked. */
+static float lane_sum(size_t n, const float *x, float shift, bool squared) {
+  float lane[4] = {0.0f, 0.0f, 0.0f, 0.0f};
+  size_t i = 0;
+  for (; i + 4 <= n; i += 4)
+    for (size_t l = 0; l < 4; l++) {
+      const float v = x[i + l] - shift;
+      lane[l] += squared ? v * v : v;
+    }
+  float total = (lane[0] + lane[2]) + (lane[1] + lane[3]);
+  for (; i < n; i++) {
+    const float v = x[i] - shift;
+    total += squared ? v * v : v;
+  }
+  return total;
+}
+
+static void layer_norm(size_t n_rows, size_t n, const float *x, float *y, size_t stride, const float *weight, const float *bias, float eps) {
+  for (size_t row = 0; row < n_rows; row++, x += stride, y += stride) {
+    const float mean = lane_sum(n, x, 0.0f, false) / (float)n;
+    const float r = 1.0f / sqrtf(lane_sum(n, x, mean, true) / (float)n + eps);
+    for (size_t i = 0; i < n; i++) y[i] = (x[i] - mean) * r * weight[i] + bias[i];
+  }
+}
+
+static void rms_norm(size_t n_rows, size_t n, const float *x, float *y, size_t stride, const float *weight, float eps) {
+  for (size_t row = 0; row < n_rows; row++, x += stride, y += stride) {
+    const float r = 1.0f / sqrtf(lane_sum(n, x, 0.0f, true) / (float)n + eps);
+    for (size_t i = 0; i < n; i++) y[i] = x[i] * r * weight[i];
+  }
+}
+
+static void add(size_t n, const float *x, float *y) {
+  for (size_t i = 0; i < n; i++) y[i] += x[i];
+}
+
+static void softmax(size_t n, float *x, float scale) {
+  float max = -INFINITY;
+  for (size_t i = 0; i < n; i++) {
+    x[i] *= scale;
+    max = x[i] > max ? x[i] : max;
+  }
+  for (size_t i = 0; i < n; i++) x[i] = pith_expf(x[i] - max);
+  const float sum = lane_sum(n, x, 0.0f, false);
+  for (size_t i = 0; i < n; i++) x[i] /= sum;
+}
+
+static void gelu_erf(size_t n, float *x) {
+  for (size_t i = 0; i < n; i++) x[i] = 0.5f * x[i] * (1.0f + pith_erff(x[i] * 0.70710678f));
+}
+
+static void gelu_tanh(size_t n, float *x) {
+  for (size_t i = 0; i < n; i++) {
+    const float v = x[i];
+    x[i] = 0.5f * v * (1.0f + pith_tanhf(0.79788456f * (v + 0.044715f * (v * v * v))));
+  }
+}
+
+static void silu(size_t n, float *x) {
+  for (size_t i = 0; i < n; i++) x[i] = x[i] / (1.0f + pith_expf(-x[i]));
+}
+
+static void silu_mul(size_t n, float *gate, const float *up) {
+  for (size_t i = 0; i < n; i++) gate[i] = gate[i] / (1.0f + pith_expf(-gate[i])) * up[i];
+}
+
+static void relu(size_t n, float *x) {
+  for (size_t i = 0; i < n; i++) x[i] = x[i] > 0.0f ? x[i] : 0.0f;
+}
+
+static void rope_half(size_t half, float *x, const float *cos, const float *sin) {
+  for (size_t i = 0; i < half; i++) {
+    const float a = x[i], b = x[i + half];
+    x[i] = a * cos[i] - b * sin[i];
+    x[i + half] = b * cos[i] + a * sin[i];
+  }
+}
+
+static const pith_kernels scalar = {"scalar", sizeof(int16_t), quantize_i8, gemm_i8u7_f32, gemm_f32, f16_to_f32, layer_norm, rms_norm, add,
+                                    softmax,  gelu_erf,        gelu_tanh,   silu_mul,      silu,     relu,       rope_half};
+
+const pith_kernels *const *pith_kernels_list(void) {
+  static const pith_kernels *const list[] = {&scalar, NULL};
+  return list;
+}
+
+const pith_kernels *pith_kernels_find(const char *name) {
+  const pith_kernels *const *list = pith_kernels_list(), *found = NULL;
+  const bool automatic = !name || !*name || strcmp(name, "auto") == 0;
+  for (; *list; list++)
+    if (automatic || strcmp((*list)->name, name) == 0) found = *list;
+  return found;
+}
