@@ -3,59 +3,20 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #include "model/checkpoint.h"
-
-enum { MAX_OPEN = 8, FIRST_HANDLE = 3 };
-static FILE *opened[MAX_OPEN];
-
-static int32_t open_file(void *user, const char *path, uint64_t *size) {
-  (void)user;
-  for (int i = 0; i < MAX_OPEN; i++) {
-    if (opened[i]) continue;
-    opened[i] = fopen(path, "rb");
-    if (!opened[i]) return -(int32_t)PITH_E_NOT_FOUND;
-    fseek(opened[i], 0, SEEK_END);
-    *size = (uint64_t)ftell(opened[i]);
-    return i + FIRST_HANDLE;
-  }
-  return -(int32_t)PITH_E_IO;
-}
-
-static int64_t read_file(void *user, int32_t handle, uint64_t offset, void *dst, uint64_t n_bytes) {
-  (void)user;
-  fseek(opened[handle - FIRST_HANDLE], (long)offset, SEEK_SET);
-  return (int64_t)fread(dst, 1, (size_t)n_bytes, opened[handle - FIRST_HANDLE]);
-}
-
-static int32_t close_file(void *user, int32_t handle) {
-  (void)user;
-  fclose(opened[handle - FIRST_HANDLE]);
-  opened[handle - FIRST_HANDLE] = NULL;
-  return 0;
-}
-
-static int32_t exists(void *user, const char *path) {
-  (void)user;
-  FILE *file = fopen(path, "rb");
-  if (file) fclose(file);
-  return file != NULL;
-}
-
-static const pith_host host = {.open = open_file, .read = read_file, .close = close_file, .exists = exists};
+#include "stdio_host.h"
 
 /* Opens ../shared's model, reads every weight of every stage once; returns the parameters read, 0 when it is absent. */
 static uint64_t read_all(const char *name, pith_config *config) {
-  const char *shared = getenv("PITH_SHARED");
-  char folder[512];
-  snprintf(folder, sizeof folder, "%s/data/models/%s", shared ? shared : "../shared", name);
+  char relative[128], folder[512];
+  snprintf(relative, sizeof relative, "models/%s", name);
+  shared_path(folder, sizeof folder, relative);
   pith_ctx ctx;
-  pith_ctx_init(&ctx, &host, NULL);
+  pith_ctx_init(&ctx, &stdio_host, NULL);
   pith_checkpoint c;
   const pith_status status = pith_checkpoint_open(&ctx, folder, &c);
   if (status == PITH_E_NOT_FOUND) {

@@ -1,0 +1,60 @@
+/* The forward pass in units that stay short: buffers planned once, then half-layers over a batch of token rows.
+ * Rows are independent of each other but for attention, so a batch may hold any mix of sequences without padding. */
+#ifndef PITH_FORWARD_H
+#define PITH_FORWARD_H
+
+#include "model/weights.h"
+
+/* Tokens of one sequence that lie together in the batch. */
+typedef struct pith_span {
+  uint32_t row, n_rows;      /* in the batch */
+  uint32_t position;         /* of the first row in its sequence: > 0 when a cache holds what came before */
+} pith_span;
+
+typedef struct pith_forward {
+  const pith_config *config;
+  const pith_weights *weights;
+  const pith_kernels *kernels;
+  uint32_t max_rows;         /* of a batch */
+  uint32_t max_context;      /* positions that the panels of keys and values hold */
+  uint32_t n_cached_layers;  /* n_layers for decoders (a cache), 1 for encoders (scratch) */
+  /* the batch */
+  const int32_t *ids;        /* (n_rows) */
+  const pith_span *spans;
+  uint32_t n_rows, n_spans;
+  /* buffers in the arena */
+  float *x;                  /* (max_rows, hidden) the residual stream */
+  float *h;                  /* (max_rows, hidden) normed rows, and block outputs */
+  float *q, *k, *v;          /* (max_rows, heads * head_dim), (max_rows, kv_heads * head_dim) twice */
+  float *attended;           /* (max_rows, heads * head_dim) */
+  float *up, *gate;          /* (max_rows, intermediate) */
+  float *keys;               /* [cached layers][kv_heads][context / 8][head_dim][8] */
+  float *values;             /* [cached layers][kv_heads][ceil(head_dim / 8)][context][8] */
+  float *scores;             /* (PITH_SCORE_ROWS, context) */
+  float *cos, *sin;          /* (context, head_dim / 2), RoPE only */
+  float *scratch;            /* widened weights: panels or scales */
+  pith_activations activations;
+} pith_forward;
+enum { PITH_SCORE_ROWS = 16 };
+
+/* Bytes of arena for these bounds; false on overflow. */
+bool pith_forward_plan(const pith_config *config, const pith_weights *weights, const pith_kernels *kernels, uint32_t max_rows,
+                       uint32_t max_context, uint64_t *n_bytes);
+/* Takes the buffers from the arena, fills the RoPE tables. */
+pith_status pith_forward_init(pith_ctx *ctx, pith_forward *forward, const pith_config *config, const pith_weights *weights,
+                              const pith_kernels *kernels, uint32_t max_rows, uint32_t max_context, pith_arena *arena);
+
+/* A batch: embed, then attention and feed-forward of every layer in order, then finish. Ids below the vocabulary and
+ * positions below max_context are the caller's duty. */
+void pith_forward_begin(pith_forward *forward, const int32_t *ids, uint32_t n_rows, const pith_span *spans, uint32_t n_spans);
+void pith_forward_attention(pith_forward *forward, int32_t layer);
+void pith_forward_feed(pith_forward *forward, int32_t layer);
+void pith_forward_finish(pith_forward *forward);
+/* Logits of one row of x after finish. dst: (vocab_size) */
+void pith_forward_logits(pith_forward *forward, uint32_t row, float *dst);
+
+/* y = matrix · x + bias for n_rows rows. Quantises x first where the matrix wants it and `fresh` says that x changed since. */
+void pith_forward_product(pith_forward *forward, const pith_matrix *matrix, const float *bias, uint32_t n_rows, const float *x, size_t x_stride,
+                          float *y, size_t y_stride, bool fresh);
+
+#endif
