@@ -46,13 +46,12 @@ void pith_ctx_init(pith_ctx *ctx, const pith_host *host, const pith_allocator *a
   }
 }
 
-pith_status pith_fail(pith_ctx *ctx, pith_status status, const char *format, ...) {
+void pith_fail_record(pith_ctx *ctx, pith_status status, const char *format, ...) {
   va_list args;
   va_start(args, format);
   vsnprintf(ctx->message, sizeof ctx->message, format, args);
   va_end(args);
   ctx->status = status;
-  return status;
 }
 
 pith_status pith_fail_in(pith_ctx *ctx, pith_status status, const char *context) {
@@ -71,9 +70,8 @@ pith_status pith_malloc(pith_ctx *ctx, size_t n_bytes, void *out_ptr) {
   void *ptr = ctx->allocator.allocate(ctx->allocator.user, n_bytes ? n_bytes : 1);
   ctx->n_allocations++;
   store_pointer(out_ptr, ptr);
-  if (ptr) return PITH_OK;
-  pith_fail(ctx, PITH_E_MEMORY, "out of memory: %llu bytes could not be had", (unsigned long long)n_bytes);
-  return PITH_E_MEMORY;   /* spelled out, so that compilers see that no success comes with NULL */
+  if (!ptr) return pith_fail(ctx, PITH_E_MEMORY, "out of memory: %llu bytes could not be had", (unsigned long long)n_bytes);
+  return PITH_OK;
 }
 
 pith_status pith_calloc(pith_ctx *ctx, size_t n, size_t elem_bytes, void *out_ptr) {

@@ -76,8 +76,10 @@ typedef struct pith_ctx {
 /* `host` and `allocator` are copied; a NULL allocator means malloc and free. */
 void pith_ctx_init(pith_ctx *ctx, const pith_host *host, const pith_allocator *allocator);
 
-/* Records the failure and returns `status`, so that `return pith_fail(ctx, PITH_E_FORMAT, "…")` reads well. */
-pith_status pith_fail(pith_ctx *ctx, pith_status status, const char *format, ...)
+/* Records the failure and gives `status`, so that `return pith_fail(ctx, PITH_E_FORMAT, "…")` reads well. A macro, so that
+ * compilers see that a failure is never PITH_OK. */
+#define pith_fail(ctx, status, ...) (pith_fail_record(ctx, status, __VA_ARGS__), (status))
+void pith_fail_record(pith_ctx *ctx, pith_status status, const char *format, ...)
 #if defined(__GNUC__)
     __attribute__((format(printf, 3, 4)))
 #endif

@@ -17,6 +17,13 @@ const pith_merge *pith_merge_find(const pith_tokenizer *t, int32_t left, int32_t
   return NULL;
 }
 
+void pith_merge_insert(pith_tokenizer *t, const pith_merge *merge) {
+  const uint32_t mask = t->n_merge_slots - 1;
+  uint32_t i = hash_pair(merge->left, merge->right) & mask;
+  while (t->merges[i].left >= 0 && !(t->merges[i].left == merge->left && t->merges[i].right == merge->right)) i = (i + 1) & mask;
+  t->merges[i] = *merge;
+}
+
 typedef struct symbol {
   int32_t id;
   int32_t before, after;   /* neighbours, -1 at the ends */

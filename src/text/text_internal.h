@@ -45,6 +45,7 @@ typedef struct pith_text_ops {
 } pith_text_ops;
 
 typedef struct pith_added_token {
+  char *raw;                 /* as it is written */
   char *content;             /* as it is matched: normalised where the token is */
   uint32_t n_bytes;
   int32_t id;
@@ -98,6 +99,8 @@ uint32_t pith_level_char_of_byte(uint8_t byte);
 /* wordpiece.c, bpe.c: appends the ids of one word. */
 pith_status pith_wordpiece_encode(pith_ctx *ctx, const pith_tokenizer *t, const char *word, size_t n_bytes, pith_ids *out);
 pith_status pith_bpe_encode(pith_ctx *ctx, const pith_tokenizer *t, const char *word, size_t n_bytes, pith_ids *out);
+/* The later of two merges of one pair replaces the earlier, as in the `tokenizers` library. */
+void pith_merge_insert(pith_tokenizer *t, const pith_merge *merge);
 const pith_merge *pith_merge_find(const pith_tokenizer *t, int32_t left, int32_t right);
 /* open.c's helpers for the components of tokenizer.json */
 pith_status pith_parse_normalizer(pith_ctx *ctx, const pith_json *json, const char *what, pith_text_ops *out);
