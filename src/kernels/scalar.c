@@ -23,7 +23,7 @@ static void quantize_i8(size_t n_rows, size_t k, size_t group_size, const float 
       int32_t sum = 0;
       for (size_t i = 0; i < n; i++) {
         const float q = rintf(v[i] * inverse);
-        const int16_t code = (int16_t)(q > 127.0f ? 127.0f : q < -127.0f ? -127.0f : q);
+        const int16_t code = (int16_t)(q > 127.0f ? 127.0f : q < -127.0f ? -127.0f : q == q ? q : 0.0f);   /* NaN: 0 */
         codes[begin + i] = code;
         sum += code;
       }

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "model/config.h"
+
 enum { MAX_JSON = 64 << 20, MAX_FILES = 4096 };
 
 /* An optional file gives PITH_OK and *out = NULL when it is absent. */
@@ -118,12 +120,30 @@ static pith_status apply_modules(pith_ctx *ctx, pith_checkpoint *c) {
   return status;
 }
 
+/* generation_config.json knows more end tokens than config.json; tokenizer_config.json says whether a text begins with one. */
+static pith_status apply_generation(pith_ctx *ctx, pith_checkpoint *c) {
+  pith_json *json;
+  PITH_TRY(read_json(ctx, c->folder, "generation_config.json", true, &json));
+  pith_status status = PITH_OK;
+  if (!pith_json_is_null(pith_json_get(json, "eos_token_id"))) {
+    c->config.n_eos = 0;
+    status = pith_config_special_ids(ctx, json, "generation_config.json", &c->config);
+  }
+  pith_json_free(json);
+  PITH_TRY(status);
+  PITH_TRY(read_json(ctx, c->folder, "tokenizer_config.json", true, &json));
+  c->config.add_bos = c->config.bos_id >= 0 && pith_json_true(pith_json_get(json, "add_bos_token"));
+  pith_json_free(json);
+  return PITH_OK;
+}
+
 pith_status pith_checkpoint_open(pith_ctx *ctx, const char *folder, pith_checkpoint *out) {
   memset(out, 0, sizeof *out);
   PITH_TRY(pith_path_join(ctx, folder, "", &out->folder));
   PITH_TRY(read_json(ctx, folder, "config.json", false, &out->config_json));
   PITH_TRY(pith_config_parse(ctx, out->config_json, "config.json", &out->config));
   if (out->config.family->task == PITH_TASK_EMBED) PITH_TRY(apply_modules(ctx, out));
+  else PITH_TRY(apply_generation(ctx, out));
   return open_weights(ctx, out);
 }
 

@@ -22,7 +22,8 @@ typedef struct pith_config {
   float norm_eps;
   double rope_theta;
   bool tied;                      /* the head's product reads the embedding table */
-  int32_t bos_id;                 /* prepended when the tokenizer's template does not; -1: none */
+  int32_t bos_id;                 /* -1: none */
+  bool add_bos;                   /* a text begins with bos_id even where the tokenizer's template does not say so */
   int32_t eos_ids[PITH_MAX_EOS];
   uint32_t n_eos;
   int32_t max_tokens;             /* texts are cut here (special tokens counted) */

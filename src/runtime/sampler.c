@@ -1,5 +1,7 @@
 #include "runtime/sampler.h"
 
+#include <math.h>
+
 #include "kernels/kernels.h"
 
 pith_status pith_sampling_check(pith_ctx *ctx, const pith_sampling *s) {
@@ -33,33 +35,37 @@ static bool precedes(const pith_candidate *a, const pith_candidate *b) { return 
 static void sift_down(pith_candidate *heap, size_t root, size_t n) {
   const pith_candidate moved = heap[root];
   for (size_t child; (child = 2 * root + 1) < n; root = child) {
-    if (child + 1 < n && precedes(&heap[child], &heap[child + 1])) child++;
-    if (!precedes(&moved, &heap[child])) break;
+    if (child + 1 < n && precedes(&heap[child + 1], &heap[child])) child++;
+    if (!precedes(&heap[child], &moved)) break;
     heap[root] = heap[child];
   }
   heap[root] = moved;
 }
 
-/* Heap sort: in place, no recursion, no libc order to differ. */
-static void sort_candidates(pith_candidate *c, size_t n) {
-  for (size_t i = n / 2; i-- > 0;) sift_down(c, i, n);
-  for (size_t end = n; end-- > 1;) {
-    const pith_candidate last = c[end];
-    c[end] = c[0];
-    c[0] = last;
-    sift_down(c, 0, end);
-  }
+/* A heap gives the likeliest first and sorts no more than is asked for. What was taken lies behind it, the first at the end. */
+typedef struct ranking {
+  pith_candidate *heap;
+  size_t n_left, n;
+} ranking;
+
+static void rank(ranking *r) {
+  for (size_t i = r->n / 2; i-- > 0;) sift_down(r->heap, i, r->n);
 }
 
-static void penalize(float *logits, int32_t n, const int32_t *seen, size_t n_seen, float penalty) {
-  /* A token seen twice is penalised once: the list is scanned for an earlier occurrence. */
-  for (size_t i = 0; i < n_seen; i++) {
-    const int32_t id = seen[i];
-    if (id < 0 || id >= n) continue;
-    bool repeated = false;
-    for (size_t j = 0; j < i && !repeated; j++) repeated = seen[j] == id;
-    if (!repeated) logits[id] = logits[id] > 0.0f ? logits[id] / penalty : logits[id] * penalty;
-  }
+static const pith_candidate *take(ranking *r) {
+  const pith_candidate top = r->heap[0];
+  r->heap[0] = r->heap[--r->n_left];
+  if (r->n_left > 1) sift_down(r->heap, 0, r->n_left);
+  r->heap[r->n_left] = top;
+  return &r->heap[r->n_left];
+}
+
+/* The i-th likeliest, of those that were taken. */
+static const pith_candidate *ranked(const ranking *r, size_t i) { return &r->heap[r->n - 1 - i]; }
+
+static void penalize(float *logits, int32_t n, const uint8_t *seen, float penalty) {
+  for (int32_t id = 0; id < n; id++)
+    if (seen[id]) logits[id] = logits[id] > 0.0f ? logits[id] / penalty : logits[id] * penalty;
 }
 
 static int32_t likeliest(const float *logits, int32_t n) {
@@ -69,47 +75,62 @@ static int32_t likeliest(const float *logits, int32_t n) {
   return best;
 }
 
-/* How many of the sorted candidates remain under top-k, top-p and min-p. At least one. */
-static size_t kept(const pith_sampling *s, const pith_candidate *c, size_t n, double mass) {
-  if (s->top_k > 0 && (size_t)s->top_k < n) {
-    n = (size_t)s->top_k;
+/* Takes candidates under top-k, then top-p of what is left, then min-p; returns how many stay, at least one. */
+static size_t keep(const pith_sampling *s, ranking *r, double mass) {
+  const float floor = s->min_p * take(r)->probability;
+  const size_t k = s->top_k > 0 && (size_t)s->top_k < r->n ? (size_t)s->top_k : r->n;
+  size_t n = 1;
+  if (s->top_k > 0) {
+    while (n < k) {
+      take(r);
+      n++;
+    }
     mass = 0.0;
-    for (size_t i = 0; i < n; i++) mass += (double)c[i].probability;
+    for (size_t i = 0; i < n; i++) mass += (double)ranked(r, i)->probability;
   }
-  if (s->top_p < 1.0f) {
-    double sum = 0.0;
-    size_t i = 0;
-    while (i < n && sum < (double)s->top_p * mass) sum += (double)c[i++].probability;
-    n = i > 0 ? i : 1;
+  double sum = 0.0;
+  size_t i = 0;
+  const double enough = s->top_p < 1.0f ? (double)s->top_p * mass : INFINITY;
+  while (i < k && sum < enough) {
+    if (i == n) {
+      take(r);
+      n++;
+    }
+    if (ranked(r, i)->probability < floor) break;
+    sum += (double)ranked(r, i++)->probability;
   }
-  if (s->min_p > 0.0f)
-    while (n > 1 && c[n - 1].probability < s->min_p * c[0].probability) n--;
-  return n;
+  return i > 0 ? i : 1;
 }
 
-int32_t pith_sampler_next(pith_sampler *sampler, float *logits, int32_t n, const int32_t *seen, size_t n_seen) {
+int32_t pith_sampler_next(pith_sampler *sampler, float *logits, int32_t n, const uint8_t *seen) {
   const pith_sampling *s = &sampler->sampling;
-  if (s->repetition_penalty != 1.0f) penalize(logits, n, seen, n_seen, s->repetition_penalty);
-  if (s->temperature == 0.0f) return likeliest(logits, n);
-  pith_candidate *c = sampler->candidates;
-  for (int32_t i = 0; i < n; i++) {
-    c[i].logit = logits[i];
-    c[i].id = i;
-  }
-  sort_candidates(c, (size_t)n);
+  if (s->repetition_penalty != 1.0f) penalize(logits, n, seen, s->repetition_penalty);
+  const int32_t best = likeliest(logits, n);
+  if (s->temperature == 0.0f) return best;
+  ranking r = {sampler->candidates, (size_t)n, (size_t)n};
   double mass = 0.0;
   for (int32_t i = 0; i < n; i++) {
-    c[i].probability = pith_expf((c[i].logit - c[0].logit) / s->temperature);   /* (0, 1] */
-    mass += (double)c[i].probability;
+    const float probability = pith_expf((logits[i] - logits[best]) / s->temperature);   /* [0, 1] */
+    r.heap[i] = (pith_candidate){logits[i], probability, i};
+    mass += (double)probability;
   }
-  const size_t n_kept = kept(s, c, (size_t)n, mass);
-  double kept_mass = 0.0;
-  for (size_t i = 0; i < n_kept; i++) kept_mass += (double)c[i].probability;
-  const double draw = (double)(next_random(&sampler->random_state) >> 11) * 0x1p-53 * kept_mass;
+  rank(&r);
+  const double draw = (double)(next_random(&sampler->random_state) >> 11) * 0x1p-53;
   double sum = 0.0;
-  for (size_t i = 0; i < n_kept; i++) {
-    sum += (double)c[i].probability;
-    if (draw < sum) return c[i].id;
+  if (s->top_k == 0 && s->top_p == 1.0f && s->min_p == 0.0f) {
+    for (int32_t i = 0; i < n; i++) {
+      const pith_candidate *c = take(&r);
+      sum += (double)c->probability;
+      if (draw * mass < sum) return c->id;
+    }
+    return best;
   }
-  return c[n_kept - 1].id;
+  const size_t n_kept = keep(s, &r, mass);
+  double kept_mass = 0.0;
+  for (size_t i = 0; i < n_kept; i++) kept_mass += (double)ranked(&r, i)->probability;
+  for (size_t i = 0; i < n_kept; i++) {
+    sum += (double)ranked(&r, i)->probability;
+    if (draw * kept_mass < sum) return ranked(&r, i)->id;
+  }
+  return ranked(&r, n_kept - 1)->id;
 }

@@ -31,7 +31,7 @@ void pith_sampler_init(pith_sampler *sampler, const pith_sampling *sampling, pit
 
 /* Order: repetition penalty, temperature, softmax, top-k, top-p, min-p (each on what the one before left), draw.
  * Equal logits are ordered by id, so that greedy takes the smallest. logits: (n), changed by the penalty in place.
- * seen: distinct or repeated ids of the prompt and of what was generated. Returns the id. Allocates nothing. */
-int32_t pith_sampler_next(pith_sampler *sampler, float *logits, int32_t n, const int32_t *seen, size_t n_seen);
+ * seen: (n) not 0 for ids in the prompt and in what was generated. Returns the id. Allocates nothing. */
+int32_t pith_sampler_next(pith_sampler *sampler, float *logits, int32_t n, const uint8_t *seen);
 
 #endif

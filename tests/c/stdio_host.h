@@ -43,10 +43,10 @@ static int32_t exists(void *user, const char *path) {
   return file != NULL;
 }
 
-static const pith_host stdio_host = {.open = open_file, .read = read_file, .close = close_file, .exists = exists};
+__attribute__((unused)) static const pith_host stdio_host = {.open = open_file, .read = read_file, .close = close_file, .exists = exists};
 
 /* The path of a file or folder below ../shared/data. */
-static inline const char *shared_path(char *path, size_t capacity, const char *name) {
+__attribute__((unused)) static const char *shared_path(char *path, size_t capacity, const char *name) {
   const char *shared = getenv("PITH_SHARED");
   snprintf(path, capacity, "%s/data/%s", shared ? shared : "../shared", name);
   return path;

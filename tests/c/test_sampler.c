@@ -48,7 +48,7 @@ static void test_half(void **state) {
   assert_int_equal(pith_f32_to_f16(65520.0f), 0x7c00);
 }
 
-static int32_t draw(pith_sampling s, const int32_t *seen, size_t n_seen, int n_times, int32_t counts[4]) {
+static int32_t draw(pith_sampling s, const uint8_t *seen, int n_times, int32_t counts[4]) {
   pith_candidate candidates[4];
   pith_sampler sampler;
   pith_sampler_init(&sampler, &s, candidates);
@@ -56,7 +56,7 @@ static int32_t draw(pith_sampling s, const int32_t *seen, size_t n_seen, int n_t
   memset(counts, 0, 4 * sizeof *counts);
   for (int i = 0; i < n_times; i++) {
     float logits[4] = {1.0f, 3.0f, 3.0f, -1.0f};   /* probabilities .063 .464 .464 .009 */
-    id = pith_sampler_next(&sampler, logits, 4, seen, n_seen);
+    id = pith_sampler_next(&sampler, logits, 4, seen);
     counts[id]++;
   }
   return id;
@@ -68,25 +68,25 @@ static void test_sampler(void **state) {
   int32_t counts[4], again[4];
   pith_sampling s = plain;
   s.temperature = 0;
-  assert_int_equal(draw(s, NULL, 0, 1, counts), 1);   /* equal logits: the smaller id */
-  const int32_t seen[] = {1, 1};
+  assert_int_equal(draw(s, NULL, 1, counts), 1);   /* equal logits: the smaller id */
+  const uint8_t seen[] = {0, 1, 0, 0};
   s.repetition_penalty = 2;
-  assert_int_equal(draw(s, seen, 2, 1, counts), 2);
-  draw(plain, NULL, 0, 20000, counts);
+  assert_int_equal(draw(s, seen, 1, counts), 2);
+  draw(plain, NULL, 20000, counts);
   assert_true(abs(counts[0] - 1256) < 150 && abs(counts[1] - 9282) < 350 && abs(counts[2] - 9282) < 350 && counts[3] > 80);
-  draw(plain, NULL, 0, 20000, again);
+  draw(plain, NULL, 20000, again);
   assert_memory_equal(counts, again, sizeof counts);
   s = plain;
   s.top_k = 1;
-  draw(s, NULL, 0, 100, counts);
+  draw(s, NULL, 100, counts);
   assert_int_equal(counts[1], 100);
   s = plain;
   s.top_p = 0.9f;
-  draw(s, NULL, 0, 2000, counts);
+  draw(s, NULL, 2000, counts);
   assert_true(counts[0] == 0 && counts[3] == 0 && counts[2] > 0);
   s = plain;
   s.min_p = 0.1f;
-  draw(s, NULL, 0, 2000, counts);
+  draw(s, NULL, 2000, counts);
   assert_true(counts[0] > 0 && counts[3] == 0);
 }
 

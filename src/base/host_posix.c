@@ -1,0 +1,149 @@
+#define _XOPEN_SOURCE 700
+#include "base/host_posix.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+/* A signal handler can reach nothing else: the one mutable global of the library. */
+static volatile sig_atomic_t interrupted;
+
+static void on_signal(int number) {
+  interrupted = 1;
+  signal(number, SIG_DFL);
+}
+
+void pith_host_posix_catch_signals(void) {
+  struct sigaction action;
+  memset(&action, 0, sizeof action);
+  action.sa_handler = on_signal;
+  sigaction(SIGINT, &action, NULL);
+  sigaction(SIGTERM, &action, NULL);
+  signal(SIGPIPE, SIG_IGN);   /* a closed pipe is an error of write, not a death */
+}
+
+static int32_t failure(void *user, int number) {
+  pith_host_posix *state = user;
+  snprintf(state->error, sizeof state->error, "%s", strerror(number));
+  switch (number) {
+    case ENOENT: return -(int32_t)PITH_E_NOT_FOUND;
+    case ENOTDIR: return -(int32_t)PITH_E_NOT_FOUND;
+    case EEXIST: return -(int32_t)PITH_E_EXISTS;
+    case ENOSPC: return -(int32_t)PITH_E_NO_SPACE;
+    case EDQUOT: return -(int32_t)PITH_E_NO_SPACE;
+    default: return -(int32_t)PITH_E_IO;
+  }
+}
+
+static int32_t host_open(void *user, const char *path, uint64_t *size) {
+  const int fd = open(path, O_RDONLY | O_CLOEXEC);
+  struct stat info;
+  if (fd < 0) return failure(user, errno);
+  if (fstat(fd, &info) != 0 || S_ISDIR(info.st_mode)) {
+    const int number = S_ISDIR(info.st_mode) ? EISDIR : errno;
+    close(fd);
+    return failure(user, number);
+  }
+  *size = S_ISREG(info.st_mode) ? (uint64_t)info.st_size : UINT64_MAX;
+  return fd;
+}
+
+static int32_t host_create(void *user, const char *path) {
+  const int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  return fd < 0 ? failure(user, errno) : fd;
+}
+
+static int64_t host_read(void *user, int32_t handle, uint64_t offset, void *dst, uint64_t n_bytes) {
+  for (;;) {
+    const size_t n = n_bytes < (1u << 30) ? (size_t)n_bytes : (size_t)1 << 30;
+    /* pipes and terminals have no offset */
+    const ssize_t got = handle == PITH_STDIN ? read(handle, dst, n) : pread(handle, dst, n, (off_t)offset);
+    if (got >= 0) return got;
+    if (errno == EINTR && interrupted) return -(int64_t)PITH_E_CANCELLED;
+    if (errno != EINTR) return failure(user, errno);
+  }
+}
+
+static int32_t host_write(void *user, int32_t handle, const void *src, uint64_t n_bytes) {
+  const char *from = src;
+  while (n_bytes > 0) {
+    const ssize_t n = write(handle, from, (size_t)n_bytes);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return failure(user, errno);
+    from += n;
+    n_bytes -= (uint64_t)n;
+  }
+  return 0;
+}
+
+static int32_t host_close(void *user, int32_t handle) {
+  /* A file that was written is on the disk before it counts as written; others do not know fsync. */
+  const int synced = fsync(handle), number = errno;
+  const bool failed = synced != 0 && (number == EIO || number == ENOSPC || number == EDQUOT);
+  if (close(handle) != 0) return failure(user, errno);
+  return failed ? failure(user, number) : 0;
+}
+
+static int32_t host_make_dir(void *user, const char *path) { return mkdir(path, 0777) == 0 ? 0 : failure(user, errno); }
+static int32_t host_rename(void *user, const char *from, const char *to) { return rename(from, to) == 0 ? 0 : failure(user, errno); }
+
+/* Depth is bounded: a package is one folder of files. Links are removed, never followed. */
+static int remove_at(const char *path, int depth) {
+  struct stat info;
+  if (lstat(path, &info) != 0) return errno == ENOENT ? 0 : -1;
+  if (!S_ISDIR(info.st_mode)) return unlink(path);
+  DIR *dir = opendir(path);
+  if (!dir) return -1;
+  int result = 0;
+  const struct dirent *entry;
+  while (result == 0 && (entry = readdir(dir)) != NULL) {
+    char child[4096];
+    if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
+    const int n = snprintf(child, sizeof child, "%s/%s", path, entry->d_name);
+    if (n < 0 || (size_t)n >= sizeof child || depth == 0) {
+      errno = ENAMETOOLONG;
+      result = -1;
+    } else {
+      result = remove_at(child, depth - 1);
+    }
+  }
+  const int number = errno;
+  closedir(dir);
+  errno = number;
+  return result == 0 ? rmdir(path) : -1;
+}
+
+static int32_t host_remove_tree(void *user, const char *path) { return remove_at(path, 4) == 0 ? 0 : failure(user, errno); }
+
+static int32_t host_exists(void *user, const char *path) {
+  struct stat info;
+  (void)user;
+  return stat(path, &info) != 0 ? 0 : S_ISDIR(info.st_mode) ? 2 : 1;
+}
+
+static const char *host_last_error(void *user) { return ((pith_host_posix *)user)->error; }
+
+static double host_now_ms(void *user) {
+  struct timespec now;
+  (void)user;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (double)now.tv_sec * 1e3 + (double)now.tv_nsec * 1e-6;
+}
+
+static bool host_cancelled(void *user) {
+  (void)user;
+  return interrupted != 0;
+}
+
+pith_host pith_host_posix_init(pith_host_posix *state) {
+  memset(state, 0, sizeof *state);
+  const pith_host host = {state,         host_open,   host_create,      host_read,   host_write,      host_close,  host_make_dir,
+                          host_rename,   host_remove_tree, host_exists, host_last_error, host_now_ms, host_cancelled};
+  return host;
+}

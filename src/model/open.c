@@ -1,0 +1,211 @@
+#include "model/open.h"
+
+#include <string.h>
+
+enum { MAX_TOKENIZER_BYTES = 256 << 20, CHUNK_BYTES = 1 << 20 };
+
+pith_status pith_model_read_tokenizer(pith_ctx *ctx, const char *folder, const pith_file_record *record, pith_tokenizer **out) {
+  char *path, *text = NULL, hex[65];
+  size_t n_bytes = 0;
+  *out = NULL;
+  PITH_TRY(pith_path_join(ctx, folder, record ? record->file : "tokenizer.json", &path));
+  pith_status status = pith_io_read_file(ctx, path, MAX_TOKENIZER_BYTES, &text, &n_bytes);
+  if (status == PITH_OK && record) {
+    pith_sha256 sha;
+    pith_sha256_init(&sha);
+    pith_sha256_update(&sha, text, n_bytes);
+    pith_sha256_final(&sha, hex);
+    if (n_bytes != record->n_bytes || strcmp(hex, record->sha256) != 0)
+      status = pith_fail(ctx, PITH_E_INTEGRITY, "%s is not the file that the manifest describes: its size or SHA-256 differs", path);
+  }
+  if (status == PITH_OK) status = pith_tokenizer_open(ctx, text, n_bytes, path, out);
+  pith_free(ctx, text);
+  pith_free(ctx, path);
+  return status;
+}
+
+pith_status pith_model_encode(pith_ctx *ctx, const pith_model *model, const char *text, size_t n_bytes, bool special_tokens, bool truncate,
+                              pith_ids *out) {
+  const size_t begin = out->n;
+  const bool bos = special_tokens && model->config.add_bos;
+  const int32_t limit = truncate ? model->config.max_tokens : 0;
+  if (bos) PITH_TRY(pith_ids_append(ctx, out, model->config.bos_id));
+  PITH_TRY(pith_tokenizer_encode(ctx, model->tokenizer, text, n_bytes, (pith_encode_options){special_tokens, limit}, out));
+  if (bos && out->n > begin + 1 && out->ids[begin + 1] == model->config.bos_id) {   /* the template said it too */
+    memmove(out->ids + begin, out->ids + begin + 1, (out->n - begin - 1) * sizeof *out->ids);
+    out->n--;
+  }
+  if (limit > 0 && out->n - begin > (size_t)limit) out->n = begin + (size_t)limit;
+  for (size_t i = begin; i < out->n; i++)
+    if (out->ids[i] < 0 || out->ids[i] >= model->config.vocab_size)
+      return pith_fail(ctx, PITH_E_FORMAT, "the tokenizer gives the id %d, and the model has %d: they do not belong together", (int)out->ids[i],
+                       (int)model->config.vocab_size);
+  return PITH_OK;
+}
+
+static pith_status begin_checkpoint(pith_ctx *ctx, pith_model_loader *l) {
+  PITH_TRY(pith_checkpoint_open(ctx, l->folder, &l->checkpoint));
+  l->model->config = l->checkpoint.config;
+  for (size_t i = 0; i < l->checkpoint.n_files; i++) l->model->n_source_bytes += l->checkpoint.files[i].n_bytes;
+  PITH_TRY(pith_model_read_tokenizer(ctx, l->folder, NULL, &l->model->tokenizer));
+  PITH_TRY(pith_checkpoint_loader_init(ctx, &l->weights, &l->checkpoint, &l->model->weights));
+  l->reading_checkpoint = true;
+  l->total_bytes = (double)l->weights.total_bytes;
+  return PITH_OK;
+}
+
+static pith_status begin_package(pith_ctx *ctx, pith_model_loader *l, const char *path) {
+  char *text;
+  size_t n_bytes;
+  pith_model *m = l->model;
+  PITH_TRY(pith_io_read_file(ctx, path, PITH_MANIFEST_MAX_BYTES, &text, &n_bytes));
+  const pith_status status = pith_manifest_parse(ctx, text, n_bytes, path, &m->manifest);
+  pith_free(ctx, text);
+  PITH_TRY(status);
+  m->is_package = true;
+  PITH_TRY(pith_config_parse(ctx, pith_json_get(m->manifest.json, "config"), path, &m->config));
+  PITH_TRY(pith_settings_parse(ctx, pith_json_get(m->manifest.json, "settings"), path, &m->config));
+  PITH_TRY(pith_model_read_tokenizer(ctx, l->folder, &m->manifest.tokenizer, &m->tokenizer));
+  m->n_source_bytes = n_bytes + m->manifest.tokenizer.n_bytes;
+  for (uint32_t i = 0; i < m->manifest.n_shards; i++) m->n_source_bytes += m->manifest.shards[i].n_bytes;
+  l->total_bytes = (double)m->n_source_bytes;
+  l->done_bytes = (double)(n_bytes + m->manifest.tokenizer.n_bytes);
+  PITH_TRY(pith_weights_init(ctx, &m->weights, m->config.n_layers));
+  PITH_TRY(pith_calloc(ctx, m->manifest.n_shards, sizeof *l->shards, &l->shards));
+  return pith_calloc(ctx, m->manifest.n_shards, sizeof *l->indexes, &l->indexes);
+}
+
+pith_status pith_model_loader_init(pith_ctx *ctx, pith_model_loader *l, pith_model *model, const char *folder, const pith_kernels *kernels) {
+  memset(l, 0, sizeof *l);
+  memset(model, 0, sizeof *model);
+  l->model = model;
+  l->handle = -1;
+  model->kernels = kernels;
+  PITH_TRY(pith_path_join(ctx, folder, "", &l->folder));
+  char *path;
+  PITH_TRY(pith_path_join(ctx, folder, PITH_MANIFEST_FILE, &path));
+  const bool package = ctx->host.exists(ctx->host.user, path) == 1;
+  pith_status status = PITH_OK;
+  if (package) {
+    status = begin_package(ctx, l, path);
+  } else {
+    status = begin_checkpoint(ctx, l);
+    if (status == PITH_E_NOT_FOUND && !l->checkpoint.config_json)
+      status = pith_fail(ctx, PITH_E_NOT_FOUND, "%s holds neither a package (%s) nor a checkpoint (config.json)", folder, PITH_MANIFEST_FILE);
+  }
+  pith_free(ctx, path);
+  return status;
+}
+
+static pith_status open_shard(pith_ctx *ctx, pith_model_loader *l, const pith_file_record *record) {
+  char *path;
+  uint64_t size;
+  PITH_TRY(pith_path_join(ctx, l->folder, record->file, &path));
+  pith_status status = pith_io_open(ctx, path, &l->handle, &size);
+  if (status == PITH_OK && size != UINT64_MAX && size != record->n_bytes)
+    status = pith_fail(ctx, PITH_E_INTEGRITY, "%s has %llu bytes, and the manifest says %llu", path, (unsigned long long)size,
+                       (unsigned long long)record->n_bytes);
+  pith_free(ctx, path);
+  PITH_TRY(status);
+  l->offset = 0;
+  pith_sha256_init(&l->sha);
+  return pith_weights_take(ctx, &l->model->weights, (size_t)record->n_bytes, &l->shards[l->shard]);
+}
+
+/* The whole shard is there: size, hash, header. */
+static pith_status finish_shard(pith_ctx *ctx, pith_model_loader *l, const pith_file_record *record) {
+  char hex[65];
+  uint8_t more;
+  const int64_t extra = ctx->host.read(ctx->host.user, l->handle, l->offset, &more, 1);
+  if (extra == PITH_HOST_WAIT) {
+    l->waiting = true;
+    return PITH_PENDING;
+  }
+  PITH_TRY(pith_io_status(ctx, extra, "read", record->file));
+  if (extra > 0) return pith_fail(ctx, PITH_E_INTEGRITY, "%s has more than the %llu bytes that the manifest says", record->file, (unsigned long long)record->n_bytes);
+  pith_io_close(ctx, l->handle);
+  l->handle = -1;
+  pith_sha256_final(&l->sha, hex);
+  if (strcmp(hex, record->sha256) != 0)
+    return pith_fail(ctx, PITH_E_INTEGRITY, "%s is not what the manifest describes: its SHA-256 is %.12s…, and should be %.12s…", record->file, hex, record->sha256);
+  const uint8_t *bytes = l->shards[l->shard];
+  uint64_t header_bytes;
+  if (record->n_bytes < 8) return pith_fail(ctx, PITH_E_FORMAT, "%s is shorter than a header", record->file);
+  PITH_TRY(pith_safetensors_header_bytes(ctx, bytes, record->n_bytes, record->file, &header_bytes));
+  PITH_TRY(pith_safetensors_parse(ctx, (const char *)bytes + 8, header_bytes, record->n_bytes, record->file, &l->indexes[l->shard]));
+  l->shard++;
+  return PITH_PENDING;
+}
+
+static pith_status step_package(pith_ctx *ctx, pith_model_loader *l) {
+  const pith_manifest *m = &l->model->manifest;
+  if (l->shard == m->n_shards) return pith_package_bind(ctx, l->model, l->shards, l->indexes);
+  const pith_file_record *record = &m->shards[l->shard];
+  if (l->handle < 0) {
+    PITH_TRY(open_shard(ctx, l, record));
+    return PITH_PENDING;
+  }
+  if (l->offset == record->n_bytes) return finish_shard(ctx, l, record);
+  const uint64_t left = record->n_bytes - l->offset;
+  uint8_t *to = l->shards[l->shard] + l->offset;
+  const int64_t n = ctx->host.read(ctx->host.user, l->handle, l->offset, to, left < CHUNK_BYTES ? left : CHUNK_BYTES);
+  l->waiting = n == PITH_HOST_WAIT;
+  if (l->waiting) return PITH_PENDING;
+  PITH_TRY(pith_io_status(ctx, n, "read", record->file));
+  if (n == 0)
+    return pith_fail(ctx, PITH_E_INTEGRITY, "%s ends after %llu bytes, and the manifest says %llu", record->file, (unsigned long long)l->offset,
+                     (unsigned long long)record->n_bytes);
+  pith_sha256_update(&l->sha, to, (size_t)n);
+  l->offset += (uint64_t)n;
+  l->done_bytes += (double)n;
+  return PITH_PENDING;
+}
+
+pith_status pith_model_loader_step(pith_ctx *ctx, pith_model_loader *l) {
+  l->waiting = false;
+  if (!l->reading_checkpoint) return step_package(ctx, l);
+  const pith_status status = pith_checkpoint_loader_step(ctx, &l->weights);
+  l->done_bytes = (double)l->weights.done_bytes;
+  return status;
+}
+
+void pith_model_loader_free(pith_ctx *ctx, pith_model_loader *l) {
+  if (l->model)
+    for (uint32_t i = 0; l->indexes && i < l->model->manifest.n_shards; i++) pith_safetensors_free(ctx, &l->indexes[i]);
+  pith_io_close(ctx, l->handle);
+  pith_checkpoint_loader_free(ctx, &l->weights);
+  pith_checkpoint_close(ctx, &l->checkpoint);
+  pith_free(ctx, l->shards);
+  pith_free(ctx, l->indexes);
+  pith_free(ctx, l->folder);
+  memset(l, 0, sizeof *l);
+  l->handle = -1;
+}
+
+void pith_model_close(pith_ctx *ctx, pith_model *model) {
+  pith_weights_free(ctx, &model->weights);
+  pith_tokenizer_close(ctx, model->tokenizer);
+  pith_manifest_free(ctx, &model->manifest);
+  memset(model, 0, sizeof *model);
+}
+
+pith_json *pith_model_info(const pith_model *m) {
+  pith_json *info = pith_json_new_object();
+  pith_json_add_string(info, "kind", m->is_package ? "package" : "checkpoint");
+  pith_json_add_string(info, "family", m->config.family->name);
+  pith_json_add_string(info, "task", m->config.family->task == PITH_TASK_EMBED ? "embed" : "generate");
+  pith_json_add_string(info, "kernels", m->kernels->name);
+  pith_json_add_number(info, "parameters", (double)m->weights.n_parameters);
+  pith_json_add_number(info, "bytes", (double)m->n_source_bytes);
+  pith_json_add_number(info, "layers", m->config.n_layers);
+  pith_json_add_number(info, "hiddenSize", m->config.hidden_size);
+  pith_json_add_number(info, "vocabSize", m->config.vocab_size);
+  pith_json_add_number(info, "maxTokens", m->config.max_tokens);
+  if (!m->is_package) return info;
+  static const char *const copied[] = {"recipe", "parent", "quality", "omitted"};
+  for (size_t i = 0; i < sizeof copied / sizeof *copied; i++) {
+    const pith_json *part = pith_json_get(m->manifest.json, copied[i]);
+    if (part) pith_json_add(info, copied[i], pith_json_copy(part));
+  }
+  return info;
+}

@@ -1,0 +1,59 @@
+/* A model ready to run: configuration, weights in memory, tokenizer, kernels. From a package or from a checkpoint. */
+#ifndef PITH_MODEL_OPEN_H
+#define PITH_MODEL_OPEN_H
+
+#include "base/sha256.h"
+#include "model/forward.h"
+#include "package/manifest.h"
+#include "text/tokenizer.h"
+
+typedef struct pith_model {
+  pith_config config;
+  pith_weights weights;
+  pith_tokenizer *tokenizer;
+  const pith_kernels *kernels;
+  bool is_package;
+  pith_manifest manifest;          /* packages */
+  uint64_t n_source_bytes;         /* of the files that were read */
+} pith_model;
+
+/* What an open model says of itself; NULL only when memory is out. */
+pith_json *pith_model_info(const pith_model *model);
+void pith_model_close(pith_ctx *ctx, pith_model *model);
+
+/* Opening in steps. Zero-initialise the model first; after a failure close it. */
+typedef struct pith_model_loader {
+  pith_model *model;
+  char *folder;
+  /* a checkpoint */
+  pith_checkpoint checkpoint;
+  pith_checkpoint_loader weights;
+  bool reading_checkpoint;
+  /* a package: shards are read in order, each straight into its place, hashed as it comes */
+  uint8_t **shards;
+  pith_safetensors *indexes;
+  uint32_t shard;
+  int32_t handle;                  /* of the open shard, -1 if none */
+  uint64_t offset;
+  pith_sha256 sha;
+  bool waiting;                    /* the last step found no bytes */
+  double done_bytes, total_bytes;
+} pith_model_loader;
+pith_status pith_model_loader_init(pith_ctx *ctx, pith_model_loader *loader, pith_model *model, const char *folder, const pith_kernels *kernels);
+pith_status pith_model_loader_step(pith_ctx *ctx, pith_model_loader *loader);
+void pith_model_loader_free(pith_ctx *ctx, pith_model_loader *loader);
+
+/* Reads tokenizer.json of a folder. `record` (may be NULL) is checked. */
+pith_status pith_model_read_tokenizer(pith_ctx *ctx, const char *folder, const pith_file_record *record, pith_tokenizer **out);
+
+/* ids of a text as this model wants them: special tokens, the first token, cut at max_tokens when `truncate`. Appends. */
+pith_status pith_model_encode(pith_ctx *ctx, const pith_model *model, const char *text, size_t n_bytes, bool special_tokens, bool truncate,
+                              pith_ids *out);
+
+/* package.c: binds the manifest's tensors to the shards' bytes; every shape, type and range is checked. */
+pith_status pith_package_bind(pith_ctx *ctx, pith_model *model, uint8_t *const *shards, const pith_safetensors *indexes);
+/* Settings that a manifest records beside the parent's config.json, and their reading. */
+pith_json *pith_settings_print(const pith_config *config);
+pith_status pith_settings_parse(pith_ctx *ctx, const pith_json *json, const char *what, pith_config *config);
+
+#endif

@@ -1,0 +1,133 @@
+#include "package/writer.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/sha256.h"
+
+pith_status pith_package_writer_open(pith_ctx *ctx, pith_package_writer *w, const char *folder, uint64_t shard_bytes, bool force) {
+  memset(w, 0, sizeof *w);
+  size_t n = strlen(folder);
+  while (n > 1 && folder[n - 1] == '/') n--;
+  if (n == 0) return pith_fail(ctx, PITH_E_ARGUMENT, "the output needs a name");
+  w->shard_bytes = shard_bytes;
+  PITH_TRY(pith_malloc(ctx, n + 1, &w->folder));
+  memcpy(w->folder, folder, n);
+  w->folder[n] = '\0';
+  static const char suffix[] = ".partial";
+  PITH_TRY(pith_malloc(ctx, n + sizeof suffix, &w->partial));
+  memcpy(w->partial, w->folder, n);
+  memcpy(w->partial + n, suffix, sizeof suffix);
+  if (!force && ctx->host.exists(ctx->host.user, w->folder) != 0)
+    return pith_fail(ctx, PITH_E_EXISTS, "%s is there already: choose another name, or replace it with --force", w->folder);
+  /* What a broken run has left is ours to remove: nothing else has that name. */
+  PITH_TRY(pith_io_status(ctx, ctx->host.remove_tree(ctx->host.user, w->partial), "remove", w->partial));
+  PITH_TRY(pith_io_status(ctx, ctx->host.make_dir(ctx->host.user, w->partial), "make the folder", w->partial));
+  w->partial_made = true;
+  w->shards = pith_json_new_array();
+  return PITH_OK;
+}
+
+pith_status pith_package_writer_file(pith_ctx *ctx, pith_package_writer *w, const char *name, const void *data, uint64_t n_bytes,
+                                     pith_file_record *record) {
+  char *path;
+  pith_sha256 sha;
+  PITH_TRY(pith_path_join(ctx, w->partial, name, &path));
+  const int32_t handle = ctx->host.create(ctx->host.user, path);
+  pith_status status = pith_io_status(ctx, handle, "create", path);
+  if (status == PITH_OK) {
+    status = pith_io_write(ctx, handle, data, n_bytes, path);
+    const int32_t closed = ctx->host.close(ctx->host.user, handle);
+    if (status == PITH_OK) status = pith_io_status(ctx, closed, "write", path);
+  }
+  pith_free(ctx, path);
+  PITH_TRY(status);
+  pith_sha256_init(&sha);
+  pith_sha256_update(&sha, data, (size_t)n_bytes);
+  pith_sha256_final(&sha, record->sha256);
+  record->file = name;
+  record->n_bytes = n_bytes;
+  w->n_bytes += n_bytes;
+  return PITH_OK;
+}
+
+static pith_status add_entry(pith_ctx *ctx, pith_package_writer *w, const char *name, pith_dtype dtype, const uint64_t *dims, uint32_t n_dims,
+                             const void *data, uint64_t n_bytes) {
+  if (w->n_entries == w->entries_capacity) {
+    const size_t capacity = w->entries_capacity ? 2 * w->entries_capacity : 64;
+    PITH_TRY(pith_realloc(ctx, &w->entries, w->n_entries * sizeof *w->entries, capacity * sizeof *w->entries));
+    w->entries_capacity = capacity;
+  }
+  pith_tensor_entry *entry = &w->entries[w->n_entries];
+  memset(entry, 0, sizeof *entry);
+  PITH_TRY(pith_malloc(ctx, strlen(name) + 1, &entry->name));
+  memcpy(entry->name, name, strlen(name) + 1);
+  w->n_entries++;
+  entry->dtype = dtype;
+  entry->n_dims = n_dims;
+  memcpy(entry->dims, dims, n_dims * sizeof *dims);
+  entry->n_bytes = n_bytes;
+  return pith_buffer_append(ctx, &w->data, data, (size_t)n_bytes);
+}
+
+pith_status pith_package_writer_add(pith_ctx *ctx, pith_package_writer *w, const char *name, pith_dtype dtype, const uint64_t *dims,
+                                    uint32_t n_dims, const void *data, uint64_t n_bytes, uint64_t keep_together, uint32_t *shard) {
+  if (w->n_entries > 0 && w->data.n_bytes + n_bytes + keep_together > w->shard_bytes) PITH_TRY(pith_package_writer_flush(ctx, w));
+  const size_t past = w->data.n_bytes % PITH_ALIGN;
+  if (past != 0) {   /* the format allows no holes, so alignment is a tensor of its own */
+    static const uint8_t zeros[PITH_ALIGN];
+    char pad[32];
+    const uint64_t n = PITH_ALIGN - past;
+    snprintf(pad, sizeof pad, "pith.pad.%u", (unsigned)w->n_pads++);
+    PITH_TRY(add_entry(ctx, w, pad, PITH_U8, &n, 1, zeros, n));
+  }
+  PITH_TRY(add_entry(ctx, w, name, dtype, dims, n_dims, data, n_bytes));
+  *shard = w->n_shards;
+  return PITH_OK;
+}
+
+static void forget_entries(pith_ctx *ctx, pith_package_writer *w) {
+  for (size_t i = 0; i < w->n_entries; i++) pith_free(ctx, w->entries[i].name);
+  w->n_entries = 0;
+  w->n_pads = 0;
+  w->data.n_bytes = 0;
+}
+
+/* The count of shards is not known until the last, so they are numbered alone: shard-00001.safetensors. */
+pith_status pith_package_writer_flush(pith_ctx *ctx, pith_package_writer *w) {
+  if (w->n_entries == 0) return PITH_OK;
+  static const char *const metadata[] = {"format", "pith"};
+  char name[64];
+  pith_buffer file = {0};
+  pith_file_record record;
+  snprintf(name, sizeof name, "shard-%05u.safetensors", (unsigned)w->n_shards + 1);
+  pith_status status = pith_safetensors_print(ctx, w->entries, w->n_entries, metadata, 1, &file);
+  if (status == PITH_OK) status = pith_buffer_append(ctx, &file, w->data.data, w->data.n_bytes);
+  if (status == PITH_OK) status = pith_package_writer_file(ctx, w, name, file.data, file.n_bytes, &record);
+  pith_buffer_free(ctx, &file);
+  PITH_TRY(status);
+  pith_json *json = pith_file_record_print(&record);
+  pith_json_add_number(json, "stage", 0);
+  pith_json_add(w->shards, NULL, json);
+  w->n_shards++;
+  forget_entries(ctx, w);
+  return PITH_OK;
+}
+
+pith_status pith_package_writer_publish(pith_ctx *ctx, pith_package_writer *w) {
+  PITH_TRY(pith_io_status(ctx, ctx->host.remove_tree(ctx->host.user, w->folder), "replace", w->folder));
+  PITH_TRY(pith_io_status(ctx, ctx->host.rename(ctx->host.user, w->partial, w->folder), "publish", w->folder));
+  w->partial_made = false;
+  return PITH_OK;
+}
+
+void pith_package_writer_close(pith_ctx *ctx, pith_package_writer *w) {
+  if (w->partial_made) ctx->host.remove_tree(ctx->host.user, w->partial);
+  forget_entries(ctx, w);
+  pith_free(ctx, w->entries);
+  pith_buffer_free(ctx, &w->data);
+  pith_json_free(w->shards);
+  pith_free(ctx, w->folder);
+  pith_free(ctx, w->partial);
+  memset(w, 0, sizeof *w);
+}
