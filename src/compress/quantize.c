@@ -5,60 +5,98 @@
 
 #include "kernels/kernels.h"
 
-static float code_of(float w, float scale) {
-  const float q = rintf(w / scale);
-  return q > 63.0f ? 63.0f : q < -63.0f ? -63.0f : q;
+#define LEAST_F16_SCALE 0x0010u   /* 2^-20: 16 units of f16's last place, so the scale itself is good to 3 % */
+
+pith_dtype pith_scale_dtype(float tensor_absmax, int levels) {
+  const float scale = tensor_absmax / (float)levels;
+  return scale == 0.0f || (scale >= 0x1p-14f && scale <= 65504.0f) ? PITH_F16 : PITH_F32;
 }
 
-static double squared_error(const float *w, size_t n, float scale) {
+static float code_of(float w, float inverse, float levels) {
+  const float q = rintf(w * inverse);
+  return q > levels ? levels : q < -levels ? -levels : q;
+}
+
+static double squared_error(const float *w, size_t n, float scale, float levels) {
+  const float inverse = 1.0f / scale;
   double sum = 0.0;
   for (size_t i = 0; i < n; i++) {
-    const double e = (double)w[i] - (double)(code_of(w[i], scale) * scale);
-    sum += e * e;
+    const float e = w[i] - code_of(w[i], inverse, levels) * scale;
+    sum += (double)(e * e);
   }
   return sum;
 }
 
-/* The f16 scale of one row's group; false when the group is not zero and no scale of f16's normal range serves. */
-static int search_scale(const float *w, size_t n, uint16_t *scale, double *error) {
-  float absmax = 0.0f;
-  for (size_t i = 0; i < n; i++) absmax = fmaxf(absmax, fabsf(w[i]));
-  *scale = 0;
-  *error = 0.0;
-  if (absmax == 0.0f) return 1;
-  *error = INFINITY;
-  for (int percent = 100; percent >= 75; percent--) {
-    const uint16_t half = pith_f32_to_f16(absmax * (float)percent / 6300.0f);
-    if (half < 0x0400 || half >= 0x7c00) continue;
-    const double e = squared_error(w, n, pith_f16_to_f32(half));
-    if (e < *error) {
-      *error = e;
-      *scale = half;
-    }
-  }
-  return *scale != 0;
+static float rounded_scale(float wished, pith_dtype dtype) {
+  if (dtype == PITH_F32) return wished < 0x1p-100f ? 0x1p-100f : wished;
+  const uint16_t half = pith_f32_to_f16(wished);
+  return pith_f16_to_f32(half < LEAST_F16_SCALE ? LEAST_F16_SCALE : half);
 }
 
-double pith_quantize_u7_panel(size_t n_rows, size_t cols, size_t group_size, const float *w, uint8_t *codes, uint16_t *scales) {
+/* The best scale of n weights; 0 when all are zero. */
+static float search_scale(const float *w, size_t n, pith_dtype dtype, int levels, double *error) {
+  float absmax = 0.0f, best = 0.0f;
+  for (size_t i = 0; i < n; i++) absmax = fabsf(w[i]) > absmax ? fabsf(w[i]) : absmax;
+  *error = 0.0;
+  if (absmax == 0.0f) return 0.0f;
+  *error = INFINITY;
+  for (int percent = 100; percent >= 75; percent--) {
+    const float scale = rounded_scale(absmax * (float)percent / (float)(100 * levels), dtype);
+    if (scale == best) continue;
+    const double e = squared_error(w, n, scale, (float)levels);
+    if (e >= *error) continue;
+    *error = e;
+    best = scale;
+  }
+  return best;
+}
+
+static void store_scale(void *scales, size_t at, pith_dtype dtype, float scale) {
+  if (dtype == PITH_F32) ((float *)scales)[at] = scale;
+  else ((uint16_t *)scales)[at] = pith_f32_to_f16(scale);
+}
+
+double pith_quantize_u7_panel(size_t n_rows, size_t cols, size_t group_size, const float *w, pith_dtype scale_dtype, uint8_t *codes, void *scales) {
   const size_t n_quads = (cols + PITH_QUAD - 1) / PITH_QUAD, n_groups = (cols + group_size - 1) / group_size;
   memset(codes, PITH_U7_ZERO, n_quads * PITH_PANEL * PITH_QUAD);
-  memset(scales, 0, n_groups * PITH_PANEL * sizeof *scales);
+  memset(scales, 0, n_groups * PITH_PANEL * pith_dtype_bytes(scale_dtype));
   double total = 0.0;
   for (size_t row = 0; row < n_rows; row++) {
     for (size_t g = 0; g < n_groups; g++) {
       const size_t begin = g * group_size, end = begin + group_size < cols ? begin + group_size : cols;
-      uint16_t half;
       double error;
-      if (!search_scale(w + row * cols + begin, end - begin, &half, &error)) return -1.0;
-      scales[g * PITH_PANEL + row] = half;
+      const float scale = search_scale(w + row * cols + begin, end - begin, scale_dtype, 63, &error);
       total += error;
-      if (half == 0) continue;
-      const float scale = pith_f16_to_f32(half);
+      if (scale == 0.0f) continue;
+      store_scale(scales, g * PITH_PANEL + row, scale_dtype, scale);
       for (size_t k = begin; k < end; k++) {
-        const int q = (int)code_of(w[row * cols + k], scale);   /* [-63, 63] */
+        const int q = (int)code_of(w[row * cols + k], 1.0f / scale, 63.0f);   /* [-63, 63] */
         codes[(k / PITH_QUAD * PITH_PANEL + row) * PITH_QUAD + k % PITH_QUAD] = (uint8_t)(PITH_U7_ZERO + q);
       }
     }
   }
   return total;
+}
+
+double pith_quantize_u8_rows(size_t n_rows, size_t cols, const float *w, pith_dtype scale_dtype, uint8_t *codes, void *scales) {
+  double total = 0.0;
+  for (size_t row = 0; row < n_rows; row++) {
+    double error;
+    const float scale = search_scale(w + row * cols, cols, scale_dtype, 127, &error), inverse = scale == 0.0f ? 0.0f : 1.0f / scale;
+    total += error;
+    store_scale(scales, row, scale_dtype, scale);
+    for (size_t k = 0; k < cols; k++) codes[row * cols + k] = (uint8_t)(128 + (int)code_of(w[row * cols + k], inverse, 127.0f));
+  }
+  return total;
+}
+
+bool pith_convert_f16_panel(size_t n_rows, size_t cols, const float *w, uint16_t *panel) {
+  bool finite = true;
+  for (size_t k = 0; k < cols; k++)
+    for (size_t r = 0; r < PITH_PANEL; r++) {
+      const uint16_t half = r < n_rows ? pith_f32_to_f16(w[r * cols + k]) : 0;
+      finite = finite && (half & 0x7c00) != 0x7c00;
+      panel[k * PITH_PANEL + r] = half;
+    }
+  return finite;
 }

@@ -5,14 +5,25 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "tensor/safetensors.h"
+
+/* Whether f16 can hold a tensor's scales: its largest one has to be in f16's normal range. levels: 63 or 127. */
+pith_dtype pith_scale_dtype(float tensor_absmax, int levels);
+
 /* One panel of up to 8 rows as u7 codes with one scale per row and group.
  *   w        (n_rows, cols) finite floats, n_rows 1…8
  *   codes    [ceil(cols/4)][8][4]; absent rows and columns get the zero point 64
- *   scales   [ceil(cols/group_size)][8] f16 bits; absent rows 0
- * The scale of a group is the best, by squared error after rounding to f16, of absmax * f / 63 for f in {1, 0.99, … 0.75};
- * the first best wins. Code = 64 + clamp(round_half_even(w / scale), -63, 63).
- * Returns the sum of squared errors (f64), or a negative number when a scale does not fit f16's normal range (2^-14 … 65504):
- * the tensor then wants f32 scales. group_size: a multiple of 4. */
-double pith_quantize_u7_panel(size_t n_rows, size_t cols, size_t group_size, const float *w, uint8_t *codes, uint16_t *scales);
+ *   scales   [ceil(cols/group_size)][8] of scale_dtype (F16 or F32); absent rows and groups of zeros 0
+ * A group's scale is the best, by squared error after its rounding to scale_dtype, of absmax * f / 63 for
+ * f = 1, 0.99, … 0.75; the first best wins; in F16 none is below 2^-20. Code = 64 + clamp(round_half_even(w / scale), ±63),
+ * the quotient computed as w * (1 / scale). Returns the sum of squared errors. group_size: a multiple of 4. */
+double pith_quantize_u7_panel(size_t n_rows, size_t cols, size_t group_size, const float *w, pith_dtype scale_dtype, uint8_t *codes, void *scales);
+
+/* Rows of 8-bit codes, 128 + clamp(round_half_even(w / scale), ±127), one scale a row, chosen as above of absmax * f / 127.
+ *   codes (n_rows, cols), scales (n_rows) */
+double pith_quantize_u8_rows(size_t n_rows, size_t cols, const float *w, pith_dtype scale_dtype, uint8_t *codes, void *scales);
+
+/* A panel [cols][8] of halves, absent rows 0. PITH_E_LIMIT-worthy overflow shows as a return of false. */
+bool pith_convert_f16_panel(size_t n_rows, size_t cols, const float *w, uint16_t *panel);
 
 #endif

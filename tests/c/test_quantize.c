@@ -27,7 +27,7 @@ static void test_panel(void **state) {
   for (int k = 64; k < COLS; k++) w[k] = 0.0f;   /* an empty short group */
   uint8_t codes[QUADS * 32];
   uint16_t scales[GROUPS * 8];
-  const double error = pith_quantize_u7_panel(ROWS, COLS, GROUP, w, codes, scales);
+  const double error = pith_quantize_u7_panel(ROWS, COLS, GROUP, w, PITH_F16, codes, scales);
   double seen = 0.0, naive = 0.0;
   for (int row = 0; row < 8; row++)
     for (int k = 0; k < QUADS * 4; k++) {
@@ -47,18 +47,50 @@ static void test_panel(void **state) {
   assert_int_equal(scales[7], 0);
 }
 
-static void test_scales_out_of_f16(void **state) {
+/* Tensors too small or too large for f16's scales take f32 ones, and lose no more than others. */
+static void test_scale_dtypes(void **state) {
+  (void)state;
+  static const float magnitudes[] = {1e-6f, 0.1f, 1e8f};
+  static const pith_dtype dtypes[] = {PITH_F32, PITH_F16, PITH_F32};
+  float w[ROWS * COLS], scales[GROUPS * 8];
+  uint8_t codes[QUADS * 32];
+  for (int i = 0; i < 3; i++) {
+    fill(w, magnitudes[i]);
+    assert_int_equal(pith_scale_dtype(magnitudes[i], 63), dtypes[i]);
+    const double error = pith_quantize_u7_panel(ROWS, COLS, GROUP, w, dtypes[i], codes, scales);
+    const double step = (double)magnitudes[i] / 63;
+    assert_true(error > 0 && error < 1.1 * ROWS * COLS * step * step / 12);
+  }
+}
+
+static void test_u8_rows(void **state) {
   (void)state;
   float w[ROWS * COLS];
-  uint8_t codes[QUADS * 32];
-  uint16_t scales[GROUPS * 8];
-  fill(w, 1e-6f);
-  assert_true(pith_quantize_u7_panel(ROWS, COLS, GROUP, w, codes, scales) < 0);
-  fill(w, 1e8f);
-  assert_true(pith_quantize_u7_panel(ROWS, COLS, GROUP, w, codes, scales) < 0);
+  uint8_t codes[ROWS * COLS];
+  uint16_t scales[ROWS];
+  fill(w, 0.5f);
+  for (int k = 0; k < COLS; k++) w[k] = 0.0f;
+  const double error = pith_quantize_u8_rows(ROWS, COLS, w, PITH_F16, codes, scales);
+  double seen = 0.0;
+  for (int i = 0; i < ROWS * COLS; i++) {
+    const double e = (double)w[i] - (codes[i] - 128) * (double)pith_f16_to_f32(scales[i / COLS]);
+    seen += e * e;
+  }
+  assert_true(codes[0] == 128 && scales[0] == 0);
+  assert_true(fabs(seen - error) < 1e-6 && seen < 1.1 * (ROWS - 1) * COLS * (0.5 / 127) * (0.5 / 127) / 12);
+}
+
+static void test_f16_panel(void **state) {
+  (void)state;
+  const float w[6] = {1.0f, 0.333f, -2.0f, 1e-9f, 65504.0f, 3.0f}, huge = 1e6f;
+  uint16_t panel[3 * 8];
+  assert_true(pith_convert_f16_panel(2, 3, w, panel));
+  assert_true(panel[0] == 0x3c00 && panel[1] == 0 && panel[17] == pith_f32_to_f16(3.0f) && panel[2] == 0);
+  assert_false(pith_convert_f16_panel(1, 1, &huge, panel));
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_panel), cmocka_unit_test(test_scales_out_of_f16)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_panel), cmocka_unit_test(test_scale_dtypes),
+                                     cmocka_unit_test(test_u8_rows), cmocka_unit_test(test_f16_panel)};
   return cmocka_run_group_tests_name("quantize", tests, NULL, NULL);
 }
