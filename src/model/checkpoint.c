@@ -172,11 +172,15 @@ bool pith_checkpoint_find(const pith_checkpoint *c, const char *name, const pith
   return false;
 }
 
+bool pith_checkpoint_slot(const pith_checkpoint *c, const pith_slot *slot, const pith_checkpoint_file **file, const pith_tensor_entry **entry) {
+  if (pith_checkpoint_find(c, slot->name, file, entry)) return true;
+  return c->config.tied && ends_with(slot->name, "embed_tokens.weight") && pith_checkpoint_find(c, "lm_head.weight", file, entry);
+}
+
 pith_status pith_checkpoint_need(pith_ctx *ctx, const pith_checkpoint *c, const pith_slot *slot, const pith_checkpoint_file **file,
                                  const pith_tensor_entry **entry) {
-  bool found = pith_checkpoint_find(c, slot->name, file, entry);
-  if (!found && c->config.tied && ends_with(slot->name, "embed_tokens.weight")) found = pith_checkpoint_find(c, "lm_head.weight", file, entry);
-  if (!found) return pith_fail(ctx, PITH_E_NOT_FOUND, "the checkpoint has no tensor \"%s\", which its architecture needs", slot->name);
+  if (!pith_checkpoint_slot(c, slot, file, entry))
+    return pith_fail(ctx, PITH_E_NOT_FOUND, "the checkpoint has no tensor \"%s\", which its architecture needs", slot->name);
   const pith_tensor_entry *e = *entry;
   const bool vector = slot->role == PITH_ROLE_VECTOR;
   const bool fits = vector ? e->n_dims == 1 && e->dims[0] == slot->cols : e->n_dims == 2 && e->dims[0] == slot->rows && e->dims[1] == slot->cols;

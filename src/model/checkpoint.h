@@ -27,8 +27,10 @@ void pith_checkpoint_close(pith_ctx *ctx, pith_checkpoint *checkpoint);
 /* The tensor of that name under any of the family's prefixes; false if there is none. */
 bool pith_checkpoint_find(const pith_checkpoint *checkpoint, const char *name, const pith_checkpoint_file **file,
                           const pith_tensor_entry **entry);
-/* Finds the slot's tensor and checks its shape: PITH_E_NOT_FOUND, PITH_E_FORMAT or PITH_E_UNSUPPORTED (dtype) naming it.
- * A tied embedding may be stored under the head's name alone. */
+/* The slot's tensor: by its name, or, for a tied embedding, by the head's. */
+bool pith_checkpoint_slot(const pith_checkpoint *checkpoint, const pith_slot *slot, const pith_checkpoint_file **file,
+                          const pith_tensor_entry **entry);
+/* Finds the slot's tensor and checks its shape: PITH_E_NOT_FOUND, PITH_E_FORMAT or PITH_E_UNSUPPORTED (dtype) naming it. */
 pith_status pith_checkpoint_need(pith_ctx *ctx, const pith_checkpoint *checkpoint, const pith_slot *slot,
                                  const pith_checkpoint_file **file, const pith_tensor_entry **entry);
 /* Reads `n` elements from element `first` on as floats (F32, F16, BF16). dst: (n). Non-finite values: PITH_E_FORMAT. */

@@ -1,0 +1,236 @@
+#include "compress/compress.h"
+
+#include <string.h>
+
+enum { CHUNK_BYTES = 1 << 20 };
+
+static pith_status check_options(pith_ctx *ctx, const pith_compression_options *o) {
+  if (o->shard_bytes < (64u << 10) || o->shard_bytes > (1u << 29))
+    return pith_fail(ctx, PITH_E_ARGUMENT, "the shard size should be from 64 KiB to 512 MiB");
+  return PITH_OK;
+}
+
+pith_status pith_compression_begin(pith_ctx *ctx, pith_compression *c, const pith_compression_options *options) {
+  memset(c, 0, sizeof *c);
+  c->options = *options;
+  c->loader.handle = -1;
+  PITH_TRY(check_options(ctx, options));
+  PITH_TRY(pith_recipe_parse(ctx, options->recipe, "the recipe", &c->recipe));
+  PITH_TRY(pith_checkpoint_open(ctx, options->source, &c->checkpoint));
+  PITH_TRY(pith_package_writer_open(ctx, &c->writer, options->output, options->shard_bytes, options->force));
+  PITH_TRY(pith_malloc(ctx, CHUNK_BYTES, &c->chunk));
+  c->parent_files = pith_json_new_array();
+  c->tensors = pith_json_new_array();
+  c->stage = -2;
+  for (size_t i = 0; i < c->checkpoint.n_files; i++) c->total += (double)c->checkpoint.files[i].n_bytes;
+  pith_sha256_init(&c->sha);
+  return PITH_OK;
+}
+
+/* The parent's files, each hashed from end to end. */
+static pith_status step_hash(pith_ctx *ctx, pith_compression *c) {
+  pith_checkpoint_file *file = &c->checkpoint.files[c->file];
+  const uint64_t left = file->n_bytes - c->offset, n = left < CHUNK_BYTES ? left : CHUNK_BYTES;
+  PITH_TRY(pith_io_read(ctx, file->handle, c->offset, c->chunk, n, file->name));
+  pith_sha256_update(&c->sha, c->chunk, (size_t)n);
+  c->offset += n;
+  c->done += (double)n;
+  if (c->offset < file->n_bytes) return PITH_PENDING;
+  pith_file_record record = {file->name, file->n_bytes, ""};
+  pith_sha256_final(&c->sha, record.sha256);
+  pith_json_add(c->parent_files, NULL, pith_file_record_print(&record));
+  pith_sha256_init(&c->sha);
+  c->offset = 0;
+  if (++c->file < c->checkpoint.n_files) return PITH_PENDING;
+  c->phase = PITH_COMPRESS_QUANTIZE;
+  c->done = 0;
+  c->total = 0;
+  for (int32_t stage = -1; stage <= c->checkpoint.config.n_layers; stage++) {
+    const uint32_t k = c->checkpoint.config.family->slots(&c->checkpoint.config, stage, c->slots);
+    for (uint32_t i = 0; i < k; i++) c->total += (double)c->slots[i].rows * c->slots[i].cols;
+  }
+  return PITH_PENDING;
+}
+
+/* Opens the next weight; PITH_OK when there is none left. */
+static pith_status next_slot(pith_ctx *ctx, pith_compression *c) {
+  const pith_config *config = &c->checkpoint.config;
+  while (c->slot >= c->n_slots) {
+    c->stage = c->stage == -2 ? -1 : c->stage + 1;
+    if (c->stage > config->n_layers) return PITH_OK;
+    c->n_slots = config->family->slots(config, c->stage, c->slots);
+    c->slot = 0;
+  }
+  PITH_TRY(pith_tensor_encoder_open(ctx, &c->encoder, &c->checkpoint, &c->slots[c->slot], &c->recipe, c->options.shard_bytes));
+  return PITH_PENDING;
+}
+
+/* Copies tokenizer.json as it is. */
+static pith_status write_tokenizer(pith_ctx *ctx, pith_compression *c) {
+  char *path, *text;
+  size_t n_bytes;
+  PITH_TRY(pith_path_join(ctx, c->options.source, "tokenizer.json", &path));
+  pith_status status = pith_io_read_file(ctx, path, 256u << 20, &text, &n_bytes);
+  if (status == PITH_OK) status = pith_package_writer_file(ctx, &c->writer, "tokenizer.json", text, n_bytes, &c->tokenizer);
+  pith_free(ctx, path);
+  pith_free(ctx, text);
+  return status;
+}
+
+/* The names of tensors that no verb of this family reads. */
+static pith_json *omitted(pith_compression *c) {
+  pith_json *list = pith_json_new_array();
+  pith_slot slots[PITH_MAX_SLOTS];
+  const pith_config *config = &c->checkpoint.config;
+  for (size_t f = 0; f < c->checkpoint.n_files; f++)
+    for (size_t i = 0; i < c->checkpoint.files[f].index.n_entries; i++) {
+      const pith_tensor_entry *entry = &c->checkpoint.files[f].index.entries[i];
+      bool used = false;
+      for (int32_t stage = -1; stage <= config->n_layers && !used; stage++) {
+        const uint32_t n = config->family->slots(config, stage, slots);
+        for (uint32_t k = 0; k < n && !used; k++) {
+          const pith_checkpoint_file *file;
+          const pith_tensor_entry *found;
+          /* by identity of the entry, so that prefixes and tied heads count */
+          used = pith_checkpoint_slot(&c->checkpoint, &slots[k], &file, &found) && found == entry;
+        }
+      }
+      if (!used) pith_json_add_string(list, NULL, entry->name);
+    }
+  return list;
+}
+
+static pith_json *parent_json(pith_compression *c) {
+  pith_json *parent = pith_json_new_object();
+  double n_bytes = 0;
+  for (size_t i = 0; i < c->checkpoint.n_files; i++) n_bytes += (double)c->checkpoint.files[i].n_bytes;
+  pith_json_add_number(parent, "bytes", n_bytes);
+  pith_json_add(parent, "files", pith_json_copy(c->parent_files));
+  return parent;
+}
+
+/* Written twice: first for the loader that measures, then with the measured quality. */
+static pith_status write_manifest(pith_ctx *ctx, pith_compression *c) {
+  pith_json *json = pith_json_new_object();
+  pith_json_add_string(json, "format", "pith");
+  pith_json_add_number(json, "version", PITH_FORMAT_VERSION);
+  pith_json_add_string(json, "family", c->checkpoint.config.family->name);
+  pith_json_add_number(json, "parameters", (double)c->n_parameters);
+  pith_json_add(json, "recipe", pith_json_copy(c->options.recipe));
+  pith_json_add(json, "quality", c->quality ? pith_json_copy(c->quality) : pith_json_new_object());
+  pith_json_add(json, "parent", parent_json(c));
+  pith_json_add(json, "omitted", omitted(c));
+  pith_json_add(json, "config", pith_json_copy(c->checkpoint.config_json));
+  pith_json_add(json, "settings", pith_settings_print(&c->checkpoint.config));
+  pith_json_add(json, "tokenizer", pith_file_record_print(&c->tokenizer));
+  pith_json_add(json, "shards", pith_json_copy(c->writer.shards));
+  pith_json_add(json, "tensors", pith_json_copy(c->tensors));
+  pith_buffer text = {0};
+  pith_file_record record;
+  const uint64_t before = c->writer.n_bytes;
+  pith_status status = pith_json_print(ctx, json, true, &text);
+  if (status == PITH_OK) status = pith_buffer_append(ctx, &text, "\n", 1);
+  if (status == PITH_OK) status = pith_package_writer_file(ctx, &c->writer, PITH_MANIFEST_FILE, text.data, text.n_bytes, &record);
+  if (!c->quality) c->writer.n_bytes = before;   /* the second one replaces it */
+  pith_buffer_free(ctx, &text);
+  pith_json_free(json);
+  return status;
+}
+
+static pith_status step_quantize(pith_ctx *ctx, pith_compression *c) {
+  if (!c->encoder.slot) {
+    const pith_status status = next_slot(ctx, c);
+    if (status != PITH_OK) return status;
+    PITH_TRY(pith_package_writer_flush(ctx, &c->writer));
+    PITH_TRY(write_tokenizer(ctx, c));
+    PITH_TRY(write_manifest(ctx, c));
+    c->phase = PITH_COMPRESS_LOAD;
+    c->done = 0;
+    PITH_TRY(pith_model_loader_init(ctx, &c->loader, &c->parent, c->options.source, c->options.kernels));
+    c->total = c->loader.total_bytes;
+    return PITH_PENDING;
+  }
+  const uint64_t before = c->encoder.scanning ? 0 : c->encoder.row;
+  const pith_slot *slot = c->encoder.slot;
+  const pith_status status = pith_tensor_encoder_step(ctx, &c->encoder, &c->writer);
+  if (status != PITH_OK && status != PITH_PENDING) return status;
+  if (!c->encoder.scanning && c->encoder.row > before) c->done += (double)(c->encoder.row - before) * slot->cols;
+  if (status == PITH_PENDING) return PITH_PENDING;
+  c->n_parameters += (uint64_t)slot->rows * slot->cols;
+  pith_json_add(c->tensors, NULL, pith_tensor_encoder_entry(&c->encoder));
+  pith_tensor_encoder_free(ctx, &c->encoder);
+  c->slot++;
+  return PITH_PENDING;
+}
+
+static pith_status step_load(pith_ctx *ctx, pith_compression *c) {
+  const pith_status status = pith_model_loader_step(ctx, &c->loader);
+  c->done = c->loader.done_bytes;
+  if (status != PITH_OK) return status;
+  pith_model_loader_free(ctx, &c->loader);
+  if (c->loading++ == 0) {
+    PITH_TRY(pith_model_loader_init(ctx, &c->loader, &c->package, c->writer.partial, c->options.kernels));
+    c->total = c->loader.total_bytes;
+    return PITH_PENDING;
+  }
+  const pith_texts *texts = c->options.texts;
+  if (!texts) {
+    const char *defaults = pith_default_texts();
+    PITH_TRY(pith_texts_split(ctx, defaults, strlen(defaults), &c->default_texts));
+    texts = &c->default_texts;
+  }
+  PITH_TRY(pith_evaluation_begin(ctx, &c->evaluation, &c->package, &c->parent, texts));
+  c->phase = PITH_COMPRESS_MEASURE;
+  return PITH_PENDING;
+}
+
+static pith_status step_measure(pith_ctx *ctx, pith_compression *c) {
+  const pith_status status = pith_evaluation_step(ctx, &c->evaluation);
+  c->done = (double)c->evaluation.done;
+  c->total = (double)c->evaluation.total;
+  if (status != PITH_OK) return status;
+  c->quality = pith_json_new_object();
+  pith_json_add_string(c->quality, "measuredOn", c->options.texts ? c->options.texts_name : "Pith's default texts");
+  PITH_TRY(pith_evaluation_report(ctx, &c->evaluation, c->quality));
+  PITH_TRY(write_manifest(ctx, c));
+  PITH_TRY(pith_package_writer_publish(ctx, &c->writer));
+  c->phase = PITH_COMPRESS_DONE;
+  return PITH_OK;
+}
+
+pith_status pith_compression_step(pith_ctx *ctx, pith_compression *c) {
+  switch (c->phase) {
+    case PITH_COMPRESS_HASH: return step_hash(ctx, c);
+    case PITH_COMPRESS_QUANTIZE: return step_quantize(ctx, c);
+    case PITH_COMPRESS_LOAD: return step_load(ctx, c);
+    case PITH_COMPRESS_MEASURE: return step_measure(ctx, c);
+    case PITH_COMPRESS_DONE: break;
+  }
+  return PITH_OK;
+}
+
+void pith_compression_report(const pith_compression *c, pith_json *out) {
+  double parent = 0;
+  for (size_t i = 0; i < c->checkpoint.n_files; i++) parent += (double)c->checkpoint.files[i].n_bytes;
+  pith_json_add_number(out, "bytes", (double)c->writer.n_bytes);
+  pith_json_add_number(out, "parentBytes", parent);
+  pith_json_add_number(out, "ratio", parent / (double)c->writer.n_bytes);
+  pith_json_add_number(out, "shards", c->writer.n_shards);
+  pith_json_add(out, "quality", pith_json_copy(c->quality));
+}
+
+void pith_compression_free(pith_ctx *ctx, pith_compression *c) {
+  pith_evaluation_free(ctx, &c->evaluation);
+  pith_model_loader_free(ctx, &c->loader);
+  pith_model_close(ctx, &c->parent);
+  pith_model_close(ctx, &c->package);
+  pith_texts_free(ctx, &c->default_texts);
+  pith_tensor_encoder_free(ctx, &c->encoder);
+  pith_package_writer_close(ctx, &c->writer);
+  pith_checkpoint_close(ctx, &c->checkpoint);
+  pith_json_free(c->parent_files);
+  pith_json_free(c->tensors);
+  pith_json_free(c->quality);
+  pith_free(ctx, c->chunk);
+  memset(c, 0, sizeof *c);
+}

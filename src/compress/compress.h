@@ -1,0 +1,87 @@
+/* Checkpoint and recipe in, package out, in short steps: hash, quantise, write, measure, publish. */
+#ifndef PITH_COMPRESS_H
+#define PITH_COMPRESS_H
+
+#include "compress/recipe.h"
+#include "eval/evaluate.h"
+#include "package/writer.h"
+
+typedef struct pith_compression_options {
+  const char *source, *output;       /* borrowed */
+  const pith_json *recipe;           /* borrowed */
+  uint64_t shard_bytes;
+  bool force;
+  const pith_texts *texts;           /* for the measured quality; NULL: the default set */
+  const char *texts_name;            /* what the manifest calls them */
+  const pith_kernels *kernels;       /* for measuring */
+} pith_compression_options;
+
+/* One tensor on its way into the package, a few panels a step, part by part. */
+typedef struct pith_tensor_encoder {
+  const pith_slot *slot;             /* NULL: none is open */
+  const pith_checkpoint_file *file;
+  const pith_tensor_entry *entry;
+  pith_encoding encoding;
+  uint32_t group_size;
+  pith_dtype scale_dtype;
+  bool scanning;                     /* still looking for the largest weight */
+  float absmax;
+  uint64_t row;                      /* of the tensor */
+  uint32_t part_begin, part_rows, part;
+  uint32_t n_parts;
+  float *rows;                       /* (8, cols) as they lie in the file */
+  uint8_t *codes, *scales;           /* of the part */
+  uint64_t n_code_bytes, n_scale_bytes;
+  pith_json *parts;
+} pith_tensor_encoder;
+
+typedef enum pith_compression_phase {
+  PITH_COMPRESS_HASH, PITH_COMPRESS_QUANTIZE, PITH_COMPRESS_LOAD, PITH_COMPRESS_MEASURE, PITH_COMPRESS_DONE
+} pith_compression_phase;
+
+typedef struct pith_compression {
+  pith_compression_options options;
+  pith_recipe recipe;
+  pith_checkpoint checkpoint;
+  pith_package_writer writer;
+  pith_compression_phase phase;
+  double done, total;                /* of the phase */
+  /* hashing */
+  size_t file;
+  uint64_t offset;
+  pith_sha256 sha;
+  uint8_t *chunk;
+  pith_json *parent_files;
+  /* quantising */
+  pith_slot slots[PITH_MAX_SLOTS];
+  uint32_t n_slots, slot;
+  int32_t stage;
+  pith_json *tensors;
+  pith_tensor_encoder encoder;
+  uint64_t n_parameters;
+  /* measuring */
+  pith_file_record tokenizer;
+  pith_model parent, package;
+  pith_model_loader loader;
+  int loading;                       /* 0 parent, 1 package, 2 both loaded */
+  pith_texts default_texts;
+  pith_evaluation evaluation;
+  pith_json *quality;
+} pith_compression;
+
+/* encode.c: opening a slot's tensor, one step of it (PITH_OK: all of it is in the writer), its manifest entry. */
+pith_status pith_tensor_encoder_open(pith_ctx *ctx, pith_tensor_encoder *t, const pith_checkpoint *checkpoint, const pith_slot *slot,
+                                     const pith_recipe *recipe, uint64_t shard_bytes);
+pith_status pith_tensor_encoder_step(pith_ctx *ctx, pith_tensor_encoder *t, pith_package_writer *writer);
+pith_json *pith_tensor_encoder_entry(pith_tensor_encoder *t);
+void pith_tensor_encoder_free(pith_ctx *ctx, pith_tensor_encoder *t);
+
+/* Zero-initialise first. */
+pith_status pith_compression_begin(pith_ctx *ctx, pith_compression *c, const pith_compression_options *options);
+pith_status pith_compression_step(pith_ctx *ctx, pith_compression *c);
+/* After PITH_OK: "bytes", "ratio", "shards", "quality". */
+void pith_compression_report(const pith_compression *c, pith_json *out);
+/* Also cancels: nothing stays of what was not published. */
+void pith_compression_free(pith_ctx *ctx, pith_compression *c);
+
+#endif

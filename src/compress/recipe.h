@@ -1,0 +1,18 @@
+/* Recipes: what becomes of each kind of weight. They are data (JSON); the named ones are files in recipes/. */
+#ifndef PITH_RECIPE_H
+#define PITH_RECIPE_H
+
+#include "model/model.h"
+
+typedef struct pith_recipe {
+  char name[64];
+  pith_encoding matrices, tables;
+  uint32_t group_size;       /* of u7; 0: the whole row is one group */
+} pith_recipe;
+
+/* The text of a named recipe, NULL if there is none of that name. Static storage. */
+const char *pith_recipe_text(const char *name);
+/* Unknown keys, encodings and group sizes are refused by name: PITH_E_UNSUPPORTED or PITH_E_FORMAT. */
+pith_status pith_recipe_parse(pith_ctx *ctx, const pith_json *json, const char *what, pith_recipe *out);
+
+#endif
