@@ -1,0 +1,116 @@
+#include <string.h>
+
+#include "verbs/verbs.h"
+
+typedef struct eval_state {
+  pith_model models[2];
+  bool opened[2];
+  int loading;               /* 0, 1: that model; 2: measuring */
+  bool has_against;
+  const char *paths[2];
+  pith_model_loader loader;
+  pith_texts texts;
+  double *scores;            /* of pairs */
+  size_t n_pairs;
+  pith_evaluation evaluation;
+} eval_state;
+
+static pith_status read_pairs(pith_job *job, eval_state *s, const pith_json *pairs) {
+  const size_t n = pith_json_count(pairs);
+  PITH_TRY(pith_calloc(job->ctx, n, sizeof *s->scores, &s->scores));
+  PITH_TRY(pith_calloc(job->ctx, 2 * n, sizeof *s->texts.texts, &s->texts.texts));
+  PITH_TRY(pith_calloc(job->ctx, 2 * n, sizeof *s->texts.n_bytes, &s->texts.n_bytes));
+  for (const pith_json *p = pith_json_first(pairs); p; p = pith_json_next(p)) {
+    const char *a = pith_json_string(pith_json_get(p, "a")), *b = pith_json_string(pith_json_get(p, "b"));
+    const pith_json *score = pith_json_get(p, "score");
+    if (!a || !b || !pith_json_is_number(score)) return pith_fail(job->ctx, PITH_E_ARGUMENT, "eval: a pair has \"a\", \"b\" and a number \"score\"");
+    s->scores[s->n_pairs++] = pith_json_number(score, 0);
+    s->texts.texts[s->texts.n] = a;
+    s->texts.n_bytes[s->texts.n++] = strlen(a);
+    s->texts.texts[s->texts.n] = b;
+    s->texts.n_bytes[s->texts.n++] = strlen(b);
+  }
+  return PITH_OK;
+}
+
+static pith_status read_texts(pith_job *job, eval_state *s) {
+  const pith_json *pairs = pith_json_get(job->request, "pairs");
+  const char *perplexity;
+  PITH_TRY(pith_request_string(job, "perplexity", false, &perplexity));
+  const int n_given = !pith_json_is_null(pairs) + (perplexity != NULL) + !pith_json_is_null(pith_json_get(job->request, "texts"));
+  if (n_given > 1) return pith_fail(job->ctx, PITH_E_ARGUMENT, "eval takes one of texts, pairs and perplexity");
+  if (!pith_json_is_null(pairs)) return read_pairs(job, s, pairs);
+  if (perplexity) {
+    PITH_TRY(pith_calloc(job->ctx, 1, sizeof *s->texts.texts, &s->texts.texts));
+    PITH_TRY(pith_calloc(job->ctx, 1, sizeof *s->texts.n_bytes, &s->texts.n_bytes));
+    s->texts.texts[0] = perplexity;
+    s->texts.n_bytes[0] = strlen(perplexity);
+    s->texts.n = 1;
+    return PITH_OK;
+  }
+  if (n_given == 1) return pith_request_texts(job, "texts", &s->texts);
+  return pith_texts_split(job->ctx, pith_default_texts(), strlen(pith_default_texts()), &s->texts);
+}
+
+static pith_status begin_load(pith_job *job, eval_state *s) {
+  const pith_kernels *kernels;
+  PITH_TRY(pith_request_kernels(job, &kernels));
+  s->opened[s->loading] = true;
+  return pith_model_loader_init(job->ctx, &s->loader, &s->models[s->loading], s->paths[s->loading], kernels);
+}
+
+static pith_status start(pith_job *job) {
+  eval_state *s = job->state;
+  s->loader.handle = -1;
+  PITH_TRY(pith_request_string(job, "source", true, &s->paths[0]));
+  PITH_TRY(pith_request_string(job, "against", false, &s->paths[1]));
+  s->has_against = s->paths[1] != NULL;
+  PITH_TRY(read_texts(job, s));
+  job->progress = (pith_progress){"load", "bytes", 0, 0};
+  return begin_load(job, s);
+}
+
+static pith_status step_load(pith_job *job, eval_state *s) {
+  const pith_status status = pith_model_loader_step(job->ctx, &s->loader);
+  job->waiting = s->loader.waiting;
+  job->progress = (pith_progress){"load", "bytes", s->loader.done_bytes, s->loader.total_bytes};
+  if (status != PITH_OK) return status;
+  pith_model_loader_free(job->ctx, &s->loader);
+  s->loading++;
+  if (s->loading == 1 && s->has_against) PITH_TRY(begin_load(job, s));
+  if (s->loading == 1 && s->has_against) return PITH_PENDING;
+  s->loading = 2;
+  const pith_model *model = &s->models[0];
+  const bool embeds = model->config.family->task == PITH_TASK_EMBED;
+  if (s->scores && !embeds) return pith_fail(job->ctx, PITH_E_UNSUPPORTED, "eval: pairs measure embeddings, and this model generates");
+  if (pith_json_get(job->request, "perplexity") && embeds)
+    return pith_fail(job->ctx, PITH_E_UNSUPPORTED, "eval: perplexity measures generation, and this model embeds");
+  if (!s->scores && embeds && !s->has_against)
+    return pith_fail(job->ctx, PITH_E_ARGUMENT, "eval: texts compare an embedding model with another: say against which");
+  PITH_TRY(pith_evaluation_begin(job->ctx, &s->evaluation, model, s->has_against ? &s->models[1] : NULL, &s->texts));
+  return PITH_PENDING;
+}
+
+static pith_status step(pith_job *job) {
+  eval_state *s = job->state;
+  if (s->loading < 2) return step_load(job, s);
+  const pith_status status = pith_evaluation_step(job->ctx, &s->evaluation);
+  const bool embeds = s->models[0].config.family->task == PITH_TASK_EMBED;
+  job->progress = (pith_progress){"measure", embeds ? "texts" : "tokens", (double)s->evaluation.done, (double)s->evaluation.total};
+  if (status != PITH_OK) return status;
+  PITH_TRY(pith_evaluation_report(job->ctx, &s->evaluation, job->result));
+  return s->scores ? pith_evaluation_similarity(job->ctx, &s->evaluation, s->scores, s->n_pairs, job->result) : PITH_OK;
+}
+
+static void release(pith_job *job) {
+  eval_state *s = job->state;
+  pith_evaluation_free(job->ctx, &s->evaluation);
+  pith_model_loader_free(job->ctx, &s->loader);
+  for (int i = 0; i < 2; i++)
+    if (s->opened[i]) pith_model_close(job->ctx, &s->models[i]);
+  pith_texts_free(job->ctx, &s->texts);
+  pith_free(job->ctx, s->scores);
+}
+
+static const char *const keys[] = {"source", "against", "texts", "pairs", "perplexity", "kernels", NULL};
+const pith_verb pith_verb_eval = {"eval", keys, sizeof(eval_state), start, step, release};

@@ -1,0 +1,138 @@
+#include <string.h>
+
+#include "verbs/verbs.h"
+
+typedef struct inspect_state {
+  pith_checkpoint checkpoint;
+  pith_manifest manifest;
+} inspect_state;
+
+static pith_json *shape_of(const uint64_t *dims, uint32_t n_dims) {
+  pith_json *shape = pith_json_new_array();
+  for (uint32_t d = 0; d < n_dims; d++) pith_json_add_number(shape, NULL, (double)dims[d]);
+  return shape;
+}
+
+static void add_head(pith_job *job, const char *kind, const pith_config *config, double parameters, double n_bytes) {
+  pith_json_add_string(job->result, "kind", kind);
+  pith_json_add_string(job->result, "family", config->family->name);
+  pith_json_add_string(job->result, "task", config->family->task == PITH_TASK_EMBED ? "embed" : "generate");
+  pith_json_add_number(job->result, "parameters", parameters);
+  pith_json_add_number(job->result, "bytes", n_bytes);
+}
+
+static pith_status inspect_checkpoint(pith_job *job, const char *path) {
+  inspect_state *s = job->state;
+  const pith_status status = pith_checkpoint_open(job->ctx, path, &s->checkpoint);
+  if (status == PITH_E_NOT_FOUND && !s->checkpoint.config_json)
+    return pith_fail(job->ctx, status, "%s holds neither a package (%s) nor a checkpoint (config.json)", path, PITH_MANIFEST_FILE);
+  PITH_TRY(status);
+  pith_json *tensors = pith_json_new_array();
+  double parameters = 0, n_bytes = 0;
+  for (size_t f = 0; f < s->checkpoint.n_files; f++) {
+    const pith_safetensors *index = &s->checkpoint.files[f].index;
+    n_bytes += (double)s->checkpoint.files[f].n_bytes;
+    for (size_t i = 0; i < index->n_entries; i++) {
+      const pith_tensor_entry *e = &index->entries[i];
+      pith_json *tensor = pith_json_new_object();
+      pith_json_add_string(tensor, "name", e->name);
+      pith_json_add(tensor, "shape", shape_of(e->dims, e->n_dims));
+      pith_json_add_string(tensor, "encoding", pith_dtype_name(e->dtype));
+      pith_json_add_number(tensor, "bytes", (double)e->n_bytes);
+      pith_json_add(tensors, NULL, tensor);
+      const bool weight = e->dtype == PITH_F32 || e->dtype == PITH_F16 || e->dtype == PITH_BF16;
+      if (weight) parameters += (double)(e->n_bytes / pith_dtype_bytes(e->dtype));
+    }
+  }
+  add_head(job, "checkpoint", &s->checkpoint.config, parameters, n_bytes);
+  pith_json_add(job->result, "config", pith_json_copy(s->checkpoint.config_json));
+  pith_json_add(job->result, "tensors", tensors);
+  return PITH_OK;
+}
+
+/* Bytes of each tensor come from the shards' headers, which the loader reads too. */
+static pith_status shard_bytes(pith_job *job, const char *path, const pith_manifest *m, pith_safetensors *indexes) {
+  for (uint32_t i = 0; i < m->n_shards; i++) {
+    char *file;
+    int32_t handle;
+    uint64_t size;
+    PITH_TRY(pith_path_join(job->ctx, path, m->shards[i].file, &file));
+    pith_status status = pith_io_open(job->ctx, file, &handle, &size);
+    if (status == PITH_OK) status = pith_safetensors_read(job->ctx, handle, size, m->shards[i].file, &indexes[i]);
+    if (status != PITH_E_IO) pith_io_close(job->ctx, handle);
+    pith_free(job->ctx, file);
+    PITH_TRY(status);
+  }
+  return PITH_OK;
+}
+
+static void add_tensors(pith_job *job, const pith_manifest *m, const pith_safetensors *indexes) {
+  pith_json *tensors = pith_json_new_array();
+  for (const pith_json *t = pith_json_first(pith_json_get(m->json, "tensors")); t; t = pith_json_next(t)) {
+    pith_json *tensor = pith_json_new_object();
+    double n_bytes = 0;
+    for (const pith_json *p = pith_json_first(pith_json_get(t, "parts")); p; p = pith_json_next(p)) {
+      static const char *const kinds[] = {"codes", "scales"};
+      int64_t shard;
+      if (!pith_json_integer(pith_json_get(p, "shard"), 0, (int64_t)m->n_shards - 1, &shard)) continue;
+      for (int k = 0; k < 2; k++) {
+        const char *name = pith_json_string(pith_json_get(p, kinds[k]));
+        const pith_tensor_entry *entry = name ? pith_safetensors_find(&indexes[shard], name) : NULL;
+        if (entry) n_bytes += (double)entry->n_bytes;
+      }
+    }
+    pith_json_add(tensor, "name", pith_json_copy(pith_json_get(t, "name")));
+    pith_json_add(tensor, "shape", pith_json_copy(pith_json_get(t, "shape")));
+    pith_json_add(tensor, "encoding", pith_json_copy(pith_json_get(t, "encoding")));
+    pith_json_add_number(tensor, "bytes", n_bytes);
+    pith_json_add(tensors, NULL, tensor);
+  }
+  pith_json_add(job->result, "tensors", tensors);
+}
+
+static pith_status inspect_package(pith_job *job, const char *path, const char *manifest_path) {
+  inspect_state *s = job->state;
+  char *text;
+  size_t n_bytes;
+  pith_config config;
+  PITH_TRY(pith_io_read_file(job->ctx, manifest_path, PITH_MANIFEST_MAX_BYTES, &text, &n_bytes));
+  pith_status status = pith_manifest_parse(job->ctx, text, n_bytes, manifest_path, &s->manifest);
+  pith_free(job->ctx, text);
+  PITH_TRY(status);
+  PITH_TRY(pith_config_parse(job->ctx, pith_json_get(s->manifest.json, "config"), manifest_path, &config));
+  double total = (double)(n_bytes + s->manifest.tokenizer.n_bytes);
+  for (uint32_t i = 0; i < s->manifest.n_shards; i++) total += (double)s->manifest.shards[i].n_bytes;
+  add_head(job, "package", &config, pith_json_number(pith_json_get(s->manifest.json, "parameters"), 0), total);
+  static const char *const copied[] = {"recipe", "parent", "quality", "omitted", "config", "settings", "shards"};
+  for (size_t i = 0; i < sizeof copied / sizeof *copied; i++) {
+    const pith_json *part = pith_json_get(s->manifest.json, copied[i]);
+    if (part) pith_json_add(job->result, copied[i], pith_json_copy(part));
+  }
+  pith_safetensors *indexes;
+  PITH_TRY(pith_calloc(job->ctx, s->manifest.n_shards, sizeof *indexes, &indexes));
+  status = shard_bytes(job, path, &s->manifest, indexes);
+  if (status == PITH_OK) add_tensors(job, &s->manifest, indexes);
+  for (uint32_t i = 0; i < s->manifest.n_shards; i++) pith_safetensors_free(job->ctx, &indexes[i]);
+  pith_free(job->ctx, indexes);
+  return status;
+}
+
+static pith_status start_inspect(pith_job *job) {
+  const char *path;
+  char *manifest;
+  PITH_TRY(pith_request_string(job, "path", true, &path));
+  PITH_TRY(pith_path_join(job->ctx, path, PITH_MANIFEST_FILE, &manifest));
+  const bool package = job->ctx->host.exists(job->ctx->host.user, manifest) == 1;
+  const pith_status status = package ? inspect_package(job, path, manifest) : inspect_checkpoint(job, path);
+  pith_free(job->ctx, manifest);
+  return status;
+}
+
+static void free_inspect(pith_job *job) {
+  inspect_state *s = job->state;
+  pith_checkpoint_close(job->ctx, &s->checkpoint);
+  pith_manifest_free(job->ctx, &s->manifest);
+}
+
+static const char *const keys[] = {"path", NULL};
+const pith_verb pith_verb_inspect = {"inspect", keys, sizeof(inspect_state), start_inspect, pith_verb_done, free_inspect};
