@@ -2,10 +2,6 @@
 
 #include "verbs/verbs.h"
 
-#ifndef PITH_VERSION
-#define PITH_VERSION "0"
-#define PITH_COMMIT "unknown"
-#endif
 #ifdef __wasm__
 #define PITH_BUILD "wasm"
 #else

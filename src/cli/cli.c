@@ -1,0 +1,416 @@
+/* A command is a few requests one after another: most load a model first, then run one verb over the words or lines. */
+#include "cli/cli.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/options.h"
+#include "cli/output.h"
+
+enum { MAX_INPUT = 1 << 30, BATCH_TEXTS = 64 };
+
+struct pith_cli {
+  pith_ctx ctx;                  /* the command line's own: files, messages */
+  pith_instance *instance;
+  pith_job *job;
+  const pith_command *command;
+  pith_json *argv, *arguments;
+  pith_output output;
+  bool started, loaded;
+  pith_buffer input;             /* standard input */
+  pith_json *texts;              /* for embed and tokenize */
+  const pith_json *next_text;    /* of texts: the first that is not done */
+  pith_json *batch;
+  int exit_code;
+  bool done;
+};
+
+static const char *argument(const pith_cli *cli, const char *key) { return pith_json_string(pith_json_get(cli->arguments, key)); }
+static const pith_json *words(const pith_cli *cli) { return pith_json_first(pith_json_get(cli->arguments, "words")); }
+static bool is_command(const pith_cli *cli, const char *name) { return cli->command && strcmp(cli->command->name, name) == 0; }
+
+static pith_status start_job(pith_cli *cli, pith_json *request) {
+  pith_buffer text = {0};
+  pith_status status = pith_json_print(&cli->ctx, request, false, &text);
+  pith_json_free(request);
+  if (status == PITH_OK) {
+    status = pith_job_start(cli->instance, text.data, text.n_bytes, &cli->job);
+    if (status != PITH_OK) status = pith_fail(&cli->ctx, status, "%s", pith_message(cli->instance));
+  }
+  pith_buffer_free(&cli->ctx, &text);
+  return status;
+}
+
+static void copy_arguments(const pith_cli *cli, pith_json *request, const char *const *keys) {
+  for (; *keys; keys++) {
+    const pith_json *value = pith_json_get(cli->arguments, *keys);
+    if (value) pith_json_add(request, *keys, pith_json_copy(value));
+  }
+}
+
+static pith_json *new_request(const char *verb) {
+  pith_json *request = pith_json_new_object();
+  pith_json_add_string(request, "verb", verb);
+  return request;
+}
+
+/* ---- input ---- */
+
+static pith_status read_stdin(pith_cli *cli) {
+  char chunk[65536];
+  uint64_t offset = 0;
+  for (;;) {
+    const int64_t n = cli->ctx.host.read(cli->ctx.host.user, PITH_STDIN, offset, chunk, sizeof chunk);
+    PITH_TRY(pith_io_status(&cli->ctx, n, "read", "standard input"));
+    if (n == 0) return pith_buffer_append(&cli->ctx, &cli->input, "", 0);
+    if (offset + (uint64_t)n > MAX_INPUT) return pith_fail(&cli->ctx, PITH_E_LIMIT, "standard input has more than 1 GiB");
+    PITH_TRY(pith_buffer_append(&cli->ctx, &cli->input, chunk, (size_t)n));
+    offset += (uint64_t)n;
+  }
+}
+
+/* JSON strings end at a NUL, so a text with one is refused rather than cut. */
+static pith_status add_text(pith_cli *cli, pith_json *list, char *text, size_t n_bytes) {
+  if (n_bytes > 0 && text[n_bytes - 1] == '\r') n_bytes--;
+  if (memchr(text, '\0', n_bytes)) return pith_fail(&cli->ctx, PITH_E_ARGUMENT, "a text holds a NUL byte");
+  const char kept = text[n_bytes];
+  text[n_bytes] = '\0';
+  pith_json_add_string(list, NULL, text);
+  text[n_bytes] = kept;
+  return PITH_OK;
+}
+
+/* Lines of a buffer; blank ones are texts too where `blank` says so. */
+static pith_status add_lines(pith_cli *cli, pith_json *list, char *text, size_t n_bytes, bool blank) {
+  for (size_t begin = 0; begin < n_bytes;) {
+    char *newline = memchr(text + begin, '\n', n_bytes - begin);
+    const size_t end = newline ? (size_t)(newline - text) : n_bytes;
+    if (blank || end > begin) PITH_TRY(add_text(cli, list, text + begin, end - begin));
+    begin = end + 1;
+  }
+  return PITH_OK;
+}
+
+static pith_status read_text_file(pith_cli *cli, const char *path, char **text, size_t *n_bytes) {
+  PITH_TRY(pith_io_read_file(&cli->ctx, path, MAX_INPUT, text, n_bytes));
+  if (!memchr(*text, '\0', *n_bytes)) return PITH_OK;
+  pith_free(&cli->ctx, *text);
+  return pith_fail(&cli->ctx, PITH_E_FORMAT, "%s holds a NUL byte: it is no text", path);
+}
+
+static pith_status add_texts_file(pith_cli *cli, pith_json *request) {
+  const char *path = argument(cli, "texts");
+  char *text;
+  size_t n_bytes;
+  if (!path) return PITH_OK;
+  PITH_TRY(read_text_file(cli, path, &text, &n_bytes));
+  pith_json *list = pith_json_new_array();
+  const pith_status status = add_lines(cli, list, text, n_bytes, false);
+  pith_json_add(request, "texts", list);
+  pith_free(&cli->ctx, text);
+  return status;
+}
+
+/* ---- similarity files: tab-separated, no header, no quoting ---- */
+
+static pith_status parse_columns(pith_cli *cli, int columns[3]) {
+  const char *text = argument(cli, "columns");
+  columns[0] = 5;   /* STS-B's own layout: score, and the two sentences after it */
+  columns[1] = 6;
+  columns[2] = 7;
+  if (!text) return PITH_OK;
+  for (int i = 0; i < 3; i++) {
+    char *end;
+    const long value = strtol(text, &end, 10);
+    if (end == text || value < 1 || value > 1000 || *end != (i < 2 ? ',' : '\0'))
+      return pith_fail(&cli->ctx, PITH_E_ARGUMENT, "--columns takes three column numbers from 1: score,a,b");
+    columns[i] = (int)value;
+    text = end + 1;
+  }
+  return PITH_OK;
+}
+
+static pith_status add_pair(pith_cli *cli, pith_json *pairs, char *line, size_t n_bytes, const int columns[3], size_t number, const char *path) {
+  char *fields[3] = {NULL, NULL, NULL};
+  size_t lengths[3] = {0, 0, 0}, begin = 0;
+  for (int column = 1; begin <= n_bytes; column++) {
+    const char *tab = memchr(line + begin, '\t', n_bytes - begin);
+    const size_t end = tab ? (size_t)(tab - line) : n_bytes;
+    for (int i = 0; i < 3; i++)
+      if (columns[i] == column) {
+        fields[i] = line + begin;
+        lengths[i] = end - begin;
+      }
+    begin = end + 1;
+  }
+  if (!fields[0] || !fields[1] || !fields[2])
+    return pith_fail(&cli->ctx, PITH_E_FORMAT, "%s, line %zu: there is no column %d", path, number, columns[fields[0] ? fields[1] ? 2 : 1 : 0]);
+  for (int i = 0; i < 3; i++) fields[i][lengths[i]] = '\0';   /* the tabs and the newline are not needed any more */
+  char *end;
+  const double score = strtod(fields[0], &end);
+  if (end == fields[0] || *end) return pith_fail(&cli->ctx, PITH_E_FORMAT, "%s, line %zu: the score \"%.40s\" is no number", path, number, fields[0]);
+  pith_json *pair = pith_json_new_object();
+  pith_json_add_number(pair, "score", score);
+  pith_json_add_string(pair, "a", fields[1]);
+  pith_json_add_string(pair, "b", fields[2]);
+  pith_json_add(pairs, NULL, pair);
+  return PITH_OK;
+}
+
+static pith_status add_similarity(pith_cli *cli, pith_json *request) {
+  const char *path = argument(cli, "similarity");
+  int columns[3];
+  char *text;
+  size_t n_bytes, number = 1;
+  if (!path) return argument(cli, "columns") ? pith_fail(&cli->ctx, PITH_E_ARGUMENT, "--columns goes with --similarity") : PITH_OK;
+  PITH_TRY(parse_columns(cli, columns));
+  PITH_TRY(read_text_file(cli, path, &text, &n_bytes));
+  pith_json *pairs = pith_json_new_array();
+  pith_status status = PITH_OK;
+  for (size_t begin = 0; begin < n_bytes && status == PITH_OK; number++) {
+    char *newline = memchr(text + begin, '\n', n_bytes - begin);
+    const size_t end = newline ? (size_t)(newline - text) : n_bytes;
+    size_t length = end - begin;
+    if (length > 0 && text[end - 1] == '\r') length--;
+    if (length > 0) status = add_pair(cli, pairs, text + begin, length, columns, number, path);
+    begin = end + 1;
+  }
+  pith_json_add(request, "pairs", pairs);
+  pith_free(&cli->ctx, text);
+  return status;
+}
+
+static pith_status add_perplexity(pith_cli *cli, pith_json *request) {
+  const char *path = argument(cli, "perplexity");
+  char *text;
+  size_t n_bytes;
+  if (!path) return PITH_OK;
+  PITH_TRY(read_text_file(cli, path, &text, &n_bytes));
+  pith_json_add_string(request, "perplexity", text);
+  pith_free(&cli->ctx, text);
+  return PITH_OK;
+}
+
+/* A recipe's name, or a file where one of that name exists. */
+static pith_status add_recipe(pith_cli *cli, pith_json *request) {
+  const char *name = argument(cli, "recipe");
+  char *text;
+  size_t n_bytes;
+  if (!name) return PITH_OK;
+  if (cli->ctx.host.exists(cli->ctx.host.user, name) != 1) {
+    pith_json_add_string(request, "recipe", name);
+    return PITH_OK;
+  }
+  PITH_TRY(pith_io_read_file(&cli->ctx, name, 1 << 20, &text, &n_bytes));
+  pith_json *recipe;
+  const pith_status status = pith_json_parse(&cli->ctx, text, n_bytes, name, &recipe);
+  pith_free(&cli->ctx, text);
+  if (status == PITH_OK) pith_json_add(request, "recipe", recipe);
+  return status;
+}
+
+/* ---- commands ---- */
+
+static pith_status build_compress(pith_cli *cli, pith_json *request) {
+  static const char *const keys[] = {"output", "shardSize", "force", NULL};
+  if (!argument(cli, "output")) return pith_fail(&cli->ctx, PITH_E_ARGUMENT, "compress wants the package's name: -o PKG");
+  pith_json_add_string(request, "source", pith_json_string(words(cli)));
+  copy_arguments(cli, request, keys);
+  PITH_TRY(add_recipe(cli, request));
+  return add_texts_file(cli, request);
+}
+
+static pith_status build_eval(pith_cli *cli, pith_json *request) {
+  static const char *const keys[] = {"against", "kernels", NULL};
+  pith_json_add_string(request, "source", pith_json_string(words(cli)));
+  copy_arguments(cli, request, keys);
+  const int n = (argument(cli, "texts") != NULL) + (argument(cli, "similarity") != NULL) + (argument(cli, "perplexity") != NULL);
+  if (n > 1) return pith_fail(&cli->ctx, PITH_E_ARGUMENT, "eval takes one of --texts, --similarity and --perplexity");
+  PITH_TRY(add_texts_file(cli, request));
+  PITH_TRY(add_similarity(cli, request));
+  return add_perplexity(cli, request);
+}
+
+static pith_status start_with(pith_cli *cli, const char *verb, pith_status (*build)(pith_cli *, pith_json *)) {
+  pith_json *request = new_request(verb);
+  const pith_status status = build(cli, request);
+  if (status == PITH_OK) return start_job(cli, request);
+  pith_json_free(request);
+  return status;
+}
+
+static pith_status build_inspect(pith_cli *cli, pith_json *request) {
+  pith_json_add_string(request, "path", pith_json_string(words(cli)));
+  return PITH_OK;
+}
+
+static pith_status build_load(pith_cli *cli, pith_json *request) {
+  static const char *const keys[] = {"kernels", NULL};
+  copy_arguments(cli, request, keys);
+  return build_inspect(cli, request);
+}
+
+static pith_status build_generate(pith_cli *cli, pith_json *request) {
+  static const char *const keys[] = {"maxTokens", "temperature", "topK", "topP", "minP", "repetitionPenalty", "seed", "stop", NULL};
+  pith_json_add_number(request, "model", 1);
+  pith_json_add_string(request, "prompt", pith_json_string(pith_json_next(words(cli))));
+  copy_arguments(cli, request, keys);
+  return PITH_OK;
+}
+
+static pith_status build_digest(pith_cli *cli, pith_json *request) {
+  (void)cli;
+  pith_json_add_number(request, "model", 1);
+  return PITH_OK;
+}
+
+/* The words after SRC, or the lines of standard input. */
+static pith_status collect_texts(pith_cli *cli) {
+  cli->texts = pith_json_new_array();
+  const pith_json *word = pith_json_next(words(cli));
+  for (; word; word = pith_json_next(word)) pith_json_add_string(cli->texts, NULL, pith_json_string(word));
+  if (!pith_json_first(cli->texts)) {
+    PITH_TRY(read_stdin(cli));
+    PITH_TRY(add_lines(cli, cli->texts, cli->input.data, cli->input.n_bytes, true));
+    if (!pith_json_first(cli->texts)) return pith_fail(&cli->ctx, PITH_E_ARGUMENT, "there is no text: give some as words, or lines on standard input");
+  }
+  cli->next_text = pith_json_first(cli->texts);
+  return PITH_OK;
+}
+
+static pith_status start_batch(pith_cli *cli) {
+  const bool embed = is_command(cli, "embed");
+  pith_json *request = new_request(cli->command->name);
+  pith_json_add_number(request, "model", 1);
+  pith_json_free(cli->batch);
+  cli->batch = pith_json_new_array();
+  for (int i = 0; i < (embed ? BATCH_TEXTS : 1) && cli->next_text; i++, cli->next_text = pith_json_next(cli->next_text))
+    pith_json_add_string(cli->batch, NULL, pith_json_string(cli->next_text));
+  if (embed) pith_json_add(request, "texts", pith_json_copy(cli->batch));
+  else pith_json_add_string(request, "text", pith_json_string(pith_json_first(cli->batch)));
+  return start_job(cli, request);
+}
+
+/* The next request of the command; *more is false when there is none. */
+static pith_status advance(pith_cli *cli, bool *more) {
+  *more = true;
+  if (!cli->started) {
+    cli->started = true;
+    if (is_command(cli, "inspect")) return start_with(cli, "inspect", build_inspect);
+    if (is_command(cli, "compress")) return start_with(cli, "compress", build_compress);
+    if (is_command(cli, "eval")) return start_with(cli, "eval", build_eval);
+    return start_with(cli, "load", build_load);
+  }
+  if (!cli->loaded) {
+    cli->loaded = true;
+    if (is_command(cli, "generate")) return start_with(cli, "generate", build_generate);
+    if (is_command(cli, "digest")) return start_with(cli, "digest", build_digest);
+    if (is_command(cli, "embed") || is_command(cli, "tokenize")) PITH_TRY(collect_texts(cli));
+  }
+  if (cli->next_text) return start_batch(cli);
+  *more = false;
+  return PITH_OK;
+}
+
+static pith_status print_result(pith_cli *cli) {
+  size_t n_bytes, n_data;
+  const char *text = pith_job_result(cli->job, &n_bytes);
+  const void *data = pith_job_data(cli->job, &n_data);
+  pith_json *result;
+  PITH_TRY(pith_json_parse(&cli->ctx, text, n_bytes, "the result", &result));
+  const char *name = !cli->loaded && !is_command(cli, "inspect") && !is_command(cli, "compress") && !is_command(cli, "eval") ? "load" : cli->command->name;
+  const pith_json *subject = cli->batch ? cli->batch : pith_json_get(cli->arguments, "words");
+  const pith_status status = pith_output_result(&cli->ctx, &cli->output, name, subject, result, data);
+  pith_json_free(result);
+  return status;
+}
+
+static pith_status run(pith_cli *cli, double budget_ms) {
+  if (!cli->job) {
+    bool more;
+    PITH_TRY(advance(cli, &more));
+    if (!more) return PITH_OK;
+  }
+  const pith_status status = pith_job_step(cli->job, budget_ms);
+  if (status != PITH_OK && status != PITH_PENDING) return pith_fail(&cli->ctx, status, "%s", pith_message(cli->instance));
+  size_t n_bytes;
+  const char *text = pith_job_take_text(cli->job, &n_bytes);
+  PITH_TRY(pith_output_text(&cli->ctx, &cli->output, text, n_bytes));
+  pith_output_progress(&cli->ctx, &cli->output, pith_job_progress(cli->job), status == PITH_OK);
+  if (status == PITH_PENDING) return PITH_PENDING;
+  const pith_status printed = print_result(cli);
+  pith_job_end(cli->job);
+  cli->job = NULL;
+  return printed == PITH_OK ? PITH_PENDING : printed;
+}
+
+static pith_status open_command(pith_cli *cli) {
+  const pith_json *first = pith_json_first(cli->argv);
+  const char *name = pith_json_string(first);
+  if (!name || strcmp(name, "help") == 0 || strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) return pith_output_help(&cli->ctx, &cli->output, pith_commands());
+  if (strcmp(name, "--version") == 0 || strcmp(name, "version") == 0) {
+    PITH_TRY(start_job(cli, new_request("version")));
+    PITH_TRY(pith_job_step(cli->job, 0));
+    size_t n_bytes;
+    const char *text = pith_job_result(cli->job, &n_bytes);
+    return pith_output_version(&cli->ctx, &cli->output, text, n_bytes);
+  }
+  const pith_command *command = pith_command_find(name);
+  if (!command) return pith_fail(&cli->ctx, PITH_E_ARGUMENT, "there is no command \"%.40s\"; `pith help` lists them", name);
+  for (const pith_json *arg = pith_json_next(first); arg; arg = pith_json_next(arg)) {
+    const char *text = pith_json_string(arg);
+    if (text && strcmp(text, "--") == 0) break;
+    if (text && strcmp(text, "--help") == 0) return pith_output_usage(&cli->ctx, &cli->output, command);
+  }
+  PITH_TRY(pith_arguments_parse(&cli->ctx, command, pith_json_next(first), &cli->arguments));
+  cli->command = command;
+  cli->output.json = pith_json_true(pith_json_get(cli->arguments, "json"));
+  return PITH_PENDING;
+}
+
+pith_cli *pith_cli_open(const pith_host *host, const pith_allocator *allocator, const char *argv, size_t n_bytes, bool terminal) {
+  pith_ctx ctx;
+  pith_cli *cli;
+  pith_ctx_init(&ctx, host, allocator);
+  if (pith_calloc(&ctx, 1, sizeof *cli, &cli) != PITH_OK) return NULL;
+  cli->ctx = ctx;
+  cli->output.terminal = terminal;
+  cli->instance = pith_open(host, allocator);
+  pith_status status = cli->instance ? pith_json_parse(&cli->ctx, argv, n_bytes, "the arguments", &cli->argv) : PITH_E_MEMORY;
+  if (status == PITH_OK) status = open_command(cli);
+  if (status != PITH_PENDING) {
+    cli->done = true;
+    cli->exit_code = (int)status;
+    if (status != PITH_OK) pith_output_error(&cli->ctx, &cli->output, status);
+  }
+  return cli;
+}
+
+pith_status pith_cli_step(pith_cli *cli, double budget_ms) {
+  if (cli->done) return PITH_OK;
+  const pith_status status = run(cli, budget_ms);
+  if (status == PITH_PENDING) return PITH_PENDING;
+  pith_output_clear(&cli->ctx, &cli->output);
+  pith_job_end(cli->job);   /* before the message: a cancelled job tidies up first */
+  cli->job = NULL;
+  cli->done = true;
+  cli->exit_code = (int)status;
+  if (status != PITH_OK) pith_output_error(&cli->ctx, &cli->output, status);
+  return PITH_OK;
+}
+
+int pith_cli_exit_code(const pith_cli *cli) { return cli->exit_code; }
+
+void pith_cli_close(pith_cli *cli) {
+  if (!cli) return;
+  pith_job_end(cli->job);
+  pith_close(cli->instance);
+  pith_json_free(cli->argv);
+  pith_json_free(cli->arguments);
+  pith_json_free(cli->texts);
+  pith_json_free(cli->batch);
+  pith_buffer_free(&cli->ctx, &cli->input);
+  pith_ctx ctx = cli->ctx;
+  pith_free(&ctx, cli);
+}

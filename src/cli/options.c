@@ -1,0 +1,131 @@
+#include "cli/options.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define COMMON {"--json", "json", PITH_OPTION_FLAG}, {"--kernels", "kernels", PITH_OPTION_TEXT}
+
+static const pith_option inspect_options[] = {{"--json", "json", PITH_OPTION_FLAG}, {NULL, NULL, PITH_OPTION_FLAG}};
+static const pith_option compress_options[] = {{"-o", "output", PITH_OPTION_TEXT},          {"--output", "output", PITH_OPTION_TEXT},
+                                               {"--recipe", "recipe", PITH_OPTION_TEXT},    {"--shard-size", "shardSize", PITH_OPTION_SIZE},
+                                               {"--texts", "texts", PITH_OPTION_TEXT},      {"--force", "force", PITH_OPTION_FLAG},
+                                               {"--json", "json", PITH_OPTION_FLAG},        {NULL, NULL, PITH_OPTION_FLAG}};
+static const pith_option embed_options[] = {COMMON, {NULL, NULL, PITH_OPTION_FLAG}};
+static const pith_option generate_options[] = {COMMON,
+                                               {"--max-tokens", "maxTokens", PITH_OPTION_NUMBER},
+                                               {"--temperature", "temperature", PITH_OPTION_NUMBER},
+                                               {"--top-k", "topK", PITH_OPTION_NUMBER},
+                                               {"--top-p", "topP", PITH_OPTION_NUMBER},
+                                               {"--min-p", "minP", PITH_OPTION_NUMBER},
+                                               {"--repetition-penalty", "repetitionPenalty", PITH_OPTION_NUMBER},
+                                               {"--seed", "seed", PITH_OPTION_NUMBER},
+                                               {"--stop", "stop", PITH_OPTION_TEXTS},
+                                               {NULL, NULL, PITH_OPTION_FLAG}};
+static const pith_option eval_options[] = {COMMON,
+                                           {"--against", "against", PITH_OPTION_TEXT},
+                                           {"--texts", "texts", PITH_OPTION_TEXT},
+                                           {"--similarity", "similarity", PITH_OPTION_TEXT},
+                                           {"--columns", "columns", PITH_OPTION_TEXT},
+                                           {"--perplexity", "perplexity", PITH_OPTION_TEXT},
+                                           {NULL, NULL, PITH_OPTION_FLAG}};
+
+static const pith_command commands[] = {
+    {"inspect", "pith inspect SRC [--json]", "what a checkpoint or a package holds", inspect_options, 1, 1},
+    {"compress", "pith compress SRC -o PKG [--recipe int8|fp16|FILE] [--shard-size 4M] [--texts FILE] [--force] [--json]",
+     "a checkpoint into a package, with its quality measured", compress_options, 1, 1},
+    {"embed", "pith embed SRC [TEXT…] [--json] [--kernels NAME]", "embeddings of texts, or of the lines of standard input", embed_options, 1, -1},
+    {"generate",
+     "pith generate SRC PROMPT [--max-tokens N] [--temperature T] [--top-k K] [--top-p P] [--min-p M]\n"
+     "                [--repetition-penalty R] [--seed S] [--stop TEXT]… [--json] [--kernels NAME]",
+     "text that continues the prompt", generate_options, 2, 2},
+    {"eval", "pith eval SRC [--against PARENT] (--texts FILE | --similarity FILE [--columns score,a,b] | --perplexity FILE) [--json]",
+     "quality: cosine, correlation, perplexity, KL divergence", eval_options, 1, 1},
+    {"tokenize", "pith tokenize SRC [TEXT…] [--json]", "token ids of texts, or of the lines of standard input", embed_options, 1, -1},
+    {"digest", "pith digest SRC [--json] [--kernels NAME]", "one hash of what the model computes: the same on every engine", embed_options, 1, 1},
+    {NULL, NULL, NULL, NULL, 0, 0}};
+
+const pith_command *pith_commands(void) { return commands; }
+
+const pith_command *pith_command_find(const char *name) {
+  for (const pith_command *c = commands; c->name; c++)
+    if (strcmp(c->name, name) == 0) return c;
+  return NULL;
+}
+
+static pith_status parse_number(pith_ctx *ctx, const pith_option *option, const char *text, double *out) {
+  char *end;
+  *out = strtod(text, &end);
+  double unit = 1;
+  if (option->kind == PITH_OPTION_SIZE && *end && end != text) {
+    unit = *end == 'K' ? 1024.0 : *end == 'M' ? 1048576.0 : *end == 'G' ? 1073741824.0 : 0.0;
+    end++;
+  }
+  *out *= unit;
+  if (end == text || *end || unit == 0.0 || !(*out > -1e300 && *out < 1e300))
+    return pith_fail(ctx, PITH_E_ARGUMENT, "%s takes a number%s, not \"%.60s\"", option->name, option->kind == PITH_OPTION_SIZE ? " of bytes (4M, 512K)" : "", text);
+  return PITH_OK;
+}
+
+static pith_status add_option(pith_ctx *ctx, const pith_option *option, const char *value, pith_json *out) {
+  const pith_json *before = pith_json_get(out, option->key);
+  double number;
+  if (before && option->kind != PITH_OPTION_TEXTS) return pith_fail(ctx, PITH_E_ARGUMENT, "%s is given twice", option->name);
+  switch (option->kind) {
+    case PITH_OPTION_FLAG: pith_json_add_bool(out, option->key, true); return PITH_OK;
+    case PITH_OPTION_TEXT: pith_json_add_string(out, option->key, value); return PITH_OK;
+    case PITH_OPTION_TEXTS:
+      if (!before) pith_json_add(out, option->key, pith_json_new_array());
+      pith_json_add_string((pith_json *)(uintptr_t)pith_json_get(out, option->key), NULL, value);
+      return PITH_OK;
+    default:
+      PITH_TRY(parse_number(ctx, option, value, &number));
+      pith_json_add_number(out, option->key, number);
+      return PITH_OK;
+  }
+}
+
+static pith_status parse_all(pith_ctx *ctx, const pith_command *command, const pith_json *arg, pith_json *out) {
+  pith_json *words = pith_json_new_array();
+  int n_words = 0;
+  bool options = true;
+  pith_json_add(out, "words", words);
+  for (; arg; arg = pith_json_next(arg)) {
+    const char *text = pith_json_string(arg);
+    if (!text) return pith_fail(ctx, PITH_E_ARGUMENT, "arguments should be strings");
+    if (!options || text[0] != '-' || text[1] == '\0') {
+      pith_json_add_string(words, NULL, text);
+      n_words++;
+      continue;
+    }
+    if (strcmp(text, "--") == 0) {
+      options = false;
+      continue;
+    }
+    const char *equals = strncmp(text, "--", 2) == 0 ? strchr(text, '=') : NULL;
+    const size_t n = equals ? (size_t)(equals - text) : strlen(text);
+    const pith_option *option = command->options;
+    while (option->name && (strlen(option->name) != n || strncmp(option->name, text, n) != 0)) option++;
+    if (!option->name) return pith_fail(ctx, PITH_E_ARGUMENT, "%s has no option %.*s; its form is: %s", command->name, (int)n, text, command->usage);
+    const char *value = equals ? equals + 1 : NULL;
+    if (option->kind == PITH_OPTION_FLAG && value) return pith_fail(ctx, PITH_E_ARGUMENT, "%s takes no value", option->name);
+    if (option->kind != PITH_OPTION_FLAG && !value) {
+      arg = pith_json_next(arg);
+      value = arg ? pith_json_string(arg) : NULL;
+      if (!value) return pith_fail(ctx, PITH_E_ARGUMENT, "%s wants a value", option->name);
+    }
+    PITH_TRY(add_option(ctx, option, value, out));
+  }
+  if (n_words < command->min_words || (command->max_words >= 0 && n_words > command->max_words))
+    return pith_fail(ctx, PITH_E_ARGUMENT, "%s: too %s words; its form is: %s", command->name, n_words < command->min_words ? "few" : "many", command->usage);
+  return PITH_OK;
+}
+
+pith_status pith_arguments_parse(pith_ctx *ctx, const pith_command *command, const pith_json *argv, pith_json **out) {
+  *out = pith_json_new_object();
+  if (!*out) return pith_fail(ctx, PITH_E_MEMORY, "out of memory");
+  const pith_status status = parse_all(ctx, command, argv, *out);
+  if (status == PITH_OK) return PITH_OK;
+  pith_json_free(*out);
+  *out = NULL;
+  return status;
+}
