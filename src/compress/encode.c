@@ -14,7 +14,7 @@ static uint64_t groups_of(const pith_tensor_encoder *t) { return (t->slot->cols 
 static uint64_t code_bytes(const pith_tensor_encoder *t, uint64_t rows) {
   const uint64_t cols = t->slot->cols, padded = (rows + PITH_PANEL - 1) / PITH_PANEL * PITH_PANEL;
   switch (t->encoding) {
-    case PITH_ENC_F32: return (t->slot->role == PITH_ROLE_VECTOR ? 1 : padded) * cols * 4;
+    case PITH_ENC_F32: return (t->slot->role == PITH_ROLE_VECTOR ? rows : padded) * cols * 4;
     case PITH_ENC_F16: return padded * cols * 2;
     case PITH_ENC_U7: return padded * ((cols + PITH_QUAD - 1) / PITH_QUAD) * PITH_QUAD;
     case PITH_ENC_U8_ROW: break;
