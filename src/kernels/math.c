@@ -1,5 +1,6 @@
 /* Elementary functions of +, -, *, / alone, so that every build gives the same bits. Series are Taylor's, long enough for the
  * bound after the argument was reduced; no coefficient was fitted. */
+#include <math.h>
 #include <string.h>
 
 #include "kernels/kernels.h"
@@ -44,16 +45,16 @@ float pith_expf(float x) {
 
 /* Abramowitz and Stegun 7.1.26: within 1.5e-7 before f32's rounding. */
 float pith_erff(float x) {
-  const float a = x < 0.0f ? -x : x, t = 1.0f / (1.0f + 0.3275911f * a);
+  const float a = fabsf(x), t = 1.0f / (1.0f + 0.3275911f * a);
   const float p = t * (0.254829592f + t * (-0.284496736f + t * (1.421413741f + t * (-1.453152027f + t * 1.061405429f))));
   const float e = 1.0f - p * pith_expf(-a * a);
-  return x < 0.0f ? -e : e;
+  return signbit(x) ? -e : e;
 }
 
 /* (1 - e) / (1 + e) with e = exp(-2 |x|): no cancellation that the absolute bound would feel. */
 float pith_tanhf(float x) {
-  const float a = x < 0.0f ? -x : x, e = pith_expf(-2.0f * a), t = (1.0f - e) / (1.0f + e);
-  return x < 0.0f ? -t : t;
+  const float a = fabsf(x), e = pith_expf(-2.0f * a), t = (1.0f - e) / (1.0f + e);
+  return signbit(x) ? -t : t;
 }
 
 /* x = m * 2^e, m in [sqrt(1/2), sqrt(2)); log m = 2 atanh(s), s = (m - 1) / (m + 1), |s| < 0.172; s^2 to the 11th: 4e-18. */

@@ -2,7 +2,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "kernels/kernels.h"
+#include "kernels/variants.h"
 
 /* Below this a group counts as zero: its reciprocal would leave f32's range, and denormal scales are slow. */
 #define TINY 0x1p-100f
@@ -153,18 +153,5 @@ static void rope_half(size_t half, float *x, const float *cos, const float *sin)
   }
 }
 
-static const pith_kernels scalar = {"scalar", sizeof(int16_t), quantize_i8, gemm_i8u7_f32, gemm_f32, f16_to_f32, layer_norm, rms_norm, add,
-                                    softmax,  gelu_erf,        gelu_tanh,   silu_mul,      silu,     relu,       rope_half};
-
-const pith_kernels *const *pith_kernels_list(void) {
-  static const pith_kernels *const list[] = {&scalar, NULL};
-  return list;
-}
-
-const pith_kernels *pith_kernels_find(const char *name) {
-  const pith_kernels *const *list = pith_kernels_list(), *found = NULL;
-  const bool automatic = !name || !*name || strcmp(name, "auto") == 0;
-  for (; *list; list++)
-    if (automatic || strcmp((*list)->name, name) == 0) found = *list;
-  return found;
-}
+const pith_kernels pith_kernels_scalar = {"scalar", sizeof(int16_t), quantize_i8, gemm_i8u7_f32, gemm_f32, f16_to_f32, layer_norm, rms_norm,
+                                          add,      softmax,         gelu_erf,    gelu_tanh,     silu_mul, silu,       relu,       rope_half};

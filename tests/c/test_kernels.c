@@ -89,6 +89,116 @@ static void test_rows(void **state) {
   assert_true(fabs((double)(y[0] / y[1]) - exp(2.0 * ((double)x[0] - (double)x[1]))) < 1e-5 * (double)(y[0] / y[1]));
 }
 
+/* Every variant against the scalar definition bit for bit: odd sizes, misaligned rows, extremes, canaries. */
+enum { ROOM = 4096, CANARY = 0x5a };
+static const size_t sizes[] = {1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 63, 64, 65, 127, 128, 129, 150, 200};
+#define FOR_SIZES(n) for (size_t n##_i = 0, n; n##_i < sizeof sizes / sizeof *sizes && (n = sizes[n##_i], true); n##_i++)
+
+typedef struct operands {
+  float a[ROOM], b[ROOM], c[ROOM];
+} operands;
+
+static float odd_value(int kind) {
+  static const float extremes[] = {0.0f, -0.0f, 1.0f, -1.0f, 88.0f, -88.5f, 1e-40f, -1e-39f, 3e38f, -3e38f, 1e-20f, 127.0f, 0.5f, 1.5f, 2.5f};
+  random_state = random_state * 1664525u + 1013904223u;
+  if (kind == 0) return uniform();
+  if (kind == 1) return 12.0f * uniform();
+  return extremes[(random_state >> 8) % (sizeof extremes / sizeof *extremes)];
+}
+
+static void fill_operands(operands *o, int kind) {
+  for (int i = 0; i < ROOM; i++) {
+    o->a[i] = odd_value(kind);
+    o->b[i] = odd_value(kind == 2 ? 0 : kind);
+    o->c[i] = odd_value(0);
+  }
+}
+
+typedef void run_fn(const pith_kernels *k, size_t n, operands *o);
+static void run_layer_norm(const pith_kernels *k, size_t n, operands *o) { k->layer_norm(3, n, o->a + 1, o->a + 1, n + 3, o->b + 1, o->c + 3, 1e-5f); }
+static void run_rms_norm(const pith_kernels *k, size_t n, operands *o) { k->rms_norm(3, n, o->a + 1, o->a + 1, n + 3, o->b + 1, 1e-6f); }
+static void run_add(const pith_kernels *k, size_t n, operands *o) { k->add(n, o->b + 1, o->a + 3); }
+static void run_softmax(const pith_kernels *k, size_t n, operands *o) { k->softmax(n, o->a + 1, 0.17f); }
+static void run_gelu_erf(const pith_kernels *k, size_t n, operands *o) { k->gelu_erf(n, o->a + 1); }
+static void run_gelu_tanh(const pith_kernels *k, size_t n, operands *o) { k->gelu_tanh(n, o->a + 1); }
+static void run_silu(const pith_kernels *k, size_t n, operands *o) { k->silu(n, o->a + 1); }
+static void run_silu_mul(const pith_kernels *k, size_t n, operands *o) { k->silu_mul(n, o->a + 1, o->b + 1); }
+static void run_relu(const pith_kernels *k, size_t n, operands *o) { k->relu(n, o->a + 1); }
+static void run_rope(const pith_kernels *k, size_t n, operands *o) { k->rope_half(n, o->a + 1, o->b + 1, o->c + 1); }
+
+static bool same_bits(const float *x, const float *y, size_t n) {
+  for (size_t i = 0; i < n; i++)
+    if (memcmp(&x[i], &y[i], sizeof *x) != 0 && !(x[i] != x[i] && y[i] != y[i])) return false;   /* any NaN is any NaN */
+  return true;
+}
+
+static void test_rows_bit_for_bit(void **state) {
+  (void)state;
+  static const struct {
+    const char *name;
+    run_fn *run;
+  } functions[] = {{"layer_norm", run_layer_norm}, {"rms_norm", run_rms_norm}, {"add", run_add},   {"softmax", run_softmax}, {"gelu_erf", run_gelu_erf},
+                   {"gelu_tanh", run_gelu_tanh},   {"silu", run_silu},         {"silu_mul", run_silu_mul}, {"relu", run_relu}, {"rope_half", run_rope}};
+  static operands input, expected, got;
+  const pith_kernels *scalar = pith_kernels_find("scalar");
+  for (const pith_kernels *const *k = pith_kernels_list(); *k; k++)
+    for (size_t f = 0; f < sizeof functions / sizeof *functions; f++)
+      for (int kind = 0; kind < 3; kind++) FOR_SIZES(n) {
+          fill_operands(&input, kind);
+          expected = got = input;
+          functions[f].run(scalar, n, &expected);
+          functions[f].run(*k, n, &got);
+          if (!same_bits(expected.a, got.a, ROOM)) fail_msg("%s of %s differs: n %zu, kind %d", functions[f].name, (*k)->name, n, kind);
+        }
+}
+
+static void test_products_bit_for_bit(void **state) {
+  (void)state;
+  static float x[9 * 200], w_scales[32 * 8 * 8], wf[32 * 200 * 8], bias[64], y[2][9 * 64];
+  static uint8_t w[8 * 50 * 32];
+  static int16_t codes[2][9 * 208];
+  static float scales[2][9 * 8];
+  static int32_t sums[2][9 * 8];
+  static const size_t groups[] = {32, 64, 128, 200};
+  const pith_kernels *scalar = pith_kernels_find("scalar");
+  for (const pith_kernels *const *k = pith_kernels_list(); *k; k++)
+    for (int extreme = 0; extreme < 2; extreme++) {
+      for (int i = 0; i < 9 * 200; i++) x[i] = extreme ? odd_value(2) : uniform();
+      for (size_t i = 0; i < sizeof w; i++) w[i] = extreme ? (i % 3 ? 127 : 0) : (uint8_t)(64 + (int)(63 * uniform()));
+      for (int i = 0; i < 32 * 8 * 8; i++) w_scales[i] = uniform();
+      for (int i = 0; i < 32 * 200 * 8; i++) wf[i] = uniform();
+      for (int i = 0; i < 64; i++) bias[i] = uniform();
+      FOR_SIZES(depth) for (size_t g = 0; g < 4; g++) for (size_t rows = 1; rows < 10; rows += 2) for (size_t n = 1; n < 20; n += 3) {
+            for (int v = 0; v < 2; v++) {
+              const pith_kernels *kernels = v ? *k : scalar;
+              const pith_activations a = {codes[v], scales[v], sums[v], 208, (depth + groups[g] - 1) / groups[g]};
+              memset(y[v], CANARY, sizeof y[v]);
+              memset(codes[v], CANARY, sizeof codes[v]);
+              kernels->quantize_i8(rows, depth, groups[g], x, 200, &a);
+              kernels->gemm_i8u7_f32(rows, n, depth, groups[g], &a, w, w_scales, n % 2 ? bias : NULL, y[v], 64);
+              if (g == 0) kernels->gemm_f32(rows, n, depth, x, 200, wf, 200 * 8, n % 2 ? bias : NULL, y[v] + 32, 64);
+            }
+            if (memcmp(codes[0], codes[1], sizeof codes[0]) != 0 || memcmp(scales[0], scales[1], sizeof(float) * rows) != 0)
+              fail_msg("quantize_i8 of %s differs: k %zu, group %zu", (*k)->name, depth, groups[g]);
+            if (!same_bits(y[0], y[1], 9 * 64)) fail_msg("a product of %s differs: k %zu, group %zu, rows %zu, n %zu", (*k)->name, depth, groups[g], rows, n);
+          }
+    }
+}
+
+static void test_half_bit_for_bit(void **state) {
+  (void)state;
+  static uint16_t all[65536 + 3];
+  static float got[65536 + 3];
+  for (uint32_t i = 0; i < 65536; i++) all[i + 1] = (uint16_t)i;
+  for (const pith_kernels *const *k = pith_kernels_list(); *k; k++) {
+    (*k)->f16_to_f32(65535, all + 1, got + 1);
+    for (uint32_t i = 0; i < 65535; i++) {
+      const float expected = pith_f16_to_f32((uint16_t)i);
+      if (!same_bits(&expected, &got[i + 1], 1)) fail_msg("f16 %04x differs in %s", (unsigned)i, (*k)->name);
+    }
+  }
+}
+
 static void test_find(void **state) {
   (void)state;
   assert_string_equal(pith_kernels_find("scalar")->name, "scalar");
@@ -99,6 +209,7 @@ static void test_find(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_gemm_i8u7), cmocka_unit_test(test_gemm_f32), cmocka_unit_test(test_rows),
-                                     cmocka_unit_test(test_find)};
+                                     cmocka_unit_test(test_rows_bit_for_bit), cmocka_unit_test(test_products_bit_for_bit),
+                                     cmocka_unit_test(test_half_bit_for_bit), cmocka_unit_test(test_find)};
   return cmocka_run_group_tests_name("kernels", tests, NULL, NULL);
 }

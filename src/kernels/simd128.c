@@ -1,0 +1,226 @@
+/* simd128: everything that works on rows, and the variant's table. The ends of rows that fill no vector are done by the
+ * scalar functions, which is the same arithmetic. */
+#include <math.h>
+
+#include "kernels/math_simd128.h"
+#include "kernels/variants.h"
+
+static v128_t max_f32x4(v128_t a, v128_t b) { return select_v128(wasm_f32x4_gt(a, b), a, b); }
+
+static float horizontal_max(v128_t v) {
+  v = max_f32x4(v, wasm_i32x4_shuffle(v, v, 2, 3, 0, 1));
+  v = max_f32x4(v, wasm_i32x4_shuffle(v, v, 1, 0, 3, 2));
+  return wasm_f32x4_extract_lane(v, 0);
+}
+
+/* (lane0 + lane2) + (lane1 + lane3) */
+static float horizontal_sum(v128_t v) {
+  v = wasm_f32x4_add(v, wasm_i32x4_shuffle(v, v, 2, 3, 0, 1));
+  return wasm_f32x4_extract_lane(v, 0) + wasm_f32x4_extract_lane(v, 1);
+}
+
+static float sum_row(size_t n, const float *x) {
+  v128_t lanes = SPLAT(0.0f);
+  size_t i = 0;
+  for (; i + 4 <= n; i += 4) lanes = wasm_f32x4_add(lanes, wasm_v128_load(x + i));
+  float total = horizontal_sum(lanes);
+  for (; i < n; i++) total += x[i];
+  return total;
+}
+
+static float sum_squares(size_t n, const float *x, float shift) {
+  v128_t lanes = SPLAT(0.0f);
+  const v128_t shifts = SPLAT(shift);
+  size_t i = 0;
+  for (; i + 4 <= n; i += 4) {
+    const v128_t v = wasm_f32x4_sub(wasm_v128_load(x + i), shifts);
+    lanes = wasm_f32x4_add(lanes, wasm_f32x4_mul(v, v));
+  }
+  float total = horizontal_sum(lanes);
+  for (; i < n; i++) total += (x[i] - shift) * (x[i] - shift);
+  return total;
+}
+
+static void layer_norm(size_t n_rows, size_t n, const float *x, float *y, size_t stride, const float *weight, const float *bias, float eps) {
+  for (size_t row = 0; row < n_rows; row++, x += stride, y += stride) {
+    const float mean = sum_row(n, x) / (float)n;
+    const float r = 1.0f / sqrtf(sum_squares(n, x, mean) / (float)n + eps);
+    const v128_t means = SPLAT(mean), rs = SPLAT(r);
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4) {
+      const v128_t v = wasm_f32x4_mul(wasm_f32x4_sub(wasm_v128_load(x + i), means), rs);
+      wasm_v128_store(y + i, wasm_f32x4_add(wasm_f32x4_mul(v, wasm_v128_load(weight + i)), wasm_v128_load(bias + i)));
+    }
+    for (; i < n; i++) y[i] = (x[i] - mean) * r * weight[i] + bias[i];
+  }
+}
+
+static void rms_norm(size_t n_rows, size_t n, const float *x, float *y, size_t stride, const float *weight, float eps) {
+  for (size_t row = 0; row < n_rows; row++, x += stride, y += stride) {
+    const float r = 1.0f / sqrtf(sum_squares(n, x, 0.0f) / (float)n + eps);
+    const v128_t rs = SPLAT(r);
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4) wasm_v128_store(y + i, wasm_f32x4_mul(wasm_f32x4_mul(wasm_v128_load(x + i), rs), wasm_v128_load(weight + i)));
+    for (; i < n; i++) y[i] = x[i] * r * weight[i];
+  }
+}
+
+static void add(size_t n, const float *x, float *y) {
+  size_t i = 0;
+  for (; i + 4 <= n; i += 4) wasm_v128_store(y + i, wasm_f32x4_add(wasm_v128_load(y + i), wasm_v128_load(x + i)));
+  for (; i < n; i++) y[i] += x[i];
+}
+
+static float absmax_of(size_t n, const float *x) {
+  v128_t lanes = SPLAT(0.0f);
+  size_t i = 0;
+  for (; i + 4 <= n; i += 4) lanes = max_f32x4(wasm_f32x4_abs(wasm_v128_load(x + i)), lanes);
+  float max = horizontal_max(lanes);
+  for (; i < n; i++) max = fabsf(x[i]) > max ? fabsf(x[i]) : max;
+  return max;
+}
+
+/* Four codes as i32, NaN as 0: the clamp comes before the rounding, which keeps |q| within the magic number's reach. */
+static v128_t codes_of(v128_t x, v128_t inverse) {
+  v128_t q = wasm_f32x4_mul(x, inverse);
+  q = wasm_v128_and(q, wasm_f32x4_eq(q, q));
+  q = select_v128(wasm_f32x4_gt(q, SPLAT(127.0f)), SPLAT(127.0f), q);
+  q = select_v128(wasm_f32x4_lt(q, SPLAT(-127.0f)), SPLAT(-127.0f), q);
+  return wasm_i32x4_sub(wasm_f32x4_add(q, SPLAT(ROUND_MAGIC)), wasm_i32x4_splat(ROUND_MAGIC_BITS));
+}
+
+static void quantize_group(size_t n, const float *x, int16_t *codes, float *scale, int32_t *sum) {
+  const float absmax = absmax_of(n, x), inverse = absmax < 0x1p-100f ? 0.0f : 127.0f / absmax;
+  const v128_t inverses = SPLAT(inverse);
+  v128_t sums = wasm_i32x4_splat(0);
+  size_t i = 0;
+  for (; i + 8 <= n; i += 8) {
+    const v128_t low = codes_of(wasm_v128_load(x + i), inverses), high = codes_of(wasm_v128_load(x + i + 4), inverses);
+    sums = wasm_i32x4_add(sums, wasm_i32x4_add(low, high));
+    wasm_v128_store(codes + i, wasm_i16x8_narrow_i32x4(low, high));
+  }
+  int32_t total = wasm_i32x4_extract_lane(sums, 0) + wasm_i32x4_extract_lane(sums, 1) + wasm_i32x4_extract_lane(sums, 2) + wasm_i32x4_extract_lane(sums, 3);
+  for (; i < n; i++) {
+    codes[i] = (int16_t)wasm_i32x4_extract_lane(codes_of(SPLAT(x[i]), inverses), 0);
+    total += codes[i];
+  }
+  *scale = absmax < 0x1p-100f ? 0.0f : absmax / 127.0f;
+  *sum = PITH_U7_ZERO * total;
+}
+
+static void quantize_i8(size_t n_rows, size_t k, size_t group_size, const float *x, size_t x_stride, const pith_activations *out) {
+  for (size_t row = 0; row < n_rows; row++, x += x_stride) {
+    int16_t *codes = (int16_t *)out->codes + row * out->code_stride;
+    for (size_t g = 0; g < out->n_groups; g++) {
+      const size_t begin = g * group_size, n = k - begin < group_size ? k - begin : group_size, at = row * out->n_groups + g;
+      quantize_group(n, x + begin, codes + begin, &out->scales[at], &out->sums[at]);
+    }
+    for (size_t i = k; i % PITH_QUAD != 0; i++) codes[i] = 0;
+  }
+}
+
+static void f16_to_f32(size_t n, const uint16_t *src, float *dst) {
+  size_t i = 0;
+  for (; i + 4 <= n; i += 4) {
+    const v128_t h = wasm_u32x4_load16x4(src + i);
+    const v128_t sign = wasm_i32x4_shl(wasm_v128_and(h, wasm_i32x4_splat(0x8000)), 16), magnitude = wasm_v128_and(h, wasm_i32x4_splat(0x7fff));
+    const v128_t bias = wasm_i32x4_splat(112 << 23), shifted = wasm_i32x4_shl(magnitude, 13);
+    const v128_t infinite = wasm_i32x4_gt(magnitude, wasm_i32x4_splat(0x7bff)), small = wasm_i32x4_lt(magnitude, wasm_i32x4_splat(0x0400));
+    const v128_t normal = wasm_i32x4_add(wasm_i32x4_add(shifted, bias), wasm_v128_and(infinite, bias));
+    const v128_t denormal = wasm_f32x4_mul(wasm_f32x4_convert_i32x4(magnitude), SPLAT(0x1p-24f));
+    wasm_v128_store(dst + i, wasm_v128_or(select_v128(small, denormal, normal), sign));
+  }
+  for (; i < n; i++) dst[i] = pith_f16_to_f32(src[i]);
+}
+
+static void softmax(size_t n, float *x, float scale) {
+  const v128_t scales = SPLAT(scale);
+  v128_t maxima = SPLAT(-INFINITY);
+  size_t i = 0;
+  for (; i + 4 <= n; i += 4) {
+    const v128_t v = wasm_f32x4_mul(wasm_v128_load(x + i), scales);
+    wasm_v128_store(x + i, v);
+    maxima = max_f32x4(v, maxima);
+  }
+  float max = horizontal_max(maxima);
+  for (; i < n; i++) {
+    x[i] *= scale;
+    max = x[i] > max ? x[i] : max;
+  }
+  const v128_t maxs = SPLAT(max);
+  v128_t lanes = SPLAT(0.0f);
+  for (i = 0; i + 4 <= n; i += 4) {
+    const v128_t e = exp_f32x4(wasm_f32x4_sub(wasm_v128_load(x + i), maxs));
+    wasm_v128_store(x + i, e);
+    lanes = wasm_f32x4_add(lanes, e);
+  }
+  float sum = horizontal_sum(lanes);
+  for (; i < n; i++) {
+    x[i] = pith_expf(x[i] - max);
+    sum += x[i];
+  }
+  const v128_t total = SPLAT(sum);
+  for (i = 0; i + 4 <= n; i += 4) wasm_v128_store(x + i, wasm_f32x4_div(wasm_v128_load(x + i), total));
+  for (; i < n; i++) x[i] /= sum;
+}
+
+static void gelu_erf(size_t n, float *x) {
+  size_t i = 0;
+  for (; i + 4 <= n; i += 4) {
+    const v128_t v = wasm_v128_load(x + i);
+    const v128_t e = wasm_f32x4_add(SPLAT(1.0f), erf_f32x4(wasm_f32x4_mul(v, SPLAT(0.70710678f))));
+    wasm_v128_store(x + i, wasm_f32x4_mul(wasm_f32x4_mul(SPLAT(0.5f), v), e));
+  }
+  pith_kernels_scalar.gelu_erf(n - i, x + i);
+}
+
+static void gelu_tanh(size_t n, float *x) {
+  size_t i = 0;
+  for (; i + 4 <= n; i += 4) {
+    const v128_t v = wasm_v128_load(x + i), cube = wasm_f32x4_mul(wasm_f32x4_mul(v, v), v);
+    const v128_t inner = wasm_f32x4_mul(SPLAT(0.79788456f), wasm_f32x4_add(v, wasm_f32x4_mul(SPLAT(0.044715f), cube)));
+    wasm_v128_store(x + i, wasm_f32x4_mul(wasm_f32x4_mul(SPLAT(0.5f), v), wasm_f32x4_add(SPLAT(1.0f), tanh_f32x4(inner))));
+  }
+  pith_kernels_scalar.gelu_tanh(n - i, x + i);
+}
+
+static v128_t silu_f32x4(v128_t v) { return wasm_f32x4_div(v, wasm_f32x4_add(SPLAT(1.0f), exp_f32x4(wasm_f32x4_neg(v)))); }
+
+static void silu(size_t n, float *x) {
+  size_t i = 0;
+  for (; i + 4 <= n; i += 4) wasm_v128_store(x + i, silu_f32x4(wasm_v128_load(x + i)));
+  pith_kernels_scalar.silu(n - i, x + i);
+}
+
+static void silu_mul(size_t n, float *gate, const float *up) {
+  size_t i = 0;
+  for (; i + 4 <= n; i += 4) wasm_v128_store(gate + i, wasm_f32x4_mul(silu_f32x4(wasm_v128_load(gate + i)), wasm_v128_load(up + i)));
+  pith_kernels_scalar.silu_mul(n - i, gate + i, up + i);
+}
+
+static void relu(size_t n, float *x) {
+  size_t i = 0;
+  for (; i + 4 <= n; i += 4) {
+    const v128_t v = wasm_v128_load(x + i);
+    wasm_v128_store(x + i, wasm_v128_and(v, wasm_f32x4_gt(v, SPLAT(0.0f))));
+  }
+  pith_kernels_scalar.relu(n - i, x + i);
+}
+
+static void rope_half(size_t half, float *x, const float *cos, const float *sin) {
+  size_t i = 0;
+  for (; i + 4 <= half; i += 4) {
+    const v128_t a = wasm_v128_load(x + i), b = wasm_v128_load(x + half + i), c = wasm_v128_load(cos + i), s = wasm_v128_load(sin + i);
+    wasm_v128_store(x + i, wasm_f32x4_sub(wasm_f32x4_mul(a, c), wasm_f32x4_mul(b, s)));
+    wasm_v128_store(x + half + i, wasm_f32x4_add(wasm_f32x4_mul(b, c), wasm_f32x4_mul(a, s)));
+  }
+  for (; i < half; i++) {
+    const float a = x[i], b = x[i + half];
+    x[i] = a * cos[i] - b * sin[i];
+    x[i + half] = b * cos[i] + a * sin[i];
+  }
+}
+
+const pith_kernels pith_kernels_simd128 = {
+    "simd128", sizeof(int16_t), quantize_i8, gemm_i8u7_f32_simd128, gemm_f32_simd128, f16_to_f32, layer_norm, rms_norm,
+    add,       softmax,         gelu_erf,    gelu_tanh,             silu_mul,         silu,       relu,       rope_half};
