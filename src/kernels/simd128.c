@@ -5,7 +5,8 @@
 #include "kernels/math_simd128.h"
 #include "kernels/variants.h"
 
-static v128_t max_f32x4(v128_t a, v128_t b) { return select_v128(wasm_f32x4_gt(a, b), a, b); }
+/* a > b ? a : b, as the scalar definitions compare */
+static v128_t max_f32x4(v128_t a, v128_t b) { return wasm_f32x4_pmax(b, a); }
 
 static float horizontal_max(v128_t v) {
   v = max_f32x4(v, wasm_i32x4_shuffle(v, v, 2, 3, 0, 1));
@@ -84,26 +85,32 @@ static float absmax_of(size_t n, const float *x) {
 static v128_t codes_of(v128_t x, v128_t inverse) {
   v128_t q = wasm_f32x4_mul(x, inverse);
   q = wasm_v128_and(q, wasm_f32x4_eq(q, q));
-  q = select_v128(wasm_f32x4_gt(q, SPLAT(127.0f)), SPLAT(127.0f), q);
-  q = select_v128(wasm_f32x4_lt(q, SPLAT(-127.0f)), SPLAT(-127.0f), q);
+  q = wasm_f32x4_pmax(wasm_f32x4_pmin(q, SPLAT(127.0f)), SPLAT(-127.0f));
   return wasm_i32x4_sub(wasm_f32x4_add(q, SPLAT(ROUND_MAGIC)), wasm_i32x4_splat(ROUND_MAGIC_BITS));
 }
 
+/* Eight codes; their sum is added to the lanes of `sums`. */
+static v128_t quantize_eight(const float *x, v128_t inverse, v128_t sums, int16_t *codes) {
+  const v128_t low = codes_of(wasm_v128_load(x), inverse), high = codes_of(wasm_v128_load(x + 4), inverse);
+  wasm_v128_store(codes, wasm_i16x8_narrow_i32x4(low, high));
+  return wasm_i32x4_add(sums, wasm_i32x4_add(low, high));
+}
+
 static void quantize_group(size_t n, const float *x, int16_t *codes, float *scale, int32_t *sum) {
-  const float absmax = absmax_of(n, x), inverse = absmax < 0x1p-100f ? 0.0f : 127.0f / absmax;
-  const v128_t inverses = SPLAT(inverse);
+  const float absmax = absmax_of(n, x);
+  const v128_t inverse = SPLAT(absmax < 0x1p-100f ? 0.0f : 127.0f / absmax);
   v128_t sums = wasm_i32x4_splat(0);
   size_t i = 0;
-  for (; i + 8 <= n; i += 8) {
-    const v128_t low = codes_of(wasm_v128_load(x + i), inverses), high = codes_of(wasm_v128_load(x + i + 4), inverses);
-    sums = wasm_i32x4_add(sums, wasm_i32x4_add(low, high));
-    wasm_v128_store(codes + i, wasm_i16x8_narrow_i32x4(low, high));
+  for (; i + 8 <= n; i += 8) sums = quantize_eight(x + i, inverse, sums, codes + i);
+  if (i < n) {   /* the rest among zeros, whose codes are 0 */
+    float last[8] = {0};
+    int16_t last_codes[8];
+    for (size_t k = 0; i + k < n; k++) last[k] = x[i + k];
+    sums = quantize_eight(last, inverse, sums, last_codes);
+    for (size_t k = 0; i + k < n; k++) codes[i + k] = last_codes[k];
   }
-  int32_t total = wasm_i32x4_extract_lane(sums, 0) + wasm_i32x4_extract_lane(sums, 1) + wasm_i32x4_extract_lane(sums, 2) + wasm_i32x4_extract_lane(sums, 3);
-  for (; i < n; i++) {
-    codes[i] = (int16_t)wasm_i32x4_extract_lane(codes_of(SPLAT(x[i]), inverses), 0);
-    total += codes[i];
-  }
+  const int32_t total = wasm_i32x4_extract_lane(sums, 0) + wasm_i32x4_extract_lane(sums, 1) + wasm_i32x4_extract_lane(sums, 2) +
+                        wasm_i32x4_extract_lane(sums, 3);
   *scale = absmax < 0x1p-100f ? 0.0f : absmax / 127.0f;
   *sum = PITH_U7_ZERO * total;
 }
