@@ -47,10 +47,21 @@ static pith_status refuse_duplicates(pith_ctx *ctx, const cJSON *json, const cha
   return status;
 }
 
+/* cJSON ends a string at an escaped NUL; cutting a text in silence is no option. */
+static bool has_escaped_nul(const char *text, size_t n_bytes) {
+  for (size_t i = 0; i + 5 < n_bytes; i++) {
+    if (text[i] != '\\') continue;
+    if (memcmp(text + i + 1, "u0000", 5) == 0) return true;
+    i++;   /* what is escaped escapes nothing */
+  }
+  return false;
+}
+
 pith_status pith_json_parse(pith_ctx *ctx, const char *text, size_t n_bytes, const char *what, pith_json **out) {
   *out = NULL;
   if (memchr(text, '\0', n_bytes)) return pith_fail(ctx, PITH_E_FORMAT, "%s is not JSON: it has a NUL byte", what);
   if (too_deep(text, n_bytes)) return pith_fail(ctx, PITH_E_FORMAT, "%s nests deeper than %d levels", what, MAX_DEPTH);
+  if (has_escaped_nul(text, n_bytes)) return pith_fail(ctx, PITH_E_FORMAT, "%s has a string with a NUL character (\\u0000), which Pith's texts cannot hold", what);
   const char *end = NULL;
   cJSON *json = cJSON_ParseWithLengthOpts(text, n_bytes, &end, 0);
   size_t at = end ? (size_t)(end - text) : 0;
