@@ -1,0 +1,17 @@
+#!/usr/bin/env node
+// The command line: the same C as build/pith, compiled to WebAssembly.
+import { Engine } from './engine.js';
+import { compileModule, eventLoopTurn, openFiles } from './load.js';
+
+let interrupted = false;
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => { interrupted = true; });
+// A reader that went away (`| head`) is an error of the next write, not a crash.
+process.stdout.on('error', () => {});
+
+try {
+  const engine = new Engine(await compileModule(), openFiles(), eventLoopTurn());
+  process.exitCode = await engine.commandLine(process.argv.slice(2), process.stderr.isTTY === true, () => interrupted);
+} catch (error) {
+  console.error(`pith: ${error instanceof Error ? error.message : error}`);
+  process.exitCode = 13;
+}

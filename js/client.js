@@ -1,0 +1,86 @@
+/** The caller's end: the same calls whether the engine is in this thread or in a worker. */
+import { CancelledError, InternalError, packError, unpackError } from './errors.js';
+import { compileModule, startWorker } from './load.js';
+import { Server } from './server.js';
+
+/** @typedef {import('./server.js').Hooks} Hooks */
+/** @typedef {import('./server.js').Answer} Answer */
+/** @typedef {{run: (verb: string, args: Record<string, any>, hooks: Hooks) => Promise<Answer>, close: () => void}} Client */
+
+/** @param {boolean} inWorker @returns {Promise<Client>} */
+export async function openClient(inWorker) {
+  return inWorker ? workerClient() : localClient();
+}
+
+/** @returns {Promise<Client>} */
+async function localClient() {
+  /** @type {Server | null} */
+  let server = await Server.open();
+  const closing = new AbortController();
+  return {
+    async run(verb, args, hooks) {
+      if (!server) throw new CancelledError('the model is closed');
+      const signal = hooks.signal ? AbortSignal.any([hooks.signal, closing.signal]) : closing.signal;
+      return server.run(verb, args, { ...hooks, signal });
+    },
+    close() {
+      closing.abort();
+      server = null; // and with it the module's memory
+    },
+  };
+}
+
+/** @returns {Promise<Client>} */
+async function workerClient() {
+  const module = await compileModule();
+  /** @type {Map<number, {resolve: (answer: Answer) => void, reject: (error: Error) => void, hooks: Hooks}>} */
+  const pending = new Map();
+  let next = 1;
+  /** @type {Error | null} */
+  let ended = null;
+  /** @param {Error} error */
+  const end = (error) => {
+    ended ??= error;
+    for (const { reject } of pending.values()) reject(ended);
+    pending.clear();
+  };
+  const worker = startWorker((error) => end(new InternalError(`the worker failed: ${error.message}`, { cause: error })));
+  worker.listen(({ id, progress, fetched, text, answer, error }) => {
+    const job = pending.get(id);
+    if (!job) return;
+    if (progress) job.hooks.onProgress?.(progress);
+    else if (fetched !== undefined) job.hooks.onFetched?.(fetched);
+    else if (text !== undefined) job.hooks.onText?.(text);
+    else {
+      pending.delete(id);
+      if (error) job.reject(unpackError(error));
+      else job.resolve(answer);
+    }
+  });
+  worker.post({ module });
+  return {
+    run(verb, args, hooks) {
+      if (ended) return Promise.reject(ended);
+      const { signal } = hooks;
+      if (signal?.aborted) return Promise.reject(new CancelledError('cancelled', { cause: signal.reason }));
+      const id = next++;
+      const cancel = () => worker.post({ cancel: id });
+      signal?.addEventListener('abort', cancel, { once: true });
+      /** @type {Promise<Answer>} */
+      const job = new Promise((resolve, reject) => {
+        pending.set(id, { resolve, reject, hooks });
+        try {
+          worker.post({ id, verb, args });
+        } catch (error) { // what cannot be cloned
+          pending.delete(id);
+          reject(unpackError(packError(error)));
+        }
+      });
+      return job.finally(() => signal?.removeEventListener('abort', cancel));
+    },
+    close() {
+      end(new CancelledError('the model is closed'));
+      worker.end();
+    },
+  };
+}

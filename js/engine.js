@@ -1,0 +1,248 @@
+/**
+ * One instance of the WebAssembly module and the driver of its jobs. Jobs run one after another; each is stepped for STEP_MS at a
+ * time, and between steps the thread hears messages, so that an abort acts soon without shared memory.
+ */
+import { CancelledError, errorFromStatus, InternalError, MemoryError, PithError, statusOf } from './errors.js';
+
+const STEP_MS = 20;
+const PENDING = 1;
+const WAITING = 1000; // pith_wasm_step: the host's bytes are being waited for
+const HOST_WAIT = -1000;
+const PROGRESS_EVERY_MS = 50;
+
+/**
+ * What the module reads and writes: handles are numbers from 3 on. A method may throw; `read` answers undefined while bytes are on their
+ * way.
+ * @typedef {object} Files
+ * @property {(path: string) => {handle: number, size: number}} open   size -1: unknown
+ * @property {(handle: number, offset: number, target: Uint8Array) => number | undefined} read
+ * @property {(path: string) => number} create
+ * @property {(handle: number, bytes: Uint8Array) => void} write
+ * @property {(handle: number) => void} close
+ * @property {(path: string) => void} makeDirectory
+ * @property {(from: string, to: string) => void} rename
+ * @property {(path: string) => void} removeTree
+ * @property {(path: string) => 0 | 1 | 2} exists   no, file, directory
+ * @property {() => Promise<void>} arrival   settles when more bytes may be there
+ */
+/** @typedef {{phase: string, unit: string, done: number, total: number}} Progress */
+/**
+ * @typedef {object} JobHooks
+ * @property {AbortSignal} [signal]
+ * @property {(progress: Progress) => void} [onProgress]
+ * @property {(text: string) => void} [onText]
+ */
+/** @typedef {{result: any, data: Uint8Array | null}} JobResult */
+
+export class Engine {
+  /** @type {Record<string, any>} */ #wasm = {};
+  /** @type {WebAssembly.Memory} */ #memory;
+  #encoder = new TextEncoder();
+  #decoder = new TextDecoder();
+  #files;
+  #turn;
+  #lastError = '';
+  #cancelled = false;
+  /** The last job, so that the next waits for it. @type {Promise<unknown>} */ #queue = Promise.resolve();
+  /** Why the module cannot be used any more. @type {PithError | null} */ #broken = null;
+
+  /**
+   * @param {WebAssembly.Module} module
+   * @param {Files} files
+   * @param {() => Promise<void>} turn lets the event loop run once
+   */
+  constructor(module, files, turn) {
+    this.#files = files;
+    this.#turn = turn;
+    const instance = new WebAssembly.Instance(module, { host: this.#host(), env: { emscripten_notify_memory_growth() {} } });
+    this.#wasm = /** @type {any} */ (instance.exports);
+    this.#memory = this.#wasm.memory;
+    this.#wasm._initialize?.();
+    if (this.#wasm.pith_wasm_open() !== 0) throw new MemoryError('there is no memory for the module');
+  }
+
+  /** Bytes of the module's memory. It never shrinks; it goes with the engine. */
+  get memoryBytes() { return this.#memory.buffer.byteLength; }
+
+  /** @param {number} at @param {number} n */
+  #bytes(at, n) { return new Uint8Array(this.#memory.buffer, at, n); }
+  /** @param {number} at @param {number} n */
+  #text(at, n) { return this.#decoder.decode(this.#bytes(at, n)); }
+  /** @param {number} at of a NUL-terminated text */
+  #cText(at) {
+    const heap = new Uint8Array(this.#memory.buffer);
+    return this.#decoder.decode(heap.subarray(at, heap.indexOf(0, at)));
+  }
+
+  /** @param {string} text @param {(at: number, n: number) => T} use @template T */
+  #withText(text, use) {
+    const bytes = this.#encoder.encode(text);
+    const at = this.#wasm.pith_wasm_alloc(bytes.length + 1);
+    if (at === 0) throw new MemoryError(`there is no memory for a request of ${bytes.length} bytes`);
+    this.#bytes(at, bytes.length).set(bytes);
+    try {
+      return use(at, bytes.length);
+    } finally {
+      this.#wasm.pith_wasm_free(at);
+    }
+  }
+
+  /** A host callback: what it throws becomes a status and the detail of the next message. @param {() => number} action */
+  #guard(action) {
+    try {
+      return action();
+    } catch (error) {
+      this.#lastError = error instanceof Error ? error.message : String(error);
+      return -statusOf(error);
+    }
+  }
+
+  #host() {
+    const files = this.#files;
+    /** @type {Map<number, number>} */
+    const sizes = new Map();
+    return {
+      /** @param {number} at @param {number} n */
+      open: (at, n) => this.#guard(() => {
+        const { handle, size } = files.open(this.#text(at, n));
+        sizes.set(handle, size);
+        return handle;
+      }),
+      /** @param {number} handle */
+      size: (handle) => sizes.get(handle) ?? -1,
+      /** @param {number} at @param {number} n */
+      create: (at, n) => this.#guard(() => files.create(this.#text(at, n))),
+      /** @param {number} handle @param {number} offset @param {number} at @param {number} n */
+      read: (handle, offset, at, n) => this.#guard(() => files.read(handle, offset, this.#bytes(at, n)) ?? HOST_WAIT),
+      /** @param {number} handle @param {number} at @param {number} n */
+      write: (handle, at, n) => this.#guard(() => (files.write(handle, this.#bytes(at, n)), 0)),
+      /** @param {number} handle */
+      close: (handle) => this.#guard(() => (files.close(handle), 0)),
+      /** @param {number} at @param {number} n */
+      make_dir: (at, n) => this.#guard(() => (files.makeDirectory(this.#text(at, n)), 0)),
+      /** @param {number} from @param {number} nFrom @param {number} to @param {number} nTo */
+      rename: (from, nFrom, to, nTo) => this.#guard(() => (files.rename(this.#text(from, nFrom), this.#text(to, nTo)), 0)),
+      /** @param {number} at @param {number} n */
+      remove_tree: (at, n) => this.#guard(() => (files.removeTree(this.#text(at, n)), 0)),
+      /** @param {number} at @param {number} n */
+      exists: (at, n) => this.#guard(() => files.exists(this.#text(at, n))),
+      /** @param {number} at @param {number} capacity */
+      last_error: (at, capacity) => {
+        const { written } = this.#encoder.encodeInto(this.#lastError, this.#bytes(at, capacity));
+        return written;
+      },
+      now_ms: () => performance.now(),
+      cancelled: () => (this.#cancelled ? 1 : 0),
+    };
+  }
+
+  /**
+   * Runs a verb of pith.h to its end, after the jobs before it.
+   * @param {Record<string, unknown>} request
+   * @param {JobHooks} [hooks]
+   * @returns {Promise<JobResult>}
+   */
+  run(request, hooks = {}) {
+    const job = this.#queue.then(() => this.#run(request, hooks));
+    this.#queue = job.catch(() => {});
+    return job;
+  }
+
+  /** @param {Record<string, unknown>} request @param {JobHooks} hooks */
+  async #run(request, { signal, onProgress, onText }) {
+    if (this.#broken) throw this.#broken;
+    if (signal?.aborted) throw new CancelledError('cancelled', { cause: signal.reason });
+    const abort = () => { this.#cancelled = true; };
+    signal?.addEventListener('abort', abort);
+    this.#cancelled = false;
+    this.#lastError = '';
+    try {
+      return await this.#drive(request, onProgress, onText);
+    } catch (error) {
+      if (error instanceof PithError) throw error;
+      // A trap leaves the module's memory in no known state.
+      this.#broken = new InternalError(`the module failed (${error instanceof Error ? error.message : error}); close the model and load it again`, { cause: error });
+      throw this.#broken;
+    } finally {
+      signal?.removeEventListener('abort', abort);
+    }
+  }
+
+  /**
+   * @param {Record<string, unknown>} request
+   * @param {JobHooks['onProgress']} onProgress
+   * @param {JobHooks['onText']} onText
+   */
+  async #drive(request, onProgress, onText) {
+    const wasm = this.#wasm;
+    const job = this.#withText(JSON.stringify(request), (at, n) => wasm.pith_wasm_start(at, n));
+    if (job === 0) throw this.#failure(wasm.pith_wasm_start_status());
+    try {
+      let reported = 0;
+      for (;;) {
+        const status = wasm.pith_wasm_step(job, STEP_MS);
+        if (onText) {
+          const at = wasm.pith_wasm_take_text(job), n = wasm.pith_wasm_bytes();
+          if (n > 0) onText(this.#text(at, n));
+        }
+        const now = performance.now();
+        if (onProgress && (status === 0 || now - reported >= PROGRESS_EVERY_MS)) {
+          reported = now;
+          onProgress({ phase: this.#cText(wasm.pith_wasm_progress_phase(job)), unit: this.#cText(wasm.pith_wasm_progress_unit(job)),
+            done: wasm.pith_wasm_progress_done(job), total: wasm.pith_wasm_progress_total(job) });
+        }
+        if (status === 0) return this.#take(job);
+        if (status !== PENDING && status !== WAITING) throw this.#failure(status);
+        if (status === WAITING) await this.#arrivalOrCancel();
+        else await this.#turn();
+      }
+    } finally {
+      wasm.pith_wasm_end(job);
+    }
+  }
+
+  /** A cancel must not wait for a stalled network. */
+  async #arrivalOrCancel() {
+    let settled = false;
+    const arrival = this.#files.arrival().then(() => { settled = true; });
+    while (!settled && !this.#cancelled) {
+      let timer;
+      const tick = new Promise((resolve) => { timer = setTimeout(resolve, 50); });
+      await Promise.race([arrival, tick]);
+      clearTimeout(timer);
+    }
+  }
+
+  /** @param {number} job */
+  #take(job) {
+    const wasm = this.#wasm;
+    let at = wasm.pith_wasm_result(job);
+    const result = JSON.parse(this.#text(at, wasm.pith_wasm_bytes()) || '{}');
+    at = wasm.pith_wasm_data(job);
+    const n = wasm.pith_wasm_bytes();
+    return { result, data: at === 0 ? null : this.#bytes(at, n).slice() };
+  }
+
+  /** @param {number} status */
+  #failure(status) { return errorFromStatus(status, this.#cText(this.#wasm.pith_wasm_message())); }
+
+  /**
+   * The command line of the C library.
+   * @param {string[]} argv
+   * @param {boolean} terminal stderr is one
+   * @param {() => boolean} interrupted
+   * @returns {Promise<number>} exit code
+   */
+  async commandLine(argv, terminal, interrupted) {
+    const wasm = this.#wasm;
+    const cli = this.#withText(JSON.stringify(argv), (at, n) => wasm.pith_wasm_cli_open(at, n, terminal ? 1 : 0));
+    if (cli === 0) throw new MemoryError('there is no memory for the command line');
+    while (wasm.pith_wasm_cli_step(cli, STEP_MS) === PENDING) {
+      await this.#turn();
+      if (interrupted()) this.#cancelled = true;
+    }
+    const code = wasm.pith_wasm_cli_exit_code(cli);
+    wasm.pith_wasm_cli_close(cli);
+    return code;
+  }
+}

@@ -1,0 +1,345 @@
+/**
+ * Pith: compressed transformers in a page and in Node.js.
+ * @module pith
+ */
+import { openClient } from './client.js';
+import { ArgumentError, CancelledError, UnsupportedError } from './errors.js';
+import { locate, workerByDefault } from './load.js';
+
+export * from './errors.js';
+
+/**
+ * Where a model is: a URL or (in Node.js) a path of a folder; File objects (dropped or chosen); files by their path; a directory handle.
+ * @typedef {string | URL | Iterable<File> | Map<string, Blob | Uint8Array> | FileSystemDirectoryHandle} ModelSource
+ */
+/**
+ * @typedef {object} Progress
+ * @property {string} phase 'load', 'hash', 'quantize', 'measure', 'embed', 'prompt', 'generate'
+ * @property {string} unit  of done and total: 'bytes', 'weights', 'texts', 'tokens'
+ * @property {number} done
+ * @property {number} total 0 when it is not known
+ */
+/**
+ * @typedef {object} TaskOptions
+ * @property {AbortSignal} [signal] stops the work within about 100 ms; the promise then rejects with a CancelledError
+ * @property {(progress: Progress) => void} [onProgress]
+ */
+/**
+ * @typedef {object} LoadOptions
+ * @property {boolean} [worker] run in a worker of its own: true in pages, false in Node.js unless given
+ * @property {'auto' | 'scalar' | 'simd128'} [kernels] forces one variant
+ */
+/**
+ * What the manifest says of the package's quality; which members it has depends on the model's task.
+ * @typedef {{measuredOn?: string, texts?: number, tokens?: number, cosineMean?: number, cosineMin?: number, perplexity?: number,
+ *   perplexityAgainst?: number, klMean?: number, top1Agreement?: number, [key: string]: unknown}} Quality
+ */
+/**
+ * @typedef {object} ModelInfo
+ * @property {'package' | 'checkpoint'} kind
+ * @property {string} family 'bert', 'llama'
+ * @property {'embed' | 'generate'} task
+ * @property {string} kernels the variant in use
+ * @property {number} parameters
+ * @property {number} bytes of the files
+ * @property {number} layers
+ * @property {number} hiddenSize
+ * @property {number} vocabSize
+ * @property {number} maxTokens
+ * @property {Record<string, unknown>} [recipe] of a package
+ * @property {Quality} [quality] of a package, against its parent
+ * @property {Record<string, unknown>} [parent] of a package
+ * @property {string[]} [omitted] weights that were left out
+ */
+/**
+ * @typedef {object} GenerateOptions
+ * @property {number} [maxTokens] 128
+ * @property {number} [temperature] 0: greedy
+ * @property {number} [topK] 0: all
+ * @property {number} [topP] 1
+ * @property {number} [minP] 0
+ * @property {number} [repetitionPenalty] 1
+ * @property {number} [seed] 0
+ * @property {string | string[]} [stop] texts that end the generation; they are not part of the text
+ */
+/**
+ * @typedef {object} GenerationResult
+ * @property {string} text
+ * @property {number[]} ids
+ * @property {number} promptTokens
+ * @property {'stop' | 'length' | 'context' | 'stopText'} finishReason
+ * @property {number} promptMs
+ * @property {number} decodeMs
+ */
+
+/** @param {ModelSource} source @returns {import('./server.js').Source} */
+function describe(source) {
+  if (typeof source === 'string' || source instanceof URL) {
+    if (String(source) === '') throw new ArgumentError('the model\'s address is empty');
+    return locate(source);
+  }
+  if (source instanceof Map) return { files: source };
+  if (source && typeof source === 'object' && 'kind' in source && source.kind === 'directory') return { directory: source };
+  if (source && typeof source === 'object' && Symbol.iterator in source) {
+    const files = new Map();
+    for (const file of source) {
+      if (!(file instanceof Blob)) throw new ArgumentError('a list of files should hold File objects');
+      files.set(file.webkitRelativePath || file.name, file);
+    }
+    return { files };
+  }
+  throw new ArgumentError('a model is given as a URL, a path, File objects, a Map of files or a directory handle');
+}
+
+/** @param {unknown} text @param {string} name */
+function checkText(text, name) {
+  if (typeof text !== 'string') throw new ArgumentError(`${name} should be a string`);
+  if (text.includes('\0')) throw new ArgumentError(`${name} holds a NUL character`);
+  return text;
+}
+
+/** @param {AbortSignal | undefined} signal */
+function checkSignal(signal) {
+  if (signal !== undefined && !(signal instanceof AbortSignal)) throw new ArgumentError('signal should be an AbortSignal');
+  if (signal?.aborted) throw new CancelledError('cancelled', { cause: signal.reason });
+}
+
+/** Options that are no options are refused, here as in the module. @param {Record<string, any>} options @param {string[]} known @param {string} verb */
+function checkOptions(options, known, verb) {
+  if (options === null || typeof options !== 'object') throw new ArgumentError(`${verb}: the options should be an object`);
+  for (const key of Object.keys(options)) if (!known.includes(key)) throw new ArgumentError(`${verb} has no option "${key}"`);
+}
+
+/**
+ * Text as it is generated: iterate for the pieces, or await `result`. Leaving the loop early cancels the work.
+ * @implements {AsyncIterable<string>}
+ */
+export class Generation {
+  /** @type {string[]} */ #pieces = [];
+  #done = false;
+  #wake = () => {};
+  #control = new AbortController();
+  /** The whole text and how it ended. @type {Promise<GenerationResult>} */ result;
+
+  /** @param {(hooks: import('./server.js').Hooks) => Promise<import('./server.js').Answer>} run @param {TaskOptions} options */
+  constructor(run, { signal, onProgress }) {
+    const abort = () => this.#control.abort(signal?.reason);
+    signal?.addEventListener('abort', abort, { once: true });
+    this.result = run({ signal: this.#control.signal, onProgress, onText: (text) => { this.#pieces.push(text); this.#wake(); } })
+      .then(({ result }) => result)
+      .finally(() => {
+        signal?.removeEventListener('abort', abort);
+        this.#done = true;
+        this.#wake();
+      });
+    this.result.catch(() => {}); // whoever iterates hears of it there
+  }
+
+  async *[Symbol.asyncIterator]() {
+    try {
+      for (;;) {
+        const piece = this.#pieces.shift();
+        if (piece !== undefined) yield piece;
+        else if (this.#done) break;
+        else await new Promise((resolve) => { this.#wake = () => resolve(undefined); });
+      }
+      await this.result; // throws what ended it
+    } finally {
+      if (!this.#done) this.#control.abort();
+    }
+  }
+}
+
+/** The tokenizer of a model. */
+export class Tokenizer {
+  #call;
+  /** @param {(verb: string, args: Record<string, any>) => Promise<any>} call */
+  constructor(call) { this.#call = call; }
+
+  /**
+   * @param {string} text
+   * @param {{specialTokens?: boolean, truncate?: boolean}} [options] specialTokens: true; truncate to the model's length: false
+   * @returns {Promise<number[]>}
+   */
+  async encode(text, options = {}) {
+    checkOptions(options, ['specialTokens', 'truncate'], 'encode');
+    return (await this.#call('tokenize', { text: checkText(text, 'the text'), ...options })).ids;
+  }
+
+  /**
+   * @param {Iterable<number>} ids
+   * @param {{skipSpecialTokens?: boolean}} [options] true
+   * @returns {Promise<string>}
+   */
+  async decode(ids, options = {}) {
+    checkOptions(options, ['skipSpecialTokens'], 'decode');
+    return (await this.#call('detokenize', { ids: [...ids], ...options })).text;
+  }
+}
+
+/** A loaded model. Calls run one after another; `close` gives its memory back. */
+export class Model {
+  #client;
+  /** Facts, and for a package its recipe and measured quality. @type {ModelInfo} */ info;
+  /** @type {Tokenizer} */ tokenizer;
+  /** Bytes of the module's memory after the last call. @type {number} */ memoryBytes;
+  /** Bytes that came over the network while loading. @type {number} */ fetchedBytes;
+
+  /**
+   * @param {import('./client.js').Client} client
+   * @param {import('./server.js').Answer} loaded
+   * @param {number} fetchedBytes
+   */
+  constructor(client, loaded, fetchedBytes) {
+    this.#client = client;
+    this.info = loaded.result.info;
+    this.memoryBytes = loaded.memoryBytes;
+    this.fetchedBytes = fetchedBytes;
+    this.tokenizer = new Tokenizer(async (verb, args) => (await this.#run(verb, args, {})).result);
+  }
+
+  /** @param {string} verb @param {Record<string, any>} args @param {import('./server.js').Hooks} hooks */
+  async #run(verb, args, hooks) {
+    const answer = await this.#client.run(verb, { model: 1, ...args }, hooks);
+    this.memoryBytes = answer.memoryBytes;
+    return answer;
+  }
+
+  /** @param {'embed' | 'generate'} task */
+  #need(task) {
+    if (this.info.task !== task) throw new UnsupportedError(`a ${this.info.family} model cannot ${task}; it can ${this.info.task}`);
+  }
+
+  /**
+   * Embeddings, one row a text.
+   * @param {string | string[]} texts
+   * @param {TaskOptions & {normalize?: boolean}} [options] normalize: as the model's own files say unless given
+   * @returns {Promise<{data: Float32Array, dims: [number, number], tokens: number[]}>} data: (texts, hiddenSize), row after row
+   */
+  async embed(texts, options = {}) {
+    checkOptions(options, ['signal', 'onProgress', 'normalize'], 'embed');
+    checkSignal(options.signal);
+    this.#need('embed');
+    const list = (Array.isArray(texts) ? texts : [texts]).map((text) => checkText(text, 'a text'));
+    const { signal, onProgress, ...rest } = options;
+    const { result, data } = await this.#run('embed', { texts: list, ...rest }, { signal, onProgress });
+    return { data: data ? new Float32Array(data.buffer, 0, data.byteLength / 4) : new Float32Array(0), dims: result.dims, tokens: result.tokens };
+  }
+
+  /**
+   * Continues the prompt.
+   * @param {string} prompt
+   * @param {GenerateOptions & TaskOptions} [options]
+   * @returns {Generation}
+   */
+  generate(prompt, options = {}) {
+    checkOptions(options, ['signal', 'onProgress', 'maxTokens', 'temperature', 'topK', 'topP', 'minP', 'repetitionPenalty', 'seed', 'stop'], 'generate');
+    checkSignal(options.signal);
+    this.#need('generate');
+    checkText(prompt, 'the prompt');
+    const { signal, onProgress, stop, ...rest } = options;
+    const stops = stop === undefined ? {} : { stop: (Array.isArray(stop) ? stop : [stop]).map((text) => checkText(text, 'a stop text')) };
+    return new Generation((hooks) => this.#run('generate', { prompt, ...stops, ...rest }, hooks), { signal, onProgress });
+  }
+
+  /**
+   * One hash over what the model computes for fixed texts: the same on every engine.
+   * @param {TaskOptions} [options]
+   * @returns {Promise<string>}
+   */
+  async digest(options = {}) {
+    return (await this.#run('digest', {}, options)).result.digest;
+  }
+
+  /** Ends the work under way and gives the memory back. */
+  async close() { this.#client.close(); }
+  async [Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose')]() { await this.close(); }
+}
+
+/**
+ * Loads a package or a checkpoint.
+ * @param {ModelSource} source
+ * @param {LoadOptions & TaskOptions} [options]
+ * @returns {Promise<Model>}
+ */
+export async function load(source, options = {}) {
+  checkOptions(options, ['signal', 'onProgress', 'worker', 'kernels'], 'load');
+  checkSignal(options.signal);
+  const { signal, onProgress, worker = workerByDefault, ...rest } = options;
+  const path = describe(source);
+  const client = await openClient(worker);
+  let fetched = 0;
+  try {
+    return new Model(client, await client.run('load', { path, ...rest }, { signal, onProgress, onFetched: (n) => { fetched += n; } }), fetched);
+  } catch (error) {
+    client.close();
+    throw error;
+  }
+}
+
+/** One verb in an engine of its own. @param {string} verb @param {Record<string, any>} args @param {TaskOptions & {worker?: boolean}} options */
+async function once(verb, args, { signal, onProgress, worker = workerByDefault }) {
+  checkSignal(signal);
+  const client = await openClient(worker);
+  try {
+    return await client.run(verb, args, { signal, onProgress });
+  } finally {
+    client.close();
+  }
+}
+
+/**
+ * @typedef {object} CompressResult
+ * @property {number} bytes of all files of the package
+ * @property {number} ratio the parent's bytes to these
+ * @property {number} shards
+ * @property {Quality} quality against the parent
+ * @property {Map<string, Blob>} [files] the package by file name, when no output was given; `load` takes it as it is
+ */
+/**
+ * Compresses a checkpoint into a package: to the folder `output` (Node.js), else into memory.
+ * @param {ModelSource} source
+ * @param {TaskOptions & {output?: string, recipe?: string | Record<string, unknown>, shardSize?: number, texts?: string[], force?: boolean,
+ *   worker?: boolean}} [options] recipe: 'int8', 'fp16' or a recipe's object; shardSize in bytes: 4 MiB; texts to measure quality on;
+ *   force: replace an output that is there
+ * @returns {Promise<CompressResult>}
+ */
+export async function compress(source, options = {}) {
+  checkOptions(options, ['signal', 'onProgress', 'worker', 'output', 'recipe', 'shardSize', 'texts', 'force'], 'compress');
+  const { signal, onProgress, worker, ...rest } = options;
+  const { result, files } = await once('compress', { source: describe(source), ...rest }, { signal, onProgress, worker });
+  return files ? { ...result, files } : result;
+}
+
+/**
+ * What a checkpoint or a package holds, tensor by tensor.
+ * @param {ModelSource} source
+ * @param {TaskOptions & {worker?: boolean}} [options]
+ * @returns {Promise<Record<string, any>>}
+ */
+export async function inspect(source, options = {}) {
+  checkOptions(options, ['signal', 'onProgress', 'worker'], 'inspect');
+  return (await once('inspect', { path: describe(source) }, options)).result;
+}
+
+/**
+ * Measures a model, alone (perplexity) or against another: cosine of embeddings, correlation with scores, KL divergence.
+ * @param {ModelSource} source
+ * @param {TaskOptions & {against?: ModelSource, texts?: string[], pairs?: {a: string, b: string, score: number}[], perplexity?: string,
+ *   kernels?: string, worker?: boolean}} [options] one of texts, pairs and perplexity; Pith's own texts when none is given
+ * @returns {Promise<Quality>}
+ */
+export async function evaluate(source, options = {}) {
+  checkOptions(options, ['signal', 'onProgress', 'worker', 'against', 'texts', 'pairs', 'perplexity', 'kernels'], 'evaluate');
+  const { signal, onProgress, worker, against, ...rest } = options;
+  const parent = against === undefined ? {} : { against: describe(against) };
+  return (await once('eval', { source: describe(source), ...parent, ...rest }, { signal, onProgress, worker })).result;
+}
+
+/**
+ * Version, commit and kernels of the module.
+ * @returns {Promise<{version: string, commit: string, build: string, kernels: string, kernelsAvailable: string[]}>}
+ */
+export async function version() {
+  return (await once('version', {}, { worker: false })).result;
+}

@@ -1,0 +1,188 @@
+/**
+ * The environment: the only file that knows whether this is a page, a worker or Node.js. Node's modules are asked of the process, so
+ * that bundlers for the browser see no import of them.
+ */
+import { MountedFiles } from './files.js';
+import { ExistsError, IoError, NetworkError, NoSpaceError, NotFoundError } from './errors.js';
+
+/** @typedef {import('./engine.js').Files} Files */
+
+const isNode = typeof process === 'object' && Boolean(process.versions?.node) && typeof process.getBuiltinModule === 'function';
+/** @template {keyof NodeModules} K @typedef {NodeModules[K]} NodeModule */
+/** @typedef {{'node:fs': typeof import('node:fs'), 'node:worker_threads': typeof import('node:worker_threads'), 'node:url': typeof import('node:url'), 'node:path': typeof import('node:path')}} NodeModules */
+/** @template {keyof NodeModules} K @param {K} name @returns {NodeModules[K]} */
+const node = (name) => /** @type {any} */ (process.getBuiltinModule(name));
+
+const wasmUrl = new URL('../dist/pith-simd128.wasm', import.meta.url);
+/** @type {Promise<WebAssembly.Module> | null} */
+let compiled = null;
+
+/** The module, compiled once a thread. @returns {Promise<WebAssembly.Module>} */
+export function compileModule() {
+  compiled ??= compile().catch((error) => {
+    compiled = null; // the next call tries again
+    throw error;
+  });
+  return compiled;
+}
+
+async function compile() {
+  if (wasmUrl.protocol === 'file:' && isNode) {
+    try {
+      return await WebAssembly.compile(node('node:fs').readFileSync(wasmUrl));
+    } catch (error) {
+      if (/** @type {{code?: string}} */ (error).code !== 'ENOENT') throw error;
+      throw new NotFoundError(`${wasmUrl.pathname} is not there: in a checkout, scripts/build makes it`);
+    }
+  }
+  const response = await fetch(wasmUrl).catch((error) => { throw new NetworkError(`${wasmUrl.href} cannot be fetched: ${error.message}`, { cause: error }); });
+  if (!response.ok) throw new NetworkError(`${wasmUrl.href}: the server answers ${response.status}`);
+  // Servers that do not know application/wasm are common.
+  if (response.headers.get('content-type') === 'application/wasm') return WebAssembly.compileStreaming(response);
+  return WebAssembly.compile(await response.arrayBuffer());
+}
+
+/** Lets the event loop run once. Timers would wait 4 ms in a page. @returns {() => Promise<void>} */
+export function eventLoopTurn() {
+  if (isNode) return () => new Promise((resolve) => setImmediate(resolve));
+  const { port1, port2 } = new MessageChannel();
+  /** @type {(() => void)[]} */
+  const waiting = [];
+  port1.onmessage = () => waiting.shift()?.();
+  return () => new Promise((resolve) => {
+    waiting.push(resolve);
+    port2.postMessage(0);
+  });
+}
+
+/** Files of the machine where there are any. */
+export function openFiles() { return new MountedFiles(isNode ? nodeFiles(node('node:fs')) : null); }
+
+/** Reads a Blob at once: only a browser's workers can. @type {((blob: Blob) => ArrayBuffer) | null} */
+export const readBlobNow = typeof (/** @type {any} */ (globalThis).FileReaderSync) === 'function'
+  ? (blob) => new (/** @type {any} */ (globalThis).FileReaderSync)().readAsArrayBuffer(blob)
+  : null;
+
+/** A worker by default where a page would stop moving without one. */
+export const workerByDefault = !isNode && typeof Worker === 'function';
+
+/**
+ * Both ends of a worker speak through this.
+ * @typedef {{post: (message: unknown, transfer?: ArrayBuffer[]) => void, listen: (hear: (message: any) => void) => void}} Port
+ */
+
+/** @param {(error: Error) => void} failed @returns {Port & {end: () => void}} */
+export function startWorker(failed) {
+  if (isNode) {
+    const { Worker } = node('node:worker_threads');
+    const worker = new Worker(new URL('./worker.js', import.meta.url));
+    worker.on('error', failed);
+    worker.on('exit', (code) => failed(new Error(`the worker ended (${code})`)));
+    return { post: (message, transfer) => worker.postMessage(message, transfer), listen: (hear) => worker.on('message', hear), end: () => { worker.terminate(); } };
+  }
+  const worker = new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'pith' });
+  worker.onerror = (event) => failed(new Error(event.message || 'the worker script cannot be loaded'));
+  return {
+    post: (message, transfer) => worker.postMessage(message, transfer ?? []),
+    listen: (hear) => { worker.onmessage = (event) => hear(event.data); },
+    end: () => worker.terminate(),
+  };
+}
+
+/** The worker's end. @returns {Port} */
+export function parentPort() {
+  if (isNode) {
+    const port = /** @type {import('node:worker_threads').MessagePort} */ (node('node:worker_threads').parentPort);
+    return { post: (message, transfer) => port.postMessage(message, transfer), listen: (hear) => port.on('message', hear) };
+  }
+  const scope = /** @type {any} */ (globalThis);
+  return {
+    post: (message, transfer) => scope.postMessage(message, transfer ?? []),
+    listen: (hear) => { scope.onmessage = (/** @type {MessageEvent} */ event) => hear(event.data); },
+  };
+}
+
+/**
+ * Where a text says a model is: a URL to fetch or a path of this machine.
+ * @param {string | URL} where
+ * @returns {{url: string} | {path: string}}
+ */
+export function locate(where) {
+  const text = String(where);
+  if (isNode) {
+    if (text.startsWith('file:')) return { path: node('node:url').fileURLToPath(text) };
+    return /^https?:/i.test(text) ? { url: text } : { path: node('node:path').resolve(text) };
+  }
+  return { url: new URL(text, globalThis.document?.baseURI ?? globalThis.location?.href).href };
+}
+
+/** @param {any} error of node:fs @returns {Error} */
+function systemError(error) {
+  const says = String(error?.message ?? error).replace(/^\w+: /, '').replace(/, \w+( '.*')?$/, '');
+  switch (error?.code) {
+    case 'ENOENT': case 'ENOTDIR': return new NotFoundError(says);
+    case 'EEXIST': return new ExistsError(says);
+    case 'ENOSPC': case 'EDQUOT': return new NoSpaceError(says);
+    default: return new IoError(says);
+  }
+}
+
+/** @param {typeof import('node:fs')} fs @returns {Files} */
+function nodeFiles(fs) {
+  /** @template T @param {() => T} action @returns {T} */
+  const guarded = (action) => {
+    for (;;) {
+      try {
+        return action();
+      } catch (error) {
+        const code = /** @type {any} */ (error)?.code;
+        if (code === 'EAGAIN') Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5); // a pipe or terminal that is not ready
+        else throw systemError(error);
+      }
+    }
+  };
+  /** @type {Set<number>} */
+  const written = new Set();
+  return {
+    open: (path) => guarded(() => {
+      const handle = fs.openSync(path, 'r'), info = fs.fstatSync(handle);
+      if (info.isDirectory()) {
+        fs.closeSync(handle);
+        throw Object.assign(new Error('it is a folder'), { code: 'EISDIR' });
+      }
+      return { handle, size: info.isFile() ? info.size : -1 };
+    }),
+    read: (handle, offset, target) => guarded(() => {
+      try {
+        return fs.readSync(handle, target, 0, target.length, handle === 0 ? null : offset);
+      } catch (error) {
+        if (/** @type {any} */ (error)?.code === 'EOF') return 0;
+        throw error;
+      }
+    }),
+    create: (path) => guarded(() => {
+      const handle = fs.openSync(path, 'w');
+      written.add(handle);
+      return handle;
+    }),
+    write: (handle, bytes) => {
+      for (let n = 0; n < bytes.length;) n += guarded(() => fs.writeSync(handle, bytes, n));
+    },
+    close: (handle) => guarded(() => {
+      // A file counts as written when it is on the disk.
+      try {
+        if (written.delete(handle)) fs.fsyncSync(handle);
+      } finally {
+        fs.closeSync(handle);
+      }
+    }),
+    makeDirectory: (path) => guarded(() => fs.mkdirSync(path)),
+    rename: (from, to) => guarded(() => fs.renameSync(from, to)),
+    removeTree: (path) => guarded(() => fs.rmSync(path, { recursive: true, force: true })),
+    exists: (path) => {
+      const info = fs.statSync(path, { throwIfNoEntry: false });
+      return info ? (info.isDirectory() ? 2 : 1) : 0;
+    },
+    arrival: () => Promise.resolve(),
+  };
+}

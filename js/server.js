@@ -1,0 +1,86 @@
+/** What a client asks of an engine, in the same thread or behind a worker's port: mounting of sources, verbs, cancellation. */
+import { Engine } from './engine.js';
+import { ArgumentError, CancelledError } from './errors.js';
+import { fetchedMount } from './fetch.js';
+import { filesMount, rootedFiles } from './files.js';
+import { compileModule, eventLoopTurn, openFiles, readBlobNow } from './load.js';
+
+/**
+ * A described source: all of it can be posted to a worker.
+ * @typedef {{url: string} | {path: string} | {files: Map<string, Blob | Uint8Array>} | {directory: FileSystemDirectoryHandle}} Source
+ */
+/** @typedef {import('./engine.js').JobHooks & {onFetched?: (n: number) => void}} Hooks */
+/** @typedef {import('./engine.js').JobResult & {memoryBytes: number, files?: Map<string, Blob>}} Answer */
+
+/** @param {FileSystemDirectoryHandle} directory @param {string} prefix @param {number} depth @returns {Promise<[string, Blob][]>} */
+async function filesOf(directory, prefix = '', depth = 2) {
+  /** @type {[string, Blob][]} */
+  const found = [];
+  for await (const [name, handle] of /** @type {any} */ (directory).entries()) {
+    if (handle.kind === 'file') found.push([prefix + name, await handle.getFile()]);
+    else if (depth > 0) found.push(...await filesOf(handle, `${prefix}${name}/`, depth - 1));
+  }
+  return found;
+}
+
+export class Server {
+  #engine;
+  #files;
+
+  /** @param {Engine} engine @param {import('./files.js').MountedFiles} files */
+  constructor(engine, files) {
+    this.#engine = engine;
+    this.#files = files;
+  }
+
+  /** @param {WebAssembly.Module} [module] */
+  static async open(module) {
+    const files = openFiles();
+    return new Server(new Engine(module ?? await compileModule(), files, eventLoopTurn()), files);
+  }
+
+  /**
+   * Runs a verb. A Source as an argument is mounted first and becomes the path that the verb wants.
+   * @param {string} verb
+   * @param {Record<string, any>} args
+   * @param {Hooks} hooks
+   * @returns {Promise<Answer>}
+   */
+  async run(verb, args, hooks) {
+    /** @type {string[]} */
+    const mounts = [];
+    const leave = new AbortController();
+    const onAbort = () => leave.abort();
+    hooks.signal?.addEventListener('abort', onAbort);
+    /** @type {Record<string, any>} */
+    const request = { verb, ...args };
+    try {
+      if (hooks.signal?.aborted) throw new CancelledError();
+      for (const [key, value] of Object.entries(args)) {
+        if (key === 'recipe' || value === null || typeof value !== 'object' || Array.isArray(value)) continue;
+        request[key] = await this.#mount(value, leave.signal, hooks.onFetched ?? (() => {}));
+        if (request[key].startsWith('mount:')) mounts.push(request[key]);
+      }
+      const inMemory = verb === 'compress' && request.output === undefined;
+      if (inMemory) request.output = this.#files.outputPath();
+      const answer = await this.#engine.run(request, hooks);
+      return { ...answer, memoryBytes: this.#engine.memoryBytes, ...(inMemory ? { files: this.#files.takeOutput(request.output) } : {}) };
+    } catch (error) {
+      if (hooks.signal?.aborted) throw new CancelledError();
+      throw error;
+    } finally {
+      hooks.signal?.removeEventListener('abort', onAbort);
+      leave.abort();
+      for (const mount of mounts) this.#files.unmount(mount);
+    }
+  }
+
+  /** @param {Source} source @param {AbortSignal} signal @param {(n: number) => void} count @returns {Promise<string>} */
+  async #mount(source, signal, count) {
+    if ('path' in source) return source.path;
+    if ('url' in source) return this.#files.mount((wake) => fetchedMount(source.url, wake, signal, count));
+    if ('files' in source) return this.#files.mount(() => filesMount(rootedFiles(source.files), readBlobNow));
+    if ('directory' in source) return this.#files.mount(async () => filesMount(rootedFiles(await filesOf(source.directory)), readBlobNow));
+    throw new ArgumentError('a source is a URL, a path, File objects, a Map of files or a directory handle');
+  }
+}

@@ -1,0 +1,43 @@
+/**
+ * The worker's end. Messages in: {module} once; then {id, verb, args, wants} and {cancel: id}. Out: {id, progress}, {id, fetched},
+ * {id, text}, and at last {id, answer} or {id, error}.
+ */
+import { packError } from './errors.js';
+import { parentPort } from './load.js';
+import { Server } from './server.js';
+
+const port = parentPort();
+/** @type {Promise<Server> | null} */
+let server = null;
+/** @type {Map<number, AbortController>} */
+const running = new Map();
+
+/** @param {{id: number, verb: string, args: Record<string, any>}} message */
+async function run({ id, verb, args }) {
+  const control = new AbortController();
+  running.set(id, control);
+  try {
+    const answer = await (/** @type {Promise<Server>} */ (server)).then((opened) => opened.run(verb, args, {
+      signal: control.signal,
+      onProgress: (progress) => port.post({ id, progress }),
+      onFetched: (fetched) => port.post({ id, fetched }),
+      onText: (text) => port.post({ id, text }),
+    }));
+    port.post({ id, answer }, answer.data ? [/** @type {ArrayBuffer} */ (answer.data.buffer)] : []);
+  } catch (error) {
+    port.post({ id, error: packError(error) });
+  } finally {
+    running.delete(id);
+  }
+}
+
+port.listen((message) => {
+  if ('module' in message) {
+    server = Server.open(message.module);
+    server.catch(() => {}); // every request tells
+  } else if ('cancel' in message) {
+    running.get(message.cancel)?.abort();
+  } else {
+    run(message);
+  }
+});
