@@ -1,0 +1,270 @@
+// The playground: the embedded model beside its parent's precision, and compression of a checkpoint that the visitor brings.
+import { compress, load, version } from '/pith/js/index.js';
+import { downloadZip } from '/vendor/client-zip/index.js';
+
+/** @param {string} id @returns {any} */
+const $ = (id) => document.getElementById(id);
+const megabytes = (n) => `${(n / 1e6).toFixed(2)} MB`;
+const fixed = (n, digits) => (typeof n === 'number' ? n.toFixed(digits) : '–');
+
+function showProblem(error) {
+  if (error?.name === 'AbortError') return;
+  $('problem').textContent = error?.code ? `${error.message} (${error.code})` : `Something failed: ${error?.message ?? error}`;
+  $('problem').hidden = false;
+}
+const clearProblem = () => { $('problem').hidden = true; };
+addEventListener('unhandledrejection', (event) => { event.preventDefault(); showProblem(event.reason); });
+
+function showFacts(list, facts) {
+  list.replaceChildren(...Object.entries(facts).flatMap(([name, value]) => {
+    const dt = document.createElement('dt'), dd = document.createElement('dd');
+    dt.textContent = name;
+    dd.textContent = value;
+    return [dt, dd];
+  }));
+}
+
+function qualityOf(info) {
+  const q = info.quality;
+  if (!q) return {};
+  if (q.klMean !== undefined) return { 'Measured loss': `KL ${q.klMean.toExponential(1)} nats, perplexity ${fixed(q.perplexity, 2)} (parent ${fixed(q.perplexityAgainst, 2)})` };
+  return { 'Measured quality': `cosine to the parent ${fixed(q.cosineMean, 5)} on average, ${fixed(q.cosineMin, 5)} at worst` };
+}
+
+/** One side of the comparison. */
+class Side {
+  constructor(prefix) {
+    this.text = $(`${prefix}-text`);
+    this.list = $(`${prefix}-facts`);
+    this.facts = {};
+  }
+
+  show(facts) { showFacts(this.list, Object.assign(this.facts, facts)); }
+
+  async open(source, name) {
+    const begin = performance.now();
+    await this.model?.close();
+    this.model = undefined;
+    this.facts = {};
+    this.model = await load(source, {
+      onProgress: ({ done, total }) => this.show({ Loading: total ? `${Math.round((100 * done) / total)} %` : '…' }),
+    });
+    this.facts = {};
+    const { info, fetchedBytes } = this.model;
+    this.show({ Model: name, Parameters: `${(info.parameters / 1e6).toFixed(2)} M`, 'Size of the package': megabytes(info.bytes),
+      Downloaded: megabytes(fetchedBytes), 'Load time': `${Math.round(performance.now() - begin)} ms`, Kernels: info.kernels,
+      'Memory (wasm)': megabytes(this.model.memoryBytes), ...qualityOf(info), Speed: '–' });
+  }
+
+  async write(prompt, options) {
+    const given = document.createElement('span');
+    given.className = 'given';
+    given.textContent = prompt;
+    this.text.replaceChildren(given);
+    this.written = '';
+    const generation = this.model.generate(prompt, options);
+    for await (const piece of generation) {
+      this.written += piece;
+      this.text.append(piece);
+      this.text.scrollTop = this.text.scrollHeight;
+    }
+    const result = await generation.result;
+    const n = result.ids.length;
+    this.show({ Speed: n && result.decodeMs > 0 ? `${Math.round((1000 * n) / result.decodeMs)} tokens a second` : '–',
+      'Ended by': { stop: 'end of text', length: 'the number of tokens', context: 'the model’s context', stopText: 'a stop text' }[result.finishReason],
+      'Memory (wasm)': megabytes(this.model.memoryBytes) });
+    return result;
+  }
+}
+
+const small = new Side('small'), large = new Side('large');
+let running = null;
+
+function options() {
+  const read = {};
+  for (const key of ['maxTokens', 'temperature', 'topK', 'topP', 'minP', 'repetitionPenalty', 'seed']) {
+    if (!$(key).checkValidity()) {
+      $(key).reportValidity();
+      return null;
+    }
+    read[key] = Number($(key).value);
+  }
+  return read;
+}
+
+/** Marks where the compressed model's text leaves the parent's. */
+function showDifference(prompt) {
+  const a = small.written, b = large.written;
+  let same = 0;
+  while (same < a.length && a[same] === b[same]) same++;
+  for (const side of [small, large]) {
+    const given = document.createElement('span'), mark = document.createElement('mark');
+    given.className = 'given';
+    given.textContent = prompt;
+    mark.textContent = side.written.slice(same);
+    side.text.replaceChildren(given, side.written.slice(0, same), ...(mark.textContent ? [mark] : []));
+    side.text.scrollTop = 0;
+  }
+  $('difference').textContent = a === b ? 'Both wrote the same text.'
+    : `The same seed, and the same text for ${same} characters; from there on (underlined) compression changed a choice.`;
+}
+
+$('prompt-form').addEventListener('submit', async (event) => {
+  event.preventDefault();
+  const chosen = options();
+  if (!chosen || running || !small.model) return;
+  clearProblem();
+  running = new AbortController();
+  $('run').disabled = true;
+  $('stop').disabled = false;
+  $('state').textContent = 'Writing…';
+  $('difference').textContent = '';
+  const prompt = $('prompt').value;
+  try {
+    await Promise.all([small, large].filter((side) => side.model).map((side) => side.write(prompt, { ...chosen, signal: running.signal })));
+    if (large.model) showDifference(prompt);
+    $('state').textContent = 'Done.';
+  } catch (error) {
+    $('state').textContent = error.name === 'AbortError' ? 'Stopped.' : 'Failed.';
+    showProblem(error);
+  } finally {
+    running = null;
+    $('run').disabled = false;
+    $('stop').disabled = true;
+  }
+});
+$('stop').addEventListener('click', () => running?.abort());
+$('prompt').addEventListener('keydown', (event) => {
+  if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) $('prompt-form').requestSubmit();
+});
+
+// ---- compress your own ----
+let files = null, job = null, made = null, madeName = '', embedders = null;
+
+function choose(map, name) {
+  files = map;
+  madeName = name;
+  const bytes = [...map.values()].reduce((sum, file) => sum + file.size, 0);
+  $('chosen').textContent = `${name}: ${map.size} files, ${megabytes(bytes)}`;
+  $('compress').disabled = job !== null;
+}
+
+$('folder').addEventListener('change', () => {
+  const list = [...$('folder').files];
+  if (list.length) choose(new Map(list.map((file) => [file.webkitRelativePath || file.name, file])), list[0].webkitRelativePath.split('/')[0] || 'checkpoint');
+});
+
+/** Every file below a dropped folder. */
+async function walk(entry, found, depth = 3) {
+  if (entry.isFile) {
+    found.set(entry.fullPath.slice(1), await new Promise((resolve, reject) => entry.file(resolve, reject)));
+  } else if (depth > 0) {
+    const reader = entry.createReader();
+    for (;;) { // a reader gives a hundred at a time
+      const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+      if (some.length === 0) return;
+      for (const child of some) await walk(child, found, depth - 1);
+    }
+  }
+}
+
+const drop = $('drop');
+drop.addEventListener('dragover', (event) => { event.preventDefault(); drop.classList.add('over'); });
+drop.addEventListener('dragleave', () => drop.classList.remove('over'));
+drop.addEventListener('drop', async (event) => {
+  event.preventDefault();
+  drop.classList.remove('over');
+  const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
+  try {
+    const found = new Map();
+    for (const entry of entries) await walk(entry, found);
+    if (found.size) choose(found, entries[0].name);
+  } catch (error) {
+    showProblem(error);
+  }
+});
+
+const phases = { hash: 'Reading', quantize: 'Quantising', load: 'Loading to measure', measure: 'Measuring the quality' };
+
+async function comparable(task) {
+  if (task === 'generate') {
+    await small.open(made, `${madeName}, ${$('recipe').value}`);
+    await large.open(files, `${madeName}, as it was`);
+    $('state').textContent = `${madeName} is loaded: write with it above.`;
+    return;
+  }
+  for (const model of embedders ?? []) await model.close();
+  embedders = null;
+  embedders = [await load(made), await load(files)];
+  $('compare').hidden = false;
+}
+
+$('compress').addEventListener('click', async () => {
+  clearProblem();
+  job = new AbortController();
+  made = null;
+  $('compress').disabled = $('download').disabled = true;
+  $('cancel').disabled = false;
+  $('progress').hidden = false;
+  $('compare').hidden = true;
+  showFacts($('result'), {});
+  try {
+    const { files: packed, bytes, ratio, quality } = await compress(files, { recipe: $('recipe').value, signal: job.signal,
+      onProgress: ({ phase, done, total }) => {
+        $('progress').value = total ? done / total : 0;
+        $('compress-state').textContent = `${phases[phase] ?? phase}…`;
+      } });
+    made = packed;
+    showFacts($('result'), { Package: megabytes(bytes), 'Smaller by': `${ratio.toFixed(2)} ×`, Shards: [...packed.keys()].filter((name) => name.startsWith('shard')).length, ...qualityOf({ quality }) });
+    $('download').disabled = false;
+    $('compress-state').textContent = 'Compressed. Loading both to compare…';
+    await comparable(quality.klMean === undefined ? 'embed' : 'generate');
+    $('compress-state').textContent = 'Compressed.';
+  } catch (error) {
+    $('compress-state').textContent = error.name === 'AbortError' ? 'Cancelled; nothing was kept.' : 'Failed.';
+    showProblem(error);
+  } finally {
+    job = null;
+    $('compress').disabled = false;
+    $('cancel').disabled = true;
+    $('progress').hidden = true;
+  }
+});
+$('cancel').addEventListener('click', () => job?.abort());
+
+$('download').addEventListener('click', async () => {
+  const blob = await downloadZip([...made].map(([name, input]) => ({ name: `${madeName}-${$('recipe').value}/${name}`, input }))).blob();
+  const link = document.createElement('a');
+  link.href = URL.createObjectURL(blob);
+  link.download = `${madeName}-${$('recipe').value}.zip`;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+});
+
+$('compare').addEventListener('submit', async (event) => {
+  event.preventDefault();
+  try {
+    const texts = [$('text-a').value, $('text-b').value];
+    const cosines = await Promise.all(embedders.map(async (model) => {
+      const { data, dims: [, d] } = await model.embed(texts, { normalize: true });
+      let sum = 0;
+      for (let i = 0; i < d; i++) sum += data[i] * data[d + i];
+      return sum;
+    }));
+    $('similarity').textContent = `Similarity ${fixed(cosines[0], 4)} compressed, ${fixed(cosines[1], 4)} as it was.`;
+  } catch (error) {
+    showProblem(error);
+  }
+});
+
+try {
+  const facts = await version();
+  $('engine').textContent = `Pith ${facts.version}, ${facts.kernels} kernels, ${crossOriginIsolated ? 'isolated' : 'no isolation needed'}.`;
+  await small.open('/models/story/', 'story, int8');
+  $('run').disabled = false;
+  $('state').textContent = 'Ready.';
+  await large.open('/models/story-fp16/', 'story, fp16');
+} catch (error) {
+  $('state').textContent = 'The model could not be loaded.';
+  showProblem(error);
+}
