@@ -95,7 +95,7 @@ function describe(source) {
 function checkText(text, name) {
   if (typeof text !== 'string') throw new ArgumentError(`${name} should be a string`);
   if (text.includes('\0')) throw new ArgumentError(`${name} holds a NUL character`);
-  return text;
+  return text.toWellFormed(); // a lone surrogate has no UTF-8: it becomes U+FFFD, as TextEncoder does it
 }
 
 /** @param {AbortSignal | undefined} signal */

@@ -83,7 +83,7 @@ export function startWorker(failed) {
   const worker = new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'pith' });
   worker.onerror = (event) => failed(new Error(event.message || 'the worker script cannot be loaded'));
   return {
-    post: (message, transfer) => worker.postMessage(message, transfer ?? []),
+    post: (message, transfer) => worker.postMessage(message, { transfer }),
     listen: (hear) => { worker.onmessage = (event) => hear(event.data); },
     end: () => worker.terminate(),
   };

@@ -259,6 +259,9 @@ $('compare').addEventListener('submit', async (event) => {
 
 try {
   const facts = await version();
+  // Only isolated pages may ask for the memory of everything in them.
+  if (crossOriginIsolated && performance.measureUserAgentSpecificMemory)
+    performance.measureUserAgentSpecificMemory().then(({ bytes }) => { $('page-memory').textContent = ` This page holds ${megabytes(bytes)} in all.`; });
   $('engine').textContent = `Pith ${facts.version}, ${facts.kernels} kernels, ${crossOriginIsolated ? 'isolated' : 'no isolation needed'}.`;
   await small.open('/models/story/', 'story, int8');
   $('run').disabled = false;
