@@ -93,7 +93,7 @@ export function startWorker(failed) {
 export function parentPort() {
   if (isNode) {
     const port = /** @type {import('node:worker_threads').MessagePort} */ (node('node:worker_threads').parentPort);
-    return { post: (message, transfer) => port.postMessage(message, transfer), listen: (hear) => port.on('message', hear) };
+    return { post: (message, transfer) => port.postMessage(message, { transfer }), listen: (hear) => port.on('message', hear) };
   }
   const scope = /** @type {any} */ (globalThis);
   return {
