@@ -112,7 +112,7 @@ function showDifference(prompt) {
 $('prompt-form').addEventListener('submit', async (event) => {
   event.preventDefault();
   const chosen = options();
-  if (!chosen || running || !small.model) return;
+  if (!chosen || running || $('run').disabled) return;
   clearProblem();
   running = new AbortController();
   $('run').disabled = true;
@@ -188,8 +188,11 @@ const phases = { hash: 'Reading', quantize: 'Quantising', load: 'Loading to meas
 
 async function comparable(task) {
   if (task === 'generate') {
+    running?.abort();
+    $('run').disabled = true;
     await small.open(made, `${madeName}, ${$('recipe').value}`);
     await large.open(files, `${madeName}, as it was`);
+    $('run').disabled = false;
     $('state').textContent = `${madeName} is loaded: write with it above.`;
     return;
   }

@@ -34,6 +34,11 @@ static pith_status start(pith_job *job) {
   PITH_TRY(pith_request_bool(job, "force", false, &options.force));
   PITH_TRY(pith_request_texts(job, "texts", &s->texts));
   PITH_TRY(read_recipe(job, &s->recipe));
+  char *manifest;
+  PITH_TRY(pith_path_join(job->ctx, options.source, PITH_MANIFEST_FILE, &manifest));
+  const bool package = job->ctx->host.exists(job->ctx->host.user, manifest) == 1;
+  pith_free(job->ctx, manifest);
+  if (package) return pith_fail(job->ctx, PITH_E_ARGUMENT, "%s is already a package: compress wants the checkpoint it was made from", options.source);
   options.shard_bytes = (uint64_t)shard_size;
   options.recipe = s->recipe;
   options.texts = s->texts.n ? &s->texts : NULL;

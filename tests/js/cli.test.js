@@ -1,0 +1,70 @@
+// The command line, native and by Node.js: the same answers, exit codes and messages.
+import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { data, native, needsData, root, story, temporaryFolder } from './support.js';
+
+const programs = [['native', native, []], ['Node.js', process.execPath, [join(root, 'js/bin.js')]]];
+for (const [name, program, before] of programs) {
+  const pith = (args, options = {}) => spawnSync(program, [...before, ...args], { encoding: 'utf8', ...options });
+
+  test(`${name}: generates and tokenizes`, () => {
+    const { stdout, status } = pith(['generate', story, 'Once upon a time', '--max-tokens', '20', '--json']);
+    assert.equal(status, 0);
+    assert.equal(JSON.parse(stdout).ids.length, 20);
+    const lines = pith(['tokenize', story, '--json'], { input: 'one\n\nthree\r\n' });
+    assert.deepEqual(lines.stdout.trim().split('\n').map((line) => JSON.parse(line).text), ['one', '', 'three']);
+  });
+
+  test(`${name}: wrong use has an exit code and one line`, (t) => {
+    const folder = temporaryFolder(t);
+    mkdirSync(join(folder, 'there'));
+    for (const [args, status, says] of [
+      [['dance'], 2, /no command "dance"/], [['generate', story], 2, /too few/], [['generate', story, 'x', '--top-k'], 2, /wants a value/],
+      [['generate', story, 'x', '--temperature', 'hot'], 2, /number/], [['generate', story, 'x', '--beams', '4'], 2, /no option/],
+      [['embed', story, 'x'], 8, /./], [['generate', '/nowhere', 'x'], 3, /nowhere/], [['inspect', folder], 3, /neither/],
+      [['compress', story, '-o', join(folder, 'new')], 2, /already a package/], [['tokenize', story], 2, /no text/],
+    ]) {
+      const result = pith(args, { input: '' });
+      assert.equal(result.status, status, `${args.join(' ')}: ${result.stderr}`);
+      assert.match(result.stderr, says);
+      assert.equal(result.stderr.trim().split('\n').length, args[0] === 'generate' && status === 2 ? result.stderr.trim().split('\n').length : 1, result.stderr);
+      assert.equal(result.stdout, '');
+    }
+  });
+
+  test(`${name}: help, version`, () => {
+    assert.match(pith(['help']).stdout, /compress[\s\S]*exit/i);
+    assert.match(pith(['--version']).stdout, /^pith \d+\.\d+\.\d+/);
+  });
+
+  test(`${name}: a full disk is one error, and nothing stays`, { skip: needsData }, (t) => {
+    const folder = temporaryFolder(t);
+    const mount = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', folder], { encoding: 'utf8' });
+    if (mount.status !== 0) return t.skip('a small file system needs root');
+    try {
+      const result = pith(['compress', join(data, 'models/story'), '-o', join(folder, 'package')]);
+      assert.equal(result.status, 5, result.stderr);
+      assert.match(result.stderr, /space|full/i);
+      assert.ok(!existsSync(join(folder, 'package')) && !existsSync(join(folder, 'package.partial')));
+    } finally {
+      spawnSync('umount', ['-l', folder]);
+    }
+    return undefined;
+  });
+
+  test(`${name}: an interrupt ends the work cleanly`, { skip: needsData }, async (t) => {
+    const output = join(temporaryFolder(t), 'package');
+    const child = spawn(program, [...before, 'compress', join(data, 'models/all-MiniLM-L6-v2'), '-o', output], { stdio: ['ignore', 'ignore', 'pipe'] });
+    let errors = '';
+    child.stderr.on('data', (chunk) => { errors += chunk; });
+    while (!existsSync(`${output}.partial`)) await new Promise((resolve) => setTimeout(resolve, 20));
+    child.kill('SIGINT');
+    const status = await new Promise((resolve) => child.on('exit', resolve));
+    assert.equal(status, 130, errors);
+    assert.match(errors, /cancelled/);
+    assert.ok(!existsSync(output) && !existsSync(`${output}.partial`));
+  });
+}
