@@ -1,0 +1,27 @@
+// The bounds that compression of the real models must keep, by Pith's own evaluation.
+import assert from 'node:assert/strict';
+import { readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { data, native, needsData, run, story, temporaryFolder } from './support.js';
+
+const evaluate = (...args) => JSON.parse(run(native, ['eval', ...args, '--json']));
+
+test('MiniLM, int8: size, and STS-B dev against fp32', { skip: needsData }, (t) => {
+  const parent = join(data, 'models/all-MiniLM-L6-v2'), output = join(temporaryFolder(t), 'minilm');
+  run(native, ['compress', parent, '-o', output]);
+  const bytes = readdirSync(output).reduce((sum, name) => sum + statSync(join(output, name)).size, 0);
+  assert.ok(bytes <= 23.7e6, `${bytes} bytes`);
+  const q = evaluate(output, '--against', parent, '--similarity', join(data, 'eval/stsb/sts-dev.csv'));
+  assert.ok(q.cosine_mean >= 0.9985, `mean cosine ${q.cosine_mean}`);
+  assert.ok(q.cosine_min >= 0.993, `worst cosine ${q.cosine_min}`);
+  assert.ok(Math.abs(q.spearman_x100_against - 86.716) < 0.001, `fp32's Spearman is ${q.spearman_x100_against}`);
+  assert.ok(q.spearman_x100 >= q.spearman_x100_against - 0.1, `Spearman ${q.spearman_x100}`);
+});
+
+test('story: the loss on held-out text, fp32 and int8', { skip: needsData }, () => {
+  const text = join(data, 'models/story/heldout.txt');
+  const q = evaluate(story, '--against', join(data, 'models/story'), '--perplexity', text);
+  assert.ok(Math.abs(q.nll_mean_against - 3.914391289) < 1e-4, `fp32's loss is ${q.nll_mean_against}`);
+  assert.ok(q.nll_mean <= q.nll_mean_against * 1.003, `int8's loss is ${q.nll_mean}`);
+});
