@@ -121,8 +121,9 @@ $('prompt-form').addEventListener('submit', async (event) => {
   $('difference').textContent = '';
   const prompt = $('prompt').value;
   try {
-    await Promise.all([small, large].filter((side) => side.model).map((side) => side.write(prompt, { ...chosen, signal: running.signal })));
-    if (large.model) showDifference(prompt);
+    const sides = [small, large].filter((side) => side.model); // the large one may still be loading
+    await Promise.all(sides.map((side) => side.write(prompt, { ...chosen, signal: running.signal })));
+    if (sides.length === 2) showDifference(prompt);
     $('state').textContent = 'Done.';
   } catch (error) {
     $('state').textContent = error.name === 'AbortError' ? 'Stopped.' : 'Failed.';

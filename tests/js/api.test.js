@@ -1,10 +1,11 @@
 // The public JavaScript interface in Node.js, in this thread and in a worker.
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readFileSync, writeFileSync, cpSync } from 'node:fs';
+import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { compress, evaluate, inspect, load } from '../../js/index.js';
 import { data, needsData, story, temporaryFolder } from './support.js';
+import { writeTinyCheckpoint } from './tiny.js';
 
 const code = (expected, says) => (error) => {
   assert.equal(error.code, expected, error.message);
@@ -119,6 +120,21 @@ test('opening and closing a hundred times keeps no memory', async () => {
   await model.close();
 });
 
+test('a checkpoint in several files with an index is the checkpoint in one', async (t) => {
+  const folder = temporaryFolder(t), [one, three] = [join(folder, 'one'), join(folder, 'three')];
+  writeTinyCheckpoint(one);
+  writeTinyCheckpoint(three, 3);
+  const [a, b] = [await compress(one), await compress(three)];
+  assert.deepEqual([...b.files.keys()], [...a.files.keys()]);
+  assert.ok(Buffer.from(await a.files.get('shard-00001.safetensors').arrayBuffer()).equals(Buffer.from(await b.files.get('shard-00001.safetensors').arrayBuffer())));
+  rmSync(join(three, 'model-00002-of-00003.safetensors'));
+  await assert.rejects(load(three), code('PITH_E_NOT_FOUND', /model-00002/));
+  writeFileSync(join(one, 'model.safetensors'), readFileSync(join(one, 'model.safetensors')).subarray(0, 50000));
+  await assert.rejects(compress(one), code('PITH_E_FORMAT'));
+  rmSync(join(one, 'tokenizer.json'));
+  await assert.rejects(compress(one), (error) => ['PITH_E_NOT_FOUND', 'PITH_E_FORMAT'].includes(error.code));
+});
+
 test('compress: into memory and into a folder, the same bytes as the committed package', { skip: needsData }, async (t) => {
   const source = join(data, 'models/story');
   const seen = new Set();
@@ -127,6 +143,12 @@ test('compress: into memory and into a folder, the same bytes as the committed p
   assert.equal(bytes, [...files.values()].reduce((sum, blob) => sum + blob.size, 0));
   for (const [name, blob] of files) assert.ok(readFileSync(join(story, name)).equals(Buffer.from(await blob.arrayBuffer())), `${name} differs`);
   assert.ok(quality.klMean < 0.01);
+  const cut = await compress(source, { shardSize: 65536 }); // tensors in parts
+  assert.ok(cut.shards > 40, `${cut.shards} shards`);
+  const split = await load(cut.files), whole = await load(files);
+  assert.equal(await split.digest(), await whole.digest());
+  await split.close();
+  await whole.close();
   const output = join(temporaryFolder(t), 'out');
   await compress(source, { output, worker: true });
   await assert.rejects(compress(source, { output }), code('PITH_E_EXISTS', /--force|force/));

@@ -4,8 +4,21 @@ import { join } from 'node:path';
 
 const cases = new URL('../c/data/tokenizer_cases.json', import.meta.url);
 
-/** @param {string} folder is made */
-export function writeTinyCheckpoint(folder) {
+/** One safetensors file. @param {[string, number[], Float32Array][]} tensors */
+function safetensors(tensors) {
+  let offset = 0;
+  const header = {}, parts = [];
+  for (const [name, shape, values] of tensors) {
+    header[name] = { dtype: 'F32', shape, data_offsets: [offset, offset += values.byteLength] };
+    parts.push(Buffer.from(values.buffer));
+  }
+  const json = Buffer.from(JSON.stringify(header)), length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(json.length));
+  return Buffer.concat([length, json, ...parts]);
+}
+
+/** @param {string} folder is made @param {number} [nFiles] more than one: with an index, as the Hub shards large checkpoints */
+export function writeTinyCheckpoint(folder, nFiles = 1) {
   const { tokenizer } = JSON.parse(readFileSync(cases, 'utf8')).find(({ name, tokenizer: { model } }) => model.type === 'BPE' && name);
   const ids = [...Object.values(tokenizer.model.vocab), ...tokenizer.added_tokens.map((token) => token.id)];
   const vocabulary = Math.max(...ids) + 1, hidden = 32, inner = 48, layers = 2;
@@ -19,18 +32,20 @@ export function writeTinyCheckpoint(folder) {
       [name('self_attn.k_proj')]: [hidden / 2, hidden], [name('self_attn.v_proj')]: [hidden / 2, hidden], [name('self_attn.o_proj')]: [hidden, hidden],
       [name('mlp.gate_proj')]: [inner, hidden], [name('mlp.up_proj')]: [inner, hidden], [name('mlp.down_proj')]: [hidden, inner] });
   }
-  let state = 12345, offset = 0;
+  let state = 12345;
   const random = () => { state = (Math.imul(state, 1664525) + 1013904223) >>> 0; return state / 2 ** 32 - 0.5; };
-  const header = {}, parts = [];
-  for (const [name, shape] of Object.entries(shapes)) {
-    const values = Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => (shape.length === 1 ? 1 + random() / 4 : random() / 2));
-    header[name] = { dtype: 'F32', shape, data_offsets: [offset, offset += values.byteLength] };
-    parts.push(Buffer.from(values.buffer));
-  }
-  const json = Buffer.from(JSON.stringify(header)), length = Buffer.alloc(8);
-  length.writeBigUInt64LE(BigInt(json.length));
+  /** @type {[string, number[], Float32Array][]} */
+  const tensors = Object.entries(shapes).map(([name, shape]) => [name, shape,
+    Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => (shape.length === 1 ? 1 + random() / 4 : random() / 2))]);
   mkdirSync(folder);
   writeFileSync(join(folder, 'config.json'), JSON.stringify(config));
   writeFileSync(join(folder, 'tokenizer.json'), JSON.stringify(tokenizer));
-  writeFileSync(join(folder, 'model.safetensors'), Buffer.concat([length, json, ...parts]));
+  if (nFiles === 1) return writeFileSync(join(folder, 'model.safetensors'), safetensors(tensors));
+  const weightMap = {}, name = (i) => `model-0000${i + 1}-of-0000${nFiles}.safetensors`;
+  for (let i = 0; i < nFiles; i++) {
+    const some = tensors.filter((_, at) => at % nFiles === i);
+    for (const [tensor] of some) weightMap[tensor] = name(i);
+    writeFileSync(join(folder, name(i)), safetensors(some));
+  }
+  return writeFileSync(join(folder, 'model.safetensors.index.json'), JSON.stringify({ metadata: {}, weight_map: weightMap }));
 }
