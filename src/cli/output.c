@@ -32,7 +32,7 @@ pith_status pith_output_text(pith_ctx *ctx, pith_output *o, const char *text, si
 /* Bytes read better in megabytes. */
 static void format_amount(char *out, size_t capacity, double value, const char *unit) {
   if (strcmp(unit, "bytes") == 0) snprintf(out, capacity, "%.1f MB", value / 1e6);
-  else snprintf(out, capacity, "%.0f %s", value, unit);
+  else snprintf(out, capacity, "%.0f%s%s", value, *unit ? " " : "", unit);
 }
 
 void pith_output_progress(pith_ctx *ctx, pith_output *o, pith_progress p, bool last) {
