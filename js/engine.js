@@ -38,7 +38,7 @@ export class Engine {
   /** @type {Record<string, any>} */ #wasm = {};
   /** @type {WebAssembly.Memory} */ #memory;
   #encoder = new TextEncoder();
-  #decoder = new TextDecoder();
+  #decoder = new TextDecoder('utf-8', { ignoreBOM: true }); // a generated U+FEFF is text
   #files;
   #turn;
   #lastError = '';

@@ -8,7 +8,6 @@ import { ExistsError, IoError, NetworkError, NoSpaceError, NotFoundError } from 
 /** @typedef {import('./engine.js').Files} Files */
 
 const isNode = typeof process === 'object' && Boolean(process.versions?.node) && typeof process.getBuiltinModule === 'function';
-/** @template {keyof NodeModules} K @typedef {NodeModules[K]} NodeModule */
 /** @typedef {{'node:fs': typeof import('node:fs'), 'node:worker_threads': typeof import('node:worker_threads'), 'node:url': typeof import('node:url'), 'node:path': typeof import('node:path')}} NodeModules */
 /** @template {keyof NodeModules} K @param {K} name @returns {NodeModules[K]} */
 const node = (name) => /** @type {any} */ (process.getBuiltinModule(name));

@@ -12,6 +12,9 @@ import { compileModule, eventLoopTurn, openFiles, readBlobNow } from './load.js'
 /** @typedef {import('./engine.js').JobHooks & {onFetched?: (n: number) => void}} Hooks */
 /** @typedef {import('./engine.js').JobResult & {memoryBytes: number, files?: Map<string, Blob>}} Answer */
 
+/** Arguments of verbs that are Sources. */
+const SOURCES = ['path', 'source', 'against'];
+
 /** @param {FileSystemDirectoryHandle} directory @param {string} prefix @param {number} depth @returns {Promise<[string, Blob][]>} */
 async function filesOf(directory, prefix = '', depth = 2) {
   /** @type {[string, Blob][]} */
@@ -56,9 +59,9 @@ export class Server {
     const request = { verb, ...args };
     try {
       if (hooks.signal?.aborted) throw new CancelledError();
-      for (const [key, value] of Object.entries(args)) {
-        if (key === 'recipe' || value === null || typeof value !== 'object' || Array.isArray(value)) continue;
-        request[key] = await this.#mount(value, leave.signal, hooks.onFetched ?? (() => {}));
+      for (const key of SOURCES) {
+        if (args[key] === undefined) continue;
+        request[key] = await this.#mount(args[key], leave.signal, hooks.onFetched ?? (() => {}));
         if (request[key].startsWith('mount:')) mounts.push(request[key]);
       }
       const inMemory = verb === 'compress' && request.output === undefined;

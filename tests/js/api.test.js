@@ -36,7 +36,7 @@ for (const worker of [false, true]) {
     assert.equal(await model.tokenizer.decode(await model.tokenizer.encode('A cat, naïve 🐈')), 'A cat, naïve 🐈');
   });
 
-  test(`an abort acts within 200 ms and the model stays usable ${where}`, async (t) => {
+  test(`an abort acts and the model stays usable ${where}`, async (t) => {
     const model = await load(story, { worker });
     t.after(() => model.close());
     const control = new AbortController();
@@ -92,7 +92,8 @@ test('damaged packages are refused', async (t) => {
   await broken('shard-00001.safetensors', (b) => Buffer.concat([b, Buffer.from('x')]), 'PITH_E_INTEGRITY');
   await broken('shard-00001.safetensors', (b) => { const c = Buffer.from(b); c[c.length >> 1] ^= 1; return c; }, 'PITH_E_INTEGRITY');
   await broken('shard-00001.safetensors', () => Buffer.alloc(0), 'PITH_E_INTEGRITY');
-  await broken('shard-00001.safetensors', (b) => b, 'PITH_E_FORMAT').catch(() => {}); // whole: loads
+  cpSync(story, folder, { recursive: true });
+  await (await load(folder)).close(); // whole again, it loads: each refusal was for its own damage
   await broken('tokenizer.json', (b) => b.subarray(0, 1000), 'PITH_E_INTEGRITY');
   await broken('pith.json', (b) => b.subarray(0, 1000), 'PITH_E_FORMAT');
   await broken('pith.json', () => Buffer.from('<!doctype html>'), 'PITH_E_FORMAT');
