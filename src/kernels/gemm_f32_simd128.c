@@ -38,6 +38,16 @@ enum { ROWS = 4 };
 typedef void tile_fn(size_t, const float *, size_t, const float *, float *);
 static tile_fn *const tiles[ROWS + 1] = {NULL, tile_1, tile_2, tile_3, tile_4};
 
+static void store_row(size_t n, const float *y8, const float *bias, float *y) {
+  if (n == PITH_PANEL) {
+    const v128_t low = wasm_v128_load(y8), high = wasm_v128_load(y8 + 4);
+    wasm_v128_store(y, bias ? wasm_f32x4_add(wasm_v128_load(bias), low) : low);
+    wasm_v128_store(y + 4, bias ? wasm_f32x4_add(wasm_v128_load(bias + 4), high) : high);
+  } else {
+    for (size_t i = 0; i < n; i++) y[i] = bias ? bias[i] + y8[i] : y8[i];
+  }
+}
+
 void gemm_f32_simd128(size_t n_rows, size_t n, size_t k, const float *x, size_t x_stride, const float *w, size_t panel_stride, const float *bias,
                       float *y, size_t y_stride) {
   float y8[ROWS * PITH_PANEL];
@@ -46,8 +56,7 @@ void gemm_f32_simd128(size_t n_rows, size_t n, size_t k, const float *x, size_t 
     for (size_t row = 0; row < n_rows;) {
       const size_t rows = n_rows - row < ROWS ? n_rows - row : ROWS;
       tiles[rows](k, x + row * x_stride, x_stride, w, y8);
-      for (size_t r = 0; r < rows; r++)
-        for (size_t i = 0; i < width; i++) y[(row + r) * y_stride + o + i] = bias ? bias[o + i] + y8[r * PITH_PANEL + i] : y8[r * PITH_PANEL + i];
+      for (size_t r = 0; r < rows; r++) store_row(width, y8 + r * PITH_PANEL, bias ? bias + o : NULL, y + (row + r) * y_stride + o);
       row += rows;
     }
   }

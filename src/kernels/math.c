@@ -1,5 +1,5 @@
 /* Elementary functions of +, -, *, / alone, so that every build gives the same bits. Series are Taylor's, long enough for the
- * bound after the argument was reduced; no coefficient was fitted. */
+ * bound after the argument was reduced; erf alone has fitted coefficients. */
 #include <math.h>
 #include <string.h>
 
@@ -43,12 +43,14 @@ float pith_expf(float x) {
   return p * float_of_bits((uint32_t)((int32_t)n + 127) << 23);
 }
 
-/* Abramowitz and Stegun 7.1.26: within 1.5e-7 before f32's rounding. */
+/* x P(x^2) / Q(x^2), fitted to erf on [-3.92, 3.92] by reweighted least squares (largest error 1.6e-8 before f32's rounding);
+ * beyond, 1 - erf is less than half of f32's last place. */
 float pith_erff(float x) {
-  const float a = fabsf(x), t = 1.0f / (1.0f + 0.3275911f * a);
-  const float p = t * (0.254829592f + t * (-0.284496736f + t * (1.421413741f + t * (-1.453152027f + t * 1.061405429f))));
-  const float e = 1.0f - p * pith_expf(-a * a);
-  return signbit(x) ? -e : e;
+  if (fabsf(x) >= 3.92f) return signbit(x) ? -1.0f : 1.0f;
+  const float t = x * x;
+  const float p = 1.128378987f + t * (0.1927643567f + t * (0.05306052044f + t * (0.0038683405f + t * (2.8747975e-4f + t * 2.0347336e-6f))));
+  const float q = 1.0f + t * (0.5041646361f + t * (0.115084745f + t * (0.0151723223f + t * (0.0011881185f + t * 3.8070644e-5f))));
+  return x * p / q;
 }
 
 /* (1 - e) / (1 + e) with e = exp(-2 |x|): no cancellation that the absolute bound would feel. */

@@ -25,15 +25,20 @@ static inline v128_t exp_f32x4(v128_t x) {
 }
 
 static inline v128_t erf_f32x4(v128_t x) {
-  const v128_t sign = wasm_v128_and(x, wasm_i32x4_splat(INT32_MIN)), a = wasm_f32x4_abs(x);
-  const v128_t t = wasm_f32x4_div(SPLAT(1.0f), wasm_f32x4_add(SPLAT(1.0f), wasm_f32x4_mul(SPLAT(0.3275911f), a)));
-  v128_t p = wasm_f32x4_add(SPLAT(-1.453152027f), wasm_f32x4_mul(t, SPLAT(1.061405429f)));
-  p = wasm_f32x4_add(SPLAT(1.421413741f), wasm_f32x4_mul(t, p));
-  p = wasm_f32x4_add(SPLAT(-0.284496736f), wasm_f32x4_mul(t, p));
-  p = wasm_f32x4_add(SPLAT(0.254829592f), wasm_f32x4_mul(t, p));
-  p = wasm_f32x4_mul(t, p);
-  const v128_t e = wasm_f32x4_sub(SPLAT(1.0f), wasm_f32x4_mul(p, exp_f32x4(wasm_f32x4_mul(wasm_f32x4_neg(a), a))));
-  return wasm_v128_xor(e, sign);
+  const v128_t t = wasm_f32x4_mul(x, x);
+  v128_t p = SPLAT(2.0347336e-6f), q = SPLAT(3.8070644e-5f);
+  p = wasm_f32x4_add(wasm_f32x4_mul(p, t), SPLAT(2.8747975e-4f));
+  q = wasm_f32x4_add(wasm_f32x4_mul(q, t), SPLAT(0.0011881185f));
+  p = wasm_f32x4_add(wasm_f32x4_mul(p, t), SPLAT(0.0038683405f));
+  q = wasm_f32x4_add(wasm_f32x4_mul(q, t), SPLAT(0.0151723223f));
+  p = wasm_f32x4_add(wasm_f32x4_mul(p, t), SPLAT(0.05306052044f));
+  q = wasm_f32x4_add(wasm_f32x4_mul(q, t), SPLAT(0.115084745f));
+  p = wasm_f32x4_add(wasm_f32x4_mul(p, t), SPLAT(0.1927643567f));
+  q = wasm_f32x4_add(wasm_f32x4_mul(q, t), SPLAT(0.5041646361f));
+  p = wasm_f32x4_add(wasm_f32x4_mul(p, t), SPLAT(1.128378987f));
+  q = wasm_f32x4_add(wasm_f32x4_mul(q, t), SPLAT(1.0f));
+  const v128_t one = wasm_v128_or(wasm_v128_and(x, wasm_i32x4_splat(INT32_MIN)), SPLAT(1.0f));
+  return select_v128(wasm_f32x4_ge(wasm_f32x4_abs(x), SPLAT(3.92f)), one, wasm_f32x4_div(wasm_f32x4_mul(x, p), q));
 }
 
 static inline v128_t tanh_f32x4(v128_t x) {
