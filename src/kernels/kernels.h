@@ -14,33 +14,33 @@
 enum {
   PITH_PANEL = 8,           /* outputs (matrix rows, keys, or value columns) that lie together */
   PITH_QUAD = 4,            /* inputs whose codes lie together */
+  PITH_ROWS = 4,            /* rows of activations whose codes lie together */
   PITH_U7_ZERO = 64,        /* the u7 zero point */
   PITH_SUM_BLOCK = 128      /* f32 products: inputs summed in order before they are added to the total */
 };
 
-/* Activations quantised for the grouped integer product. Rows are independent.
- *   codes   (rows, code_stride) variant-specific elements of act_elem_bytes; values in [-127, 127]; zero from k to round_up(k, 4)
- *   scales  (rows, n_groups)    absmax / 127 of the row's group; 0 where the group's absmax < 2^-100
- *   sums    (rows, n_groups)    64 * sum of the group's codes: what the zero point contributes
- * n_groups = ceil(k / group_size); the last group may be short. code_stride = round_up(k, 16) elements. */
+/* Activations quantised for the grouped integer product, in blocks of PITH_ROWS rows, the order in which tiles read them.
+ *   codes   [rows / 4][k / 4][4 rows][4 inputs], elements of act_elem_bytes; values in [-127, 127]; 0 past k in the last quad
+ *   scales  [rows / 4][groups][4 rows]   absmax / 127 of the row's group; 0 where the group's absmax < 2^-100
+ *   offsets [rows / 4][groups][4 rows]   -64 * sum of the group's codes: what the zero point of u7 weights takes off
+ * All divisions round up; rows that a last block lacks are never read. n_groups = ceil(k / group_size); the last may be short. */
 typedef struct pith_activations {
   void *codes;
   float *scales;
-  int32_t *sums;
-  size_t code_stride;   /* elements */
+  int32_t *offsets;
   size_t n_groups;
 } pith_activations;
 
 typedef struct pith_kernels {
-  const char *name;          /* "scalar", "simd128" */
-  size_t act_elem_bytes;     /* bytes of one activation code: 2 for both of today's variants (i8 widened to i16) */
+  const char *name;          /* "scalar", "simd128", … */
+  size_t act_elem_bytes;     /* bytes of one activation code: 1, or 2 where products want them widened */
 
   /* code = clamp(round_half_even(x * (127 / absmax)), -127, 127), scale = absmax / 127 (f32 divisions).
    * group_size: a multiple of 4. x: rows of x_stride floats. */
   void (*quantize_i8)(size_t n_rows, size_t k, size_t group_size, const float *x, size_t x_stride, const pith_activations *out);
 
   /* y[m][n] = bias[n] + total, total = 0 + t(0) + t(1) + …  over groups in order, with
-   *   t(g) = (float)(dot(g) - sums[m][g]) * w_scales[g][n] * scales[m][g]        (left to right; the i32 difference is exact)
+   *   t(g) = (float)(dot(g) + offsets[m][g]) * w_scales[g][n] * scales[m][g]        (left to right; the i32 sum is exact)
    *   dot(g) = Σ codes[m][k] * w[n][k] over the group, exact in i32
    * w: codes [ceil(n/8)][ceil(k/4)][8][4], 0…127; w_scales: [ceil(n/8)][n_groups][8] f32. bias: (n) or NULL, then
    * y = total. y: rows of y_stride floats, only the n valid columns are written. n need not be a multiple of 8. */
@@ -66,7 +66,7 @@ typedef struct pith_kernels {
 
   /* y[i] += x[i] */
   void (*add)(size_t n, const float *x, float *y);
-  /* y = x * scale for all n, max, e = exp(x - max), p = e / 4-lane sum of e. In place, one row. scale > 0. */
+  /* e = exp((x - max of all n) * scale); y = e * (1 / 4-lane sum of e). In place, one row. scale > 0. */
   void (*softmax)(size_t n, float *x, float scale);
   /* 0.5 * x * (1 + erf(x * 0.70710678)) in place; the "gelu" of transformers */
   void (*gelu_erf)(size_t n, float *x);

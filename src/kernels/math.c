@@ -1,8 +1,9 @@
 /* Elementary functions of +, -, *, / alone, so that every build gives the same bits. Series are Taylor's, long enough for the
- * bound after the argument was reduced; erf alone has fitted coefficients. */
+ * bound after the argument was reduced; those of the f32 exp and erf are fitted. */
 #include <math.h>
 #include <string.h>
 
+#include "kernels/coefficients.h"
 #include "kernels/kernels.h"
 
 static float float_of_bits(uint32_t bits) {
@@ -24,32 +25,43 @@ static double power_of_two(int n) {   /* n in [-1022, 1023] */
   return d;
 }
 
-/* x = n ln 2 + r with |r| <= 0.35; ln 2 in two parts, the first with nine trailing zero bits so that n * it is exact.
- * Taylor to r^7: 0.3466^8 / 8! = 5e-9. */
+/* ln 2 in two parts, the first with nine trailing zero bits so that n * it is exact. The polynomial is fitted to exp on |r| <= 0.3467 by
+ * reweighted least squares: relative error 3.1e-9 before f32's rounding. */
+const pith_exp_terms pith_exp_constants = {-87.33f,        88.3f,
+                                           1.44269504f,    0.693359375f,
+                                           2.12194440e-4f, {0.49999993f, 0.16666521f, 0.041668389f, 0.0083687195f, 0.0013814593f},
+                                           12582912.0f};
+
 float pith_expf(float x) {
-  if (x < -87.33f) return 0.0f;
-  if (x > 88.3f) x = 88.3f;
-  const float magic = 12582912.0f;   /* 1.5 * 2^23: adding it rounds to a whole number, half to even */
-  const float n = (x * 1.44269504f + magic) - magic;
-  const float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
-  float p = 1.0f / 5040.0f;
-  p = p * r + 1.0f / 720.0f;
-  p = p * r + 1.0f / 120.0f;
-  p = p * r + 1.0f / 24.0f;
-  p = p * r + 1.0f / 6.0f;
-  p = p * r + 0.5f;
+  const pith_exp_terms *t = &pith_exp_constants;
+  if (x < t->lowest) return 0.0f;
+  if (x > t->highest) x = t->highest;
+  const float n = (x * t->log2_e + t->round_magic) - t->round_magic;
+  const float r = (x - n * t->ln2_high) + n * t->minus_ln2_low;
+  float p = t->c[4] * r + t->c[3];
+  p = p * r + t->c[2];
+  p = p * r + t->c[1];
+  p = p * r + t->c[0];
   p = p * r + 1.0f;
   p = p * r + 1.0f;
   return p * float_of_bits((uint32_t)((int32_t)n + 127) << 23);
 }
 
-/* x P(x^2) / Q(x^2), fitted to erf on [-3.92, 3.92] by reweighted least squares (largest error 1.6e-8 before f32's rounding);
- * beyond, 1 - erf is less than half of f32's last place. */
+/* Fitted to erf on [-3.92, 3.92] by reweighted least squares (largest error 1.6e-8 before f32's rounding); beyond, 1 - erf is less than
+ * half of f32's last place. */
+const pith_erf_terms pith_erf_constants = {3.92f,
+                                           {2.0347336e-6f, 2.8747975e-4f, 0.0038683405f, 0.05306052044f, 0.1927643567f, 1.128378987f},
+                                           {3.8070644e-5f, 0.0011881185f, 0.0151723223f, 0.115084745f, 0.5041646361f, 1.0f}};
+
 float pith_erff(float x) {
-  if (fabsf(x) >= 3.92f) return signbit(x) ? -1.0f : 1.0f;
+  const pith_erf_terms *c = &pith_erf_constants;
+  if (fabsf(x) >= c->highest) return signbit(x) ? -1.0f : 1.0f;
   const float t = x * x;
-  const float p = 1.128378987f + t * (0.1927643567f + t * (0.05306052044f + t * (0.0038683405f + t * (2.8747975e-4f + t * 2.0347336e-6f))));
-  const float q = 1.0f + t * (0.5041646361f + t * (0.115084745f + t * (0.0151723223f + t * (0.0011881185f + t * 3.8070644e-5f))));
+  float p = c->p[0], q = c->q[0];
+  for (int i = 1; i < 6; i++) {
+    p = p * t + c->p[i];
+    q = q * t + c->q[i];
+  }
   return x * p / q;
 }
 

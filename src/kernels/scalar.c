@@ -13,24 +13,33 @@ static float group_absmax(size_t n, const float *x) {
   return absmax;
 }
 
+/* Where row m's codes begin: its quads lie PITH_ROWS * PITH_QUAD elements apart. */
+static int8_t *row_of(const pith_activations *a, size_t m, size_t k) {
+  const size_t n_quads = (k + PITH_QUAD - 1) / PITH_QUAD;
+  return (int8_t *)a->codes + (m / PITH_ROWS * n_quads * PITH_ROWS + m % PITH_ROWS) * PITH_QUAD;
+}
+
+static size_t code_at(size_t i) { return i / PITH_QUAD * PITH_ROWS * PITH_QUAD + i % PITH_QUAD; }
+static size_t group_at(size_t m, size_t g, size_t n_groups) { return (m / PITH_ROWS * n_groups + g) * PITH_ROWS + m % PITH_ROWS; }
+
 static void quantize_i8(size_t n_rows, size_t k, size_t group_size, const float *x, size_t x_stride, const pith_activations *out) {
   for (size_t row = 0; row < n_rows; row++) {
-    int16_t *codes = (int16_t *)out->codes + row * out->code_stride;
+    int8_t *codes = row_of(out, row, k);
     for (size_t g = 0; g < out->n_groups; g++) {
-      const size_t begin = g * group_size, n = k - begin < group_size ? k - begin : group_size;
+      const size_t begin = g * group_size, n = k - begin < group_size ? k - begin : group_size, at = group_at(row, g, out->n_groups);
       const float *v = x + row * x_stride + begin, absmax = group_absmax(n, v);
       const float inverse = absmax < TINY ? 0.0f : 127.0f / absmax;
       int32_t sum = 0;
       for (size_t i = 0; i < n; i++) {
         const float q = rintf(v[i] * inverse);
-        const int16_t code = (int16_t)(q > 127.0f ? 127.0f : q < -127.0f ? -127.0f : q == q ? q : 0.0f);   /* NaN: 0 */
-        codes[begin + i] = code;
+        const int8_t code = (int8_t)(q > 127.0f ? 127.0f : q < -127.0f ? -127.0f : q == q ? q : 0.0f);   /* NaN: 0 */
+        codes[code_at(begin + i)] = code;
         sum += code;
       }
-      out->scales[row * out->n_groups + g] = absmax < TINY ? 0.0f : absmax / 127.0f;
-      out->sums[row * out->n_groups + g] = PITH_U7_ZERO * sum;
+      out->scales[at] = absmax < TINY ? 0.0f : absmax / 127.0f;
+      out->offsets[at] = -PITH_U7_ZERO * sum;
     }
-    for (size_t i = k; i % PITH_QUAD != 0; i++) codes[i] = 0;
+    for (size_t i = k; i % PITH_QUAD != 0; i++) codes[code_at(i)] = 0;
   }
 }
 
@@ -38,16 +47,16 @@ static void gemm_i8u7_f32(size_t n_rows, size_t n, size_t k, size_t group_size, 
                           const float *w_scales, const float *bias, float *y, size_t y_stride) {
   const size_t n_quads = (k + PITH_QUAD - 1) / PITH_QUAD;
   for (size_t row = 0; row < n_rows; row++) {
-    const int16_t *codes = (const int16_t *)x->codes + row * x->code_stride;
+    const int8_t *codes = row_of(x, row, k);
     for (size_t o = 0; o < n; o++) {
       const uint8_t *panel = w + o / PITH_PANEL * n_quads * PITH_PANEL * PITH_QUAD + o % PITH_PANEL * PITH_QUAD;
       float total = 0.0f;
       for (size_t g = 0; g < x->n_groups; g++) {
-        const size_t end = (g + 1) * group_size < k ? (g + 1) * group_size : k;
+        const size_t end = (g + 1) * group_size < k ? (g + 1) * group_size : k, at = group_at(row, g, x->n_groups);
         int32_t dot = 0;   /* |dot| <= 127 * 127 * group_size */
-        for (size_t i = g * group_size; i < end; i++) dot += codes[i] * panel[i / PITH_QUAD * PITH_PANEL * PITH_QUAD + i % PITH_QUAD];
+        for (size_t i = g * group_size; i < end; i++) dot += codes[code_at(i)] * panel[i / PITH_QUAD * PITH_PANEL * PITH_QUAD + i % PITH_QUAD];
         const float w_scale = w_scales[(o / PITH_PANEL * x->n_groups + g) * PITH_PANEL + o % PITH_PANEL];
-        total += (float)(dot - x->sums[row * x->n_groups + g]) * w_scale * x->scales[row * x->n_groups + g];
+        total += (float)(dot + x->offsets[at]) * w_scale * x->scales[at];
       }
       y[row * y_stride + o] = bias ? bias[o] + total : total;
     }
@@ -113,13 +122,10 @@ static void add(size_t n, const float *x, float *y) {
 
 static void softmax(size_t n, float *x, float scale) {
   float max = -INFINITY;
-  for (size_t i = 0; i < n; i++) {
-    x[i] *= scale;
-    max = x[i] > max ? x[i] : max;
-  }
-  for (size_t i = 0; i < n; i++) x[i] = pith_expf(x[i] - max);
-  const float sum = lane_sum(n, x, 0.0f, false);
-  for (size_t i = 0; i < n; i++) x[i] /= sum;
+  for (size_t i = 0; i < n; i++) max = x[i] > max ? x[i] : max;
+  for (size_t i = 0; i < n; i++) x[i] = pith_expf((x[i] - max) * scale);
+  const float inverse = 1.0f / lane_sum(n, x, 0.0f, false);
+  for (size_t i = 0; i < n; i++) x[i] *= inverse;
 }
 
 static void gelu_erf(size_t n, float *x) {
@@ -153,5 +159,5 @@ static void rope_half(size_t half, float *x, const float *cos, const float *sin)
   }
 }
 
-const pith_kernels pith_kernels_scalar = {"scalar", sizeof(int16_t), quantize_i8, gemm_i8u7_f32, gemm_f32, f16_to_f32, layer_norm, rms_norm,
+const pith_kernels pith_kernels_scalar = {"scalar", sizeof(int8_t), quantize_i8, gemm_i8u7_f32, gemm_f32, f16_to_f32, layer_norm, rms_norm,
                                           add,      softmax,         gelu_erf,    gelu_tanh,     silu_mul, silu,       relu,       rope_half};

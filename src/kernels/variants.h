@@ -4,13 +4,39 @@
 
 #include "kernels/kernels.h"
 
-extern const pith_kernels pith_kernels_scalar;    /* scalar.c: the definitions */
-extern const pith_kernels pith_kernels_simd128;   /* simd128.c: WebAssembly SIMD; natively SSE4.1 or NEON through SIMDe */
+extern const pith_kernels pith_kernels_scalar;         /* scalar.c: the definitions */
+extern const pith_kernels pith_kernels_simd128;        /* WebAssembly SIMD; natively SSE4.1 or NEON through SIMDe */
+#ifdef __wasm_relaxed_simd__
+extern const pith_kernels pith_kernels_relaxed_dot;    /* engines that run a dot product of four as one instruction */
+extern const pith_kernels pith_kernels_relaxed_pairs;  /* the others */
+#endif
 
-/* simd128's functions, by file. */
-void gemm_i8u7_f32_simd128(size_t n_rows, size_t n, size_t k, size_t group_size, const pith_activations *x, const uint8_t *w, const float *w_scales,
-                           const float *bias, float *y, size_t y_stride);
+/* The functions behind the tables, by file. */
+#define PITH_GEMM_I8U7(name) \
+  void name(size_t n_rows, size_t n, size_t k, size_t group_size, const pith_activations *x, const uint8_t *w, const float *w_scales, \
+            const float *bias, float *y, size_t y_stride)
+PITH_GEMM_I8U7(gemm_i8u7_f32_simd128);
+PITH_GEMM_I8U7(gemm_i8u7_f32_relaxed_dot);
+PITH_GEMM_I8U7(gemm_i8u7_f32_relaxed_pairs);
+
 void gemm_f32_simd128(size_t n_rows, size_t n, size_t k, const float *x, size_t x_stride, const float *w, size_t panel_stride, const float *bias,
                       float *y, size_t y_stride);
+
+/* quantize_simd128.c: codes of two bytes, and of one. */
+void quantize_i8_i16_simd128(size_t n_rows, size_t k, size_t group_size, const float *x, size_t x_stride, const pith_activations *out);
+void quantize_i8_i8_simd128(size_t n_rows, size_t k, size_t group_size, const float *x, size_t x_stride, const pith_activations *out);
+
+/* rows_simd128.c */
+void layer_norm_simd128(size_t n_rows, size_t n, const float *x, float *y, size_t stride, const float *weight, const float *bias, float eps);
+void rms_norm_simd128(size_t n_rows, size_t n, const float *x, float *y, size_t stride, const float *weight, float eps);
+void add_simd128(size_t n, const float *x, float *y);
+void f16_to_f32_simd128(size_t n, const uint16_t *src, float *dst);
+void softmax_simd128(size_t n, float *x, float scale);
+void gelu_erf_simd128(size_t n, float *x);
+void gelu_tanh_simd128(size_t n, float *x);
+void silu_simd128(size_t n, float *x);
+void silu_mul_simd128(size_t n, float *gate, const float *up);
+void relu_simd128(size_t n, float *x);
+void rope_half_simd128(size_t half, float *x, const float *cos, const float *sin);
 
 #endif

@@ -41,14 +41,13 @@ static uint32_t list_pieces(pith_forward *f, piece out[20]) {
   const uint64_t kv_heads = (uint64_t)c->n_kv_heads, kv = kv_heads * hd, ctx = pith_round_up(f->max_context, PITH_PANEL);
   const uint64_t layers = f->n_cached_layers, ff = (uint64_t)c->intermediate_size, hd8 = pith_round_up((size_t)hd, PITH_PANEL);
   const uint64_t rope = uses_rope(c) ? (uint64_t)f->max_context * hd / 2 : 0;
-  f->activations.code_stride = pith_round_up(d.widest, 16);
-  f->activations.n_groups = d.groups;
+  const uint64_t blocks = pith_round_up(f->max_rows, PITH_ROWS);   /* rows in whole blocks */
   const piece pieces[] = {
       {&f->x, rows * h, 4}, {&f->h, rows * h, 4}, {&f->q, rows * q, 4}, {&f->k, rows * kv, 4}, {&f->v, rows * kv, 4},
       {&f->attended, rows * q, 4}, {&f->up, rows * ff, 4}, {&f->gate, rows * ff, 4}, {&f->keys, layers * kv_heads * ctx * hd, 4},
       {&f->values, layers * kv_heads * hd8 * ctx, 4}, {&f->scores, PITH_SCORE_ROWS * ctx, 4}, {&f->cos, rope, 4}, {&f->sin, rope, 4},
-      {&f->scratch, d.scratch, 4}, {&f->activations.codes, rows * f->activations.code_stride, f->kernels->act_elem_bytes},
-      {&f->activations.scales, rows * d.groups, 4}, {&f->activations.sums, rows * d.groups, 4}};
+      {&f->scratch, d.scratch, 4}, {&f->activations.codes, blocks * pith_round_up(d.widest, PITH_QUAD), f->kernels->act_elem_bytes},
+      {&f->activations.scales, blocks * d.groups, 4}, {&f->activations.offsets, blocks * d.groups, 4}};
   memcpy(out, pieces, sizeof pieces);
   return sizeof pieces / sizeof *pieces;
 }

@@ -10,7 +10,7 @@
 
 #include "kernels/kernels.h"
 
-enum { M = 3, N = 11, K = 150, GROUP = 64, GROUPS = 3, QUADS = 38, PANELS = 2, CODE_STRIDE = 160 };
+enum { M = 3, N = 11, K = 150, GROUP = 64, GROUPS = 3, QUADS = 38, PANELS = 2 };
 
 static uint32_t random_state = 20261124;
 static float uniform(void) {   /* [-1, 1) */
@@ -22,15 +22,15 @@ static void test_gemm_i8u7(void **state) {
   (void)state;
   static float x[M * K], w_scales[PANELS * GROUPS * 8], bias[N], y[M * (N + 2)];
   static uint8_t w[PANELS * QUADS * 32];
-  static int16_t codes[M * CODE_STRIDE];
-  float scales[M * GROUPS];
-  int32_t sums[M * GROUPS];
+  static int16_t codes[QUADS * PITH_ROWS * PITH_QUAD];
+  float scales[GROUPS * PITH_ROWS];
+  int32_t offsets[GROUPS * PITH_ROWS];
   for (int i = 0; i < M * K; i++) x[i] = uniform();
   for (int i = 0; i < PANELS * QUADS * 32; i++) w[i] = (uint8_t)(64 + (int)(63 * uniform()));
   for (int i = 0; i < PANELS * GROUPS * 8; i++) w_scales[i] = 0.01f * (1.5f + uniform());
   for (int i = 0; i < N; i++) bias[i] = uniform();
   for (const pith_kernels *const *kernels = pith_kernels_list(); *kernels; kernels++) {
-    const pith_activations a = {codes, scales, sums, CODE_STRIDE, GROUPS};
+    const pith_activations a = {codes, scales, offsets, GROUPS};
     for (int i = 0; i < M * (N + 2); i++) y[i] = 12345.0f;
     (*kernels)->quantize_i8(M, K, GROUP, x, K, &a);
     (*kernels)->gemm_i8u7_f32(M, N, K, GROUP, &a, w, w_scales, bias, y, N + 2);
@@ -152,13 +152,29 @@ static void test_rows_bit_for_bit(void **state) {
         }
 }
 
+static int code_of(const pith_kernels *k, const void *codes, size_t i) {
+  return k->act_elem_bytes == 2 ? ((const int16_t *)codes)[i] : ((const int8_t *)codes)[i];
+}
+
+/* The rows' codes agree, and what belongs to no row is as it was. */
+static bool same_codes(const pith_kernels *ka, const void *a, const pith_kernels *kb, const void *b, size_t rows, size_t depth) {
+  const size_t n_quads = (depth + PITH_QUAD - 1) / PITH_QUAD;
+  for (size_t i = 0; i < 12 * 200; i++) {
+    const size_t row = i / (n_quads * PITH_ROWS * PITH_QUAD) * PITH_ROWS + i / PITH_QUAD % PITH_ROWS;
+    const int untouched_a = ka->act_elem_bytes == 2 ? CANARY * 0x101 : CANARY, untouched_b = kb->act_elem_bytes == 2 ? CANARY * 0x101 : CANARY;
+    const int va = code_of(ka, a, i), vb = code_of(kb, b, i);
+    if (row < rows ? va != vb : va != untouched_a || vb != untouched_b) return false;
+  }
+  return true;
+}
+
 static void test_products_bit_for_bit(void **state) {
   (void)state;
   static float x[9 * 200], w_scales[32 * 8 * 8], wf[32 * 200 * 8], bias[64], y[2][9 * 64];
   static uint8_t w[8 * 50 * 32];
-  static int16_t codes[2][9 * 208];
-  static float scales[2][9 * 8];
-  static int32_t sums[2][9 * 8];
+  static int16_t codes[2][12 * 200];
+  static float scales[2][12 * 8];
+  static int32_t offsets[2][12 * 8];
   static const size_t groups[] = {32, 64, 128, 200};
   const pith_kernels *scalar = pith_kernels_find("scalar");
   for (const pith_kernels *const *k = pith_kernels_list(); *k; k++)
@@ -171,14 +187,17 @@ static void test_products_bit_for_bit(void **state) {
       FOR_SIZES(depth) for (size_t g = 0; g < 4; g++) for (size_t rows = 1; rows < 10; rows += 2) for (size_t n = 1; n < 20; n += 3) {
             for (int v = 0; v < 2; v++) {
               const pith_kernels *kernels = v ? *k : scalar;
-              const pith_activations a = {codes[v], scales[v], sums[v], 208, (depth + groups[g] - 1) / groups[g]};
+              const pith_activations a = {codes[v], scales[v], offsets[v], (depth + groups[g] - 1) / groups[g]};
               memset(y[v], CANARY, sizeof y[v]);
               memset(codes[v], CANARY, sizeof codes[v]);
+              memset(scales[v], CANARY, sizeof scales[v]);
+              memset(offsets[v], CANARY, sizeof offsets[v]);
               kernels->quantize_i8(rows, depth, groups[g], x, 200, &a);
               kernels->gemm_i8u7_f32(rows, n, depth, groups[g], &a, w, w_scales, n % 2 ? bias : NULL, y[v], 64);
               if (g == 0) kernels->gemm_f32(rows, n, depth, x, 200, wf, 200 * 8, n % 2 ? bias : NULL, y[v] + 32, 64);
             }
-            if (memcmp(codes[0], codes[1], sizeof codes[0]) != 0 || memcmp(scales[0], scales[1], sizeof(float) * rows) != 0)
+            if (!same_codes(scalar, codes[0], *k, codes[1], rows, depth) || memcmp(scales[0], scales[1], sizeof scales[0]) != 0 ||
+                memcmp(offsets[0], offsets[1], sizeof offsets[0]) != 0)
               fail_msg("quantize_i8 of %s differs: k %zu, group %zu", (*k)->name, depth, groups[g]);
             if (!same_bits(y[0], y[1], 9 * 64)) fail_msg("a product of %s differs: k %zu, group %zu, rows %zu, n %zu", (*k)->name, depth, groups[g], rows, n);
           }

@@ -1,5 +1,5 @@
-/* simd128: everything that works on rows, and the variant's table. The ends of rows that fill no vector are done by the
- * scalar functions, which is the same arithmetic. */
+/* Everything that works on rows of floats, in four lanes. The ends of rows that fill no vector are done by the scalar functions,
+ * which is the same arithmetic. */
 #include <math.h>
 
 #include "kernels/math_simd128.h"
@@ -42,7 +42,7 @@ static float sum_squares(size_t n, const float *x, float shift) {
   return total;
 }
 
-static void layer_norm(size_t n_rows, size_t n, const float *x, float *y, size_t stride, const float *weight, const float *bias, float eps) {
+void layer_norm_simd128(size_t n_rows, size_t n, const float *x, float *y, size_t stride, const float *weight, const float *bias, float eps) {
   for (size_t row = 0; row < n_rows; row++, x += stride, y += stride) {
     const float mean = sum_row(n, x) / (float)n;
     const float r = 1.0f / sqrtf(sum_squares(n, x, mean) / (float)n + eps);
@@ -56,7 +56,7 @@ static void layer_norm(size_t n_rows, size_t n, const float *x, float *y, size_t
   }
 }
 
-static void rms_norm(size_t n_rows, size_t n, const float *x, float *y, size_t stride, const float *weight, float eps) {
+void rms_norm_simd128(size_t n_rows, size_t n, const float *x, float *y, size_t stride, const float *weight, float eps) {
   for (size_t row = 0; row < n_rows; row++, x += stride, y += stride) {
     const float r = 1.0f / sqrtf(sum_squares(n, x, 0.0f) / (float)n + eps);
     const v128_t rs = SPLAT(r);
@@ -66,67 +66,13 @@ static void rms_norm(size_t n_rows, size_t n, const float *x, float *y, size_t s
   }
 }
 
-static void add(size_t n, const float *x, float *y) {
+void add_simd128(size_t n, const float *x, float *y) {
   size_t i = 0;
   for (; i + 4 <= n; i += 4) wasm_v128_store(y + i, wasm_f32x4_add(wasm_v128_load(y + i), wasm_v128_load(x + i)));
   for (; i < n; i++) y[i] += x[i];
 }
 
-static float absmax_of(size_t n, const float *x) {
-  v128_t lanes = SPLAT(0.0f);
-  size_t i = 0;
-  for (; i + 4 <= n; i += 4) lanes = max_f32x4(wasm_f32x4_abs(wasm_v128_load(x + i)), lanes);
-  float max = horizontal_max(lanes);
-  for (; i < n; i++) max = fabsf(x[i]) > max ? fabsf(x[i]) : max;
-  return max;
-}
-
-/* Four codes as i32, NaN as 0: the clamp comes before the rounding, which keeps |q| within the magic number's reach. */
-static v128_t codes_of(v128_t x, v128_t inverse) {
-  v128_t q = wasm_f32x4_mul(x, inverse);
-  q = wasm_v128_and(q, wasm_f32x4_eq(q, q));
-  q = wasm_f32x4_pmax(wasm_f32x4_pmin(q, SPLAT(127.0f)), SPLAT(-127.0f));
-  return wasm_i32x4_sub(wasm_f32x4_add(q, SPLAT(ROUND_MAGIC)), wasm_i32x4_splat(ROUND_MAGIC_BITS));
-}
-
-/* Eight codes; their sum is added to the lanes of `sums`. */
-static v128_t quantize_eight(const float *x, v128_t inverse, v128_t sums, int16_t *codes) {
-  const v128_t low = codes_of(wasm_v128_load(x), inverse), high = codes_of(wasm_v128_load(x + 4), inverse);
-  wasm_v128_store(codes, wasm_i16x8_narrow_i32x4(low, high));
-  return wasm_i32x4_add(sums, wasm_i32x4_add(low, high));
-}
-
-static void quantize_group(size_t n, const float *x, int16_t *codes, float *scale, int32_t *sum) {
-  const float absmax = absmax_of(n, x);
-  const v128_t inverse = SPLAT(absmax < 0x1p-100f ? 0.0f : 127.0f / absmax);
-  v128_t sums = wasm_i32x4_splat(0);
-  size_t i = 0;
-  for (; i + 8 <= n; i += 8) sums = quantize_eight(x + i, inverse, sums, codes + i);
-  if (i < n) {   /* the rest among zeros, whose codes are 0 */
-    float last[8] = {0};
-    int16_t last_codes[8];
-    for (size_t k = 0; i + k < n; k++) last[k] = x[i + k];
-    sums = quantize_eight(last, inverse, sums, last_codes);
-    for (size_t k = 0; i + k < n; k++) codes[i + k] = last_codes[k];
-  }
-  const int32_t total = wasm_i32x4_extract_lane(sums, 0) + wasm_i32x4_extract_lane(sums, 1) + wasm_i32x4_extract_lane(sums, 2) +
-                        wasm_i32x4_extract_lane(sums, 3);
-  *scale = absmax < 0x1p-100f ? 0.0f : absmax / 127.0f;
-  *sum = PITH_U7_ZERO * total;
-}
-
-static void quantize_i8(size_t n_rows, size_t k, size_t group_size, const float *x, size_t x_stride, const pith_activations *out) {
-  for (size_t row = 0; row < n_rows; row++, x += x_stride) {
-    int16_t *codes = (int16_t *)out->codes + row * out->code_stride;
-    for (size_t g = 0; g < out->n_groups; g++) {
-      const size_t begin = g * group_size, n = k - begin < group_size ? k - begin : group_size, at = row * out->n_groups + g;
-      quantize_group(n, x + begin, codes + begin, &out->scales[at], &out->sums[at]);
-    }
-    for (size_t i = k; i % PITH_QUAD != 0; i++) codes[i] = 0;
-  }
-}
-
-static void f16_to_f32(size_t n, const uint16_t *src, float *dst) {
+void f16_to_f32_simd128(size_t n, const uint16_t *src, float *dst) {
   size_t i = 0;
   for (; i + 4 <= n; i += 4) {
     const v128_t h = wasm_u32x4_load16x4(src + i);
@@ -140,38 +86,31 @@ static void f16_to_f32(size_t n, const uint16_t *src, float *dst) {
   for (; i < n; i++) dst[i] = pith_f16_to_f32(src[i]);
 }
 
-static void softmax(size_t n, float *x, float scale) {
-  const v128_t scales = SPLAT(scale);
+void softmax_simd128(size_t n, float *x, float scale) {
   v128_t maxima = SPLAT(-INFINITY);
   size_t i = 0;
-  for (; i + 4 <= n; i += 4) {
-    const v128_t v = wasm_f32x4_mul(wasm_v128_load(x + i), scales);
-    wasm_v128_store(x + i, v);
-    maxima = max_f32x4(v, maxima);
-  }
+  for (; i + 4 <= n; i += 4) maxima = max_f32x4(wasm_v128_load(x + i), maxima);
   float max = horizontal_max(maxima);
-  for (; i < n; i++) {
-    x[i] *= scale;
-    max = x[i] > max ? x[i] : max;
-  }
-  const v128_t maxs = SPLAT(max);
+  for (; i < n; i++) max = x[i] > max ? x[i] : max;
+  const v128_t maxs = SPLAT(max), scales = SPLAT(scale);
   v128_t lanes = SPLAT(0.0f);
   for (i = 0; i + 4 <= n; i += 4) {
-    const v128_t e = exp_f32x4(wasm_f32x4_sub(wasm_v128_load(x + i), maxs));
+    const v128_t e = exp_f32x4(wasm_f32x4_mul(wasm_f32x4_sub(wasm_v128_load(x + i), maxs), scales));
     wasm_v128_store(x + i, e);
     lanes = wasm_f32x4_add(lanes, e);
   }
   float sum = horizontal_sum(lanes);
   for (; i < n; i++) {
-    x[i] = pith_expf(x[i] - max);
+    x[i] = pith_expf((x[i] - max) * scale);
     sum += x[i];
   }
-  const v128_t total = SPLAT(sum);
-  for (i = 0; i + 4 <= n; i += 4) wasm_v128_store(x + i, wasm_f32x4_div(wasm_v128_load(x + i), total));
-  for (; i < n; i++) x[i] /= sum;
+  const float inverse = 1.0f / sum;
+  const v128_t inverses = SPLAT(inverse);
+  for (i = 0; i + 4 <= n; i += 4) wasm_v128_store(x + i, wasm_f32x4_mul(wasm_v128_load(x + i), inverses));
+  for (; i < n; i++) x[i] *= inverse;
 }
 
-static void gelu_erf(size_t n, float *x) {
+void gelu_erf_simd128(size_t n, float *x) {
   size_t i = 0;
   for (; i + 4 <= n; i += 4) {
     const v128_t v = wasm_v128_load(x + i);
@@ -181,7 +120,7 @@ static void gelu_erf(size_t n, float *x) {
   pith_kernels_scalar.gelu_erf(n - i, x + i);
 }
 
-static void gelu_tanh(size_t n, float *x) {
+void gelu_tanh_simd128(size_t n, float *x) {
   size_t i = 0;
   for (; i + 4 <= n; i += 4) {
     const v128_t v = wasm_v128_load(x + i), cube = wasm_f32x4_mul(wasm_f32x4_mul(v, v), v);
@@ -193,19 +132,19 @@ static void gelu_tanh(size_t n, float *x) {
 
 static v128_t silu_f32x4(v128_t v) { return wasm_f32x4_div(v, wasm_f32x4_add(SPLAT(1.0f), exp_f32x4(wasm_f32x4_neg(v)))); }
 
-static void silu(size_t n, float *x) {
+void silu_simd128(size_t n, float *x) {
   size_t i = 0;
   for (; i + 4 <= n; i += 4) wasm_v128_store(x + i, silu_f32x4(wasm_v128_load(x + i)));
   pith_kernels_scalar.silu(n - i, x + i);
 }
 
-static void silu_mul(size_t n, float *gate, const float *up) {
+void silu_mul_simd128(size_t n, float *gate, const float *up) {
   size_t i = 0;
   for (; i + 4 <= n; i += 4) wasm_v128_store(gate + i, wasm_f32x4_mul(silu_f32x4(wasm_v128_load(gate + i)), wasm_v128_load(up + i)));
   pith_kernels_scalar.silu_mul(n - i, gate + i, up + i);
 }
 
-static void relu(size_t n, float *x) {
+void relu_simd128(size_t n, float *x) {
   size_t i = 0;
   for (; i + 4 <= n; i += 4) {
     const v128_t v = wasm_v128_load(x + i);
@@ -214,7 +153,7 @@ static void relu(size_t n, float *x) {
   pith_kernels_scalar.relu(n - i, x + i);
 }
 
-static void rope_half(size_t half, float *x, const float *cos, const float *sin) {
+void rope_half_simd128(size_t half, float *x, const float *cos, const float *sin) {
   size_t i = 0;
   for (; i + 4 <= half; i += 4) {
     const v128_t a = wasm_v128_load(x + i), b = wasm_v128_load(x + half + i), c = wasm_v128_load(cos + i), s = wasm_v128_load(sin + i);
@@ -227,7 +166,3 @@ static void rope_half(size_t half, float *x, const float *cos, const float *sin)
     x[i + half] = b * cos[i] + a * sin[i];
   }
 }
-
-const pith_kernels pith_kernels_simd128 = {
-    "simd128", sizeof(int16_t), quantize_i8, gemm_i8u7_f32_simd128, gemm_f32_simd128, f16_to_f32, layer_norm, rms_norm,
-    add,       softmax,         gelu_erf,    gelu_tanh,             silu_mul,         silu,       relu,       rope_half};

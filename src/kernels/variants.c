@@ -1,0 +1,62 @@
+/* The variants' tables, and the choice among them. */
+#include <string.h>
+
+#include "kernels/variants.h"
+
+/* Of a table the first four differ from variant to variant. */
+#define ROWS_SIMD128 \
+  f16_to_f32_simd128, layer_norm_simd128, rms_norm_simd128, add_simd128, softmax_simd128, gelu_erf_simd128, gelu_tanh_simd128, \
+      silu_mul_simd128, silu_simd128, relu_simd128, rope_half_simd128
+
+const pith_kernels pith_kernels_simd128 = {"simd128", 2, quantize_i8_i16_simd128, gemm_i8u7_f32_simd128, gemm_f32_simd128, ROWS_SIMD128};
+
+#ifdef __wasm_relaxed_simd__
+const pith_kernels pith_kernels_relaxed_dot = {"relaxed-dot", 1, quantize_i8_i8_simd128, gemm_i8u7_f32_relaxed_dot, gemm_f32_simd128, ROWS_SIMD128};
+const pith_kernels pith_kernels_relaxed_pairs = {"relaxed-pairs", 1, quantize_i8_i8_simd128, gemm_i8u7_f32_relaxed_pairs, gemm_f32_simd128,
+                                                 ROWS_SIMD128};
+
+/* Whether the engine adds a dot product of four by one instruction of the processor: then none of its steps saturates. Engines
+ * without it go over i16 pair sums, which do (255 * 127 * 2 becomes 32767). Operands that set bit 7 are the implementation's to
+ * define, so the answer tells implementations apart; the products of this library never set it. Arm reads them as signed: -254. */
+static bool dot_is_one_instruction(void) {
+  typedef signed char i8x16 __attribute__((vector_size(16)));
+  typedef int32_t i32x4 __attribute__((vector_size(16)));
+  volatile signed char ones = 127, bit7 = -1;   /* volatile: the compiler must not know the answer either */
+  i8x16 a, b;
+  for (int i = 0; i < 16; i++) {
+    a[i] = ones;
+    b[i] = bit7;
+  }
+  const i32x4 sum = __builtin_wasm_relaxed_dot_i8x16_i7x16_add_s_i32x4(a, b, (i32x4){0, 0, 0, 0});
+  return sum[0] == 4 * 255 * 127 || sum[0] == -4 * 127;
+}
+
+const pith_kernels *const *pith_kernels_list(void) {
+  static const pith_kernels *const dot_last[] = {&pith_kernels_scalar, &pith_kernels_simd128, &pith_kernels_relaxed_pairs, &pith_kernels_relaxed_dot, NULL};
+  static const pith_kernels *const pairs_last[] = {&pith_kernels_scalar, &pith_kernels_simd128, &pith_kernels_relaxed_dot, &pith_kernels_relaxed_pairs, NULL};
+  return dot_is_one_instruction() ? dot_last : pairs_last;
+}
+#else
+/* What this processor runs; a module in WebAssembly is chosen by what its engine accepts, so there every variant runs. */
+static bool runs_simd128(void) {
+#if defined(__x86_64__) || defined(__i386__)
+  return __builtin_cpu_supports("sse4.1") != 0;
+#else
+  return true;
+#endif
+}
+
+const pith_kernels *const *pith_kernels_list(void) {
+  static const pith_kernels *const all[] = {&pith_kernels_scalar, &pith_kernels_simd128, NULL};
+  static const pith_kernels *const without_simd[] = {&pith_kernels_scalar, NULL};
+  return runs_simd128() ? all : without_simd;
+}
+#endif
+
+const pith_kernels *pith_kernels_find(const char *name) {
+  const pith_kernels *found = NULL;
+  const bool automatic = !name || !*name || strcmp(name, "auto") == 0;
+  for (const pith_kernels *const *k = pith_kernels_list(); *k; k++)
+    if (automatic || strcmp((*k)->name, name) == 0) found = *k;
+  return found;
+}
