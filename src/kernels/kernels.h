@@ -47,6 +47,14 @@ typedef struct pith_kernels {
   void (*gemm_i8u7_f32)(size_t n_rows, size_t n, size_t k, size_t group_size, const pith_activations *x, const uint8_t *w,
                         const float *w_scales, const float *bias, float *y, size_t y_stride);
 
+  /* The same with 4-bit codes, 0…15, and a minimum beside each scale:
+   *   t(g) = ((float)dot(g) * w_scales[g][n] + (float)offsets[m][g] * w_offsets[g][n]) * scales[m][g]
+   * A weight is code * scale + minimum, and w_offsets = -minimum / 64, since the activations' offsets are -64 times their sums.
+   * w: codes [ceil(n/8)][ceil(k/8)][8][4]; byte j of output o in octet i holds input 8 i + j in its low half and 8 i + 4 + j in its
+   * high one. w_scales, w_offsets: [ceil(n/8)][n_groups][8] f32. group_size: a multiple of 8. */
+  void (*gemm_i8u4_f32)(size_t n_rows, size_t n, size_t k, size_t group_size, const pith_activations *x, const uint8_t *w,
+                        const float *w_scales, const float *w_offsets, const float *bias, float *y, size_t y_stride);
+
   /* y[m][n] = bias[n] + total (total alone where bias is NULL); total = 0 + b(0) + b(1) + … over blocks of
    * PITH_SUM_BLOCK inputs, b = Σ x[m][k] * w[n][k] in order of k, starting from 0.
    * w: panels of [k][8] floats, panel p starting at w + p * panel_stride (floats); rows past n in the last panel are

@@ -63,6 +63,29 @@ static void gemm_i8u7_f32(size_t n_rows, size_t n, size_t k, size_t group_size, 
   }
 }
 
+static void gemm_i8u4_f32(size_t n_rows, size_t n, size_t k, size_t group_size, const pith_activations *x, const uint8_t *w,
+                          const float *w_scales, const float *w_offsets, const float *bias, float *y, size_t y_stride) {
+  const size_t octet = 2 * PITH_QUAD, n_octets = (k + octet - 1) / octet;
+  for (size_t row = 0; row < n_rows; row++) {
+    const int8_t *codes = row_of(x, row, k);
+    for (size_t o = 0; o < n; o++) {
+      const uint8_t *panel = w + o / PITH_PANEL * n_octets * PITH_PANEL * PITH_QUAD + o % PITH_PANEL * PITH_QUAD;
+      float total = 0.0f;
+      for (size_t g = 0; g < x->n_groups; g++) {
+        const size_t end = (g + 1) * group_size < k ? (g + 1) * group_size : k, at = group_at(row, g, x->n_groups);
+        const size_t w_at = (o / PITH_PANEL * x->n_groups + g) * PITH_PANEL + o % PITH_PANEL;
+        int32_t dot = 0;   /* |dot| <= 127 * 15 * group_size */
+        for (size_t i = g * group_size; i < end; i++) {
+          const int both = panel[i / octet * PITH_PANEL * PITH_QUAD + i % PITH_QUAD];
+          dot += codes[code_at(i)] * (i % octet < PITH_QUAD ? both & 15 : both >> 4);
+        }
+        total += ((float)dot * w_scales[w_at] + (float)x->offsets[at] * w_offsets[w_at]) * x->scales[at];
+      }
+      y[row * y_stride + o] = bias ? bias[o] + total : total;
+    }
+  }
+}
+
 static void gemm_f32(size_t n_rows, size_t n, size_t k, const float *x, size_t x_stride, const float *w, size_t panel_stride,
                      const float *bias, float *y, size_t y_stride) {
   for (size_t row = 0; row < n_rows; row++) {
@@ -159,5 +182,5 @@ static void rope_half(size_t half, float *x, const float *cos, const float *sin)
   }
 }
 
-const pith_kernels pith_kernels_scalar = {"scalar", sizeof(int8_t), quantize_i8, gemm_i8u7_f32, gemm_f32, f16_to_f32, layer_norm, rms_norm,
+const pith_kernels pith_kernels_scalar = {"scalar", sizeof(int8_t), quantize_i8, gemm_i8u7_f32, gemm_i8u4_f32, gemm_f32, f16_to_f32, layer_norm, rms_norm,
                                           add,      softmax,         gelu_erf,    gelu_tanh,     silu_mul, silu,       relu,       rope_half};

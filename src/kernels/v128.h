@@ -28,6 +28,27 @@ static inline v128_t load_u8x8(const uint8_t *src) {
 
 static inline v128_t select_v128(v128_t mask, v128_t if_true, v128_t if_false) { return wasm_v128_bitselect(if_true, if_false, mask); }
 
+/* (a0 a1 a2 a3) (b0 b1 b2 b3) → (a0+a1 a2+a3 b0+b1 b2+b3) */
+static inline v128_t fold_pairs(v128_t a, v128_t b) {
+  return wasm_i32x4_add(wasm_i32x4_shuffle(a, b, 0, 2, 4, 6), wasm_i32x4_shuffle(a, b, 1, 3, 5, 7));
+}
+
+#ifdef __wasm_relaxed_simd__
+/* x: i8; w: 0…127, else the engine decides. By the compiler's own names: the header's came after LLVM 19.
+ * acc[i] + x[4 i] * w[4 i] + … + x[4 i + 3] * w[4 i + 3] */
+static inline v128_t relaxed_dot_add(v128_t x, v128_t w, v128_t acc) {
+  typedef signed char i8x16 __attribute__((vector_size(16)));
+  typedef int32_t i32x4 __attribute__((vector_size(16)));
+  return (v128_t)__builtin_wasm_relaxed_dot_i8x16_i7x16_add_s_i32x4((i8x16)x, (i8x16)w, (i32x4)acc);
+}
+
+/* i16[i] = x[2 i] * w[2 i] + x[2 i + 1] * w[2 i + 1] */
+static inline v128_t relaxed_dot_pairs(v128_t x, v128_t w) {
+  typedef signed char i8x16 __attribute__((vector_size(16)));
+  return (v128_t)__builtin_wasm_relaxed_dot_i8x16_i7x16_s_i16x8((i8x16)x, (i8x16)w);
+}
+#endif
+
 /* Adding 1.5 * 2^23 rounds |x| < 2^22 to a whole number, half to even; the sum's low bits then are that number. */
 #define ROUND_MAGIC 12582912.0f
 #define ROUND_MAGIC_BITS 0x4b400000

@@ -1,6 +1,7 @@
 /* The variants' tables, and the choice among them. */
 #include <string.h>
 
+#include "kernels/v128.h"
 #include "kernels/variants.h"
 
 /* Of a table the first four differ from variant to variant. */
@@ -8,27 +9,23 @@
   f16_to_f32_simd128, layer_norm_simd128, rms_norm_simd128, add_simd128, softmax_simd128, gelu_erf_simd128, gelu_tanh_simd128, \
       silu_mul_simd128, silu_simd128, relu_simd128, rope_half_simd128
 
-const pith_kernels pith_kernels_simd128 = {"simd128", 2, quantize_i8_i16_simd128, gemm_i8u7_f32_simd128, gemm_f32_simd128, ROWS_SIMD128};
+const pith_kernels pith_kernels_simd128 = {"simd128", 2, quantize_i8_i16_simd128, gemm_i8u7_f32_simd128, gemm_i8u4_f32_simd128, gemm_f32_simd128,
+                                           ROWS_SIMD128};
 
 #ifdef __wasm_relaxed_simd__
-const pith_kernels pith_kernels_relaxed_dot = {"relaxed-dot", 1, quantize_i8_i8_simd128, gemm_i8u7_f32_relaxed_dot, gemm_f32_simd128, ROWS_SIMD128};
-const pith_kernels pith_kernels_relaxed_pairs = {"relaxed-pairs", 1, quantize_i8_i8_simd128, gemm_i8u7_f32_relaxed_pairs, gemm_f32_simd128,
-                                                 ROWS_SIMD128};
+const pith_kernels pith_kernels_relaxed_dot = {
+    "relaxed-dot", 1, quantize_i8_i8_simd128, gemm_i8u7_f32_relaxed_dot, gemm_i8u4_f32_relaxed_dot, gemm_f32_simd128, ROWS_SIMD128};
+const pith_kernels pith_kernels_relaxed_pairs = {
+    "relaxed-pairs", 1, quantize_i8_i8_simd128, gemm_i8u7_f32_relaxed_pairs, gemm_i8u4_f32_relaxed_pairs, gemm_f32_simd128, ROWS_SIMD128};
 
 /* Whether the engine adds a dot product of four by one instruction of the processor: then none of its steps saturates. Engines
  * without it go over i16 pair sums, which do (255 * 127 * 2 becomes 32767). Operands that set bit 7 are the implementation's to
  * define, so the answer tells implementations apart; the products of this library never set it. Arm reads them as signed: -254. */
 static bool dot_is_one_instruction(void) {
-  typedef signed char i8x16 __attribute__((vector_size(16)));
-  typedef int32_t i32x4 __attribute__((vector_size(16)));
   volatile signed char ones = 127, bit7 = -1;   /* volatile: the compiler must not know the answer either */
-  i8x16 a, b;
-  for (int i = 0; i < 16; i++) {
-    a[i] = ones;
-    b[i] = bit7;
-  }
-  const i32x4 sum = __builtin_wasm_relaxed_dot_i8x16_i7x16_add_s_i32x4(a, b, (i32x4){0, 0, 0, 0});
-  return sum[0] == 4 * 255 * 127 || sum[0] == -4 * 127;
+  const v128_t sum = relaxed_dot_add(wasm_i8x16_splat(ones), wasm_i8x16_splat(bit7), wasm_i32x4_splat(0));
+  const int32_t lane = wasm_i32x4_extract_lane(sum, 0);
+  return lane == 4 * 255 * 127 || lane == -4 * 127;
 }
 
 const pith_kernels *const *pith_kernels_list(void) {

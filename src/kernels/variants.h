@@ -15,9 +15,15 @@ extern const pith_kernels pith_kernels_relaxed_pairs;  /* the others */
 #define PITH_GEMM_I8U7(name) \
   void name(size_t n_rows, size_t n, size_t k, size_t group_size, const pith_activations *x, const uint8_t *w, const float *w_scales, \
             const float *bias, float *y, size_t y_stride)
+#define PITH_GEMM_I8U4(name) \
+  void name(size_t n_rows, size_t n, size_t k, size_t group_size, const pith_activations *x, const uint8_t *w, const float *w_scales, \
+            const float *w_offsets, const float *bias, float *y, size_t y_stride)
 PITH_GEMM_I8U7(gemm_i8u7_f32_simd128);
 PITH_GEMM_I8U7(gemm_i8u7_f32_relaxed_dot);
 PITH_GEMM_I8U7(gemm_i8u7_f32_relaxed_pairs);
+PITH_GEMM_I8U4(gemm_i8u4_f32_simd128);
+PITH_GEMM_I8U4(gemm_i8u4_f32_relaxed_dot);
+PITH_GEMM_I8U4(gemm_i8u4_f32_relaxed_pairs);
 
 void gemm_f32_simd128(size_t n_rows, size_t n, size_t k, const float *x, size_t x_stride, const float *w, size_t panel_stride, const float *bias,
                       float *y, size_t y_stride);

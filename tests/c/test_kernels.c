@@ -47,6 +47,36 @@ static void test_gemm_i8u7(void **state) {
   }
 }
 
+/* The scalar definition of the u4 product against sums in double. */
+static void test_gemm_i8u4(void **state) {
+  (void)state;
+  static float x[M * K], w_scales[PANELS * GROUPS * 8], w_offsets[PANELS * GROUPS * 8], y[M * N];
+  static uint8_t w[PANELS * ((K + 7) / 8) * 32];
+  static int8_t codes[QUADS * PITH_ROWS * PITH_QUAD];
+  float scales[GROUPS * PITH_ROWS];
+  int32_t offsets[GROUPS * PITH_ROWS];
+  const pith_kernels *kernels = pith_kernels_find("scalar");
+  const pith_activations a = {codes, scales, offsets, GROUPS};
+  for (int i = 0; i < M * K; i++) x[i] = uniform();
+  for (size_t i = 0; i < sizeof w; i++) w[i] = (uint8_t)(127.0f * (1.0f + uniform()));
+  for (int i = 0; i < PANELS * GROUPS * 8; i++) {
+    w_scales[i] = 0.05f * (1.5f + uniform());
+    w_offsets[i] = 0.01f * uniform();
+  }
+  kernels->quantize_i8(M, K, GROUP, x, K, &a);
+  kernels->gemm_i8u4_f32(M, N, K, GROUP, &a, w, w_scales, w_offsets, NULL, y, N);
+  for (int m = 0; m < M; m++)
+    for (int n = 0; n < N; n++) {
+      double exact = 0.0;
+      for (int k = 0; k < K; k++) {
+        const int both = w[(n / 8 * ((K + 7) / 8) + k / 8) * 32 + n % 8 * 4 + k % 4], code = k % 8 < 4 ? both & 15 : both >> 4;
+        const int at = (n / 8 * GROUPS + k / GROUP) * 8 + n % 8;
+        exact += (double)x[m * K + k] * (code * (double)w_scales[at] - 64.0 * (double)w_offsets[at]);
+      }
+      assert_true(fabs((double)y[m * N + n] - exact) < 0.06);
+    }
+}
+
 static void test_gemm_f32(void **state) {
   (void)state;
   static float x[M * K], w[PANELS * K * 8], y[M * N];
@@ -168,6 +198,25 @@ static bool same_codes(const pith_kernels *ka, const void *a, const pith_kernels
   return true;
 }
 
+/* Codes of four bits in every value, out of those of seven. */
+static void test_u4(const pith_kernels *scalar, const pith_kernels *k, size_t rows, size_t n, size_t depth, size_t group, const float *x, const uint8_t *w,
+                    const float *w_scales, const float *bias) {
+  static float y[2][9 * 64], scales[12 * 8], w_offsets[32 * 8 * 8];
+  static uint8_t w4[8 * 50 * 32];
+  static int16_t codes[12 * 200];
+  static int32_t offsets[12 * 8];
+  for (int i = 0; i < 32 * 8 * 8; i++) w_offsets[i] = w_scales[i] * (float)(i % 16) * 0x1p-6f;
+  for (size_t i = 0; i < sizeof w4; i++) w4[i] = (uint8_t)(2 * w[i] + i % 2);
+  for (int v = 0; v < 2; v++) {
+    const pith_activations a = {codes, scales, offsets, (depth + group - 1) / group};
+    const pith_kernels *kernels = v ? k : scalar;
+    memset(y[v], CANARY, sizeof y[v]);
+    kernels->quantize_i8(rows, depth, group, x, 200, &a);
+    kernels->gemm_i8u4_f32(rows, n, depth, group, &a, w4, w_scales, w_offsets, n % 2 ? bias : NULL, y[v], 64);
+  }
+  if (!same_bits(y[0], y[1], 9 * 64)) fail_msg("the u4 product of %s differs: k %zu, group %zu, rows %zu, n %zu", k->name, depth, group, rows, n);
+}
+
 static void test_products_bit_for_bit(void **state) {
   (void)state;
   static float x[9 * 200], w_scales[32 * 8 * 8], wf[32 * 200 * 8], bias[64], y[2][9 * 64];
@@ -196,6 +245,7 @@ static void test_products_bit_for_bit(void **state) {
               kernels->gemm_i8u7_f32(rows, n, depth, groups[g], &a, w, w_scales, n % 2 ? bias : NULL, y[v], 64);
               if (g == 0) kernels->gemm_f32(rows, n, depth, x, 200, wf, 200 * 8, n % 2 ? bias : NULL, y[v] + 32, 64);
             }
+            if (groups[g] % 8 == 0) test_u4(scalar, *k, rows, n, depth, groups[g], x, w, w_scales, bias);
             if (!same_codes(scalar, codes[0], *k, codes[1], rows, depth) || memcmp(scales[0], scales[1], sizeof scales[0]) != 0 ||
                 memcmp(offsets[0], offsets[1], sizeof offsets[0]) != 0)
               fail_msg("quantize_i8 of %s differs: k %zu, group %zu", (*k)->name, depth, groups[g]);
@@ -227,7 +277,7 @@ static void test_find(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_gemm_i8u7), cmocka_unit_test(test_gemm_f32), cmocka_unit_test(test_rows),
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_gemm_i8u7), cmocka_unit_test(test_gemm_i8u4), cmocka_unit_test(test_gemm_f32), cmocka_unit_test(test_rows),
                                      cmocka_unit_test(test_rows_bit_for_bit), cmocka_unit_test(test_products_bit_for_bit),
                                      cmocka_unit_test(test_half_bit_for_bit), cmocka_unit_test(test_find)};
   return cmocka_run_group_tests_name("kernels", tests, NULL, NULL);

@@ -1,0 +1,77 @@
+/* The grouped integer product with 4-bit codes by i16 pair products: eight bytes of codes give a quad of two outputs in their low
+ * halves and the next quad in their high ones. */
+#include "kernels/tiles_simd128.h"
+#include "kernels/variants.h"
+
+/* One quad: V vectors of two outputs against R rows. */
+#define ADD_QUAD(R, V, v, a)                                                                                                    \
+  for (int r = 0; r < (R); r++) {                                                                                               \
+    const v128_t row = wasm_v128_load64_splat((a) + r * PITH_QUAD);                                                             \
+    for (int c = 0; c < (V); c++) acc[r][c] = wasm_i32x4_add(acc[r][c], wasm_i32x4_dot_i16x8((v)[c], row));                     \
+  }
+
+/* R rows by V vectors of two outputs, from the panel's output `first` (0 or 4) on. */
+#define TILE(R, V)                                                                                                              \
+  static void tile_##R##x##V(const row_block *x, const panel *p, size_t first, float *y) {                                      \
+    const int16_t *a = x->codes;                                                                                                \
+    const uint8_t *w = p->codes + first * PITH_QUAD;                                                                            \
+    v128_t total[R][(V) / 2];                                                                                                   \
+    for (int r = 0; r < (R); r++)                                                                                               \
+      for (int c = 0; c < (V) / 2; c++) total[r][c] = wasm_f32x4_splat(0.0f);                                                   \
+    for (size_t g = 0, q = 0; g < x->n_groups; g++) {                                                                           \
+      const size_t end = q + x->quads_per_group < x->n_quads ? q + x->quads_per_group : x->n_quads;                             \
+      v128_t acc[R][V];                                                                                                         \
+      for (int r = 0; r < (R); r++)                                                                                             \
+        for (int c = 0; c < (V); c++) acc[r][c] = wasm_i32x4_splat(0);                                                          \
+      for (; q < end; q += 2, w += PITH_PANEL * PITH_QUAD, a += 2 * PITH_ROWS * PITH_QUAD) {                                    \
+        v128_t both[V], v[V];                                                                                                   \
+        for (int c = 0; c < (V); c++) {                                                                                         \
+          both[c] = load_u8x8(w + 8 * c);                                                                                       \
+          v[c] = wasm_v128_and(both[c], wasm_i16x8_splat(15));                                                                  \
+        }                                                                                                                       \
+        ADD_QUAD(R, V, v, a)                                                                                                    \
+        if (q + 1 == end) break; /* an odd last quad: the high halves stand for no input */                                     \
+        for (int c = 0; c < (V); c++) v[c] = wasm_u16x8_shr(both[c], 4);                                                        \
+        ADD_QUAD(R, V, v, a + PITH_ROWS * PITH_QUAD)                                                                            \
+      }                                                                                                                         \
+      for (int r = 0; r < (R); r++) {                                                                                           \
+        const v128_t offset = wasm_f32x4_convert_i32x4(wasm_v128_load32_splat(x->offsets + g * PITH_ROWS + (size_t)r));         \
+        const v128_t scale = wasm_v128_load32_splat(x->scales + g * PITH_ROWS + (size_t)r);                                     \
+        for (int c = 0; c < (V) / 2; c++) {                                                                                     \
+          const size_t at = g * PITH_PANEL + first + (size_t)c * 4;                                                             \
+          const v128_t dot = wasm_f32x4_convert_i32x4(fold_pairs(acc[r][2 * c], acc[r][2 * c + 1]));                            \
+          const v128_t t = wasm_f32x4_add(wasm_f32x4_mul(dot, wasm_v128_load(p->scales + at)),                                  \
+                                          wasm_f32x4_mul(offset, wasm_v128_load(p->offsets + at)));                             \
+          total[r][c] = wasm_f32x4_add(total[r][c], wasm_f32x4_mul(t, scale));                                                  \
+        }                                                                                                                       \
+      }                                                                                                                         \
+    }                                                                                                                           \
+    for (int r = 0; r < (R); r++)                                                                                               \
+      for (int c = 0; c < (V) / 2; c++) wasm_v128_store(y + r * PITH_PANEL + first + (size_t)c * 4, total[r][c]);               \
+  }
+TILE(1, 4)
+TILE(2, 2)
+TILE(3, 2)
+TILE(4, 2)
+
+static void tile(size_t n_rows, const row_block *x, const panel *p, float *y8) {
+  switch (n_rows) {
+    case 1: tile_1x4(x, p, 0, y8); break;
+    case 2:
+      tile_2x2(x, p, 0, y8);
+      tile_2x2(x, p, 4, y8);
+      break;
+    case 3:
+      tile_3x2(x, p, 0, y8);
+      tile_3x2(x, p, 4, y8);
+      break;
+    default:
+      tile_4x2(x, p, 0, y8);
+      tile_4x2(x, p, 4, y8);
+  }
+}
+
+PITH_GEMM_I8U4(gemm_i8u4_f32_simd128) {
+  const size_t panel_bytes = (k + 2 * PITH_QUAD - 1) / (2 * PITH_QUAD) * PITH_PANEL * PITH_QUAD;
+  gemm_by_tiles(tile, sizeof(int16_t), panel_bytes, n_rows, n, k, group_size, x, w, w_scales, w_offsets, bias, y, y_stride);
+}
