@@ -1,8 +1,10 @@
 /* The variants' tables, and the choice among them. */
 #include <string.h>
 
-#include "kernels/v128.h"
 #include "kernels/variants.h"
+#ifdef __wasm_relaxed_simd__
+#include "kernels/v128.h"
+#endif
 
 /* Of a table the first four differ from variant to variant. */
 #define ROWS_SIMD128 \
@@ -33,20 +35,33 @@ const pith_kernels *const *pith_kernels_list(void) {
   static const pith_kernels *const pairs_last[] = {&pith_kernels_scalar, &pith_kernels_simd128, &pith_kernels_relaxed_dot, &pith_kernels_relaxed_pairs, NULL};
   return dot_is_one_instruction() ? dot_last : pairs_last;
 }
-#else
-/* What this processor runs; a module in WebAssembly is chosen by what its engine accepts, so there every variant runs. */
-static bool runs_simd128(void) {
-#if defined(__x86_64__) || defined(__i386__)
-  return __builtin_cpu_supports("sse4.1") != 0;
-#else
-  return true;
-#endif
-}
+#elif defined(__x86_64__) || defined(__i386__)
+const pith_kernels pith_kernels_avx2 = {"avx2", 1, quantize_i8_i8_simd128, gemm_i8u7_f32_avx2, gemm_i8u4_f32_avx2, gemm_f32_avx2, ROWS_SIMD128};
+const pith_kernels pith_kernels_avx_vnni = {
+    "avx-vnni", 1, quantize_i8_i8_simd128, gemm_i8u7_f32_avx_vnni, gemm_i8u4_f32_avx_vnni, gemm_f32_avx2, ROWS_SIMD128};
+const pith_kernels pith_kernels_avx512_vnni = {
+    "avx512-vnni", 1, quantize_i8_i8_simd128, gemm_i8u7_f32_avx512_vnni, gemm_i8u4_f32_avx512_vnni, gemm_f32_avx2, ROWS_SIMD128};
 
+/* What this processor runs. */
+const pith_kernels *const *pith_kernels_list(void) {
+  static const pith_kernels *const lists[][6] = {
+      {&pith_kernels_scalar},
+      {&pith_kernels_scalar, &pith_kernels_simd128},
+      {&pith_kernels_scalar, &pith_kernels_simd128, &pith_kernels_avx2},
+      {&pith_kernels_scalar, &pith_kernels_simd128, &pith_kernels_avx2, &pith_kernels_avx_vnni},
+      {&pith_kernels_scalar, &pith_kernels_simd128, &pith_kernels_avx2, &pith_kernels_avx512_vnni},
+      {&pith_kernels_scalar, &pith_kernels_simd128, &pith_kernels_avx2, &pith_kernels_avx_vnni, &pith_kernels_avx512_vnni}};
+  if (!__builtin_cpu_supports("sse4.1")) return lists[0];
+  if (!__builtin_cpu_supports("avx2")) return lists[1];
+  const bool vnni = __builtin_cpu_supports("avxvnni") != 0;
+  const bool vnni512 = __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512vl");
+  return lists[2 + (vnni ? 1 : 0) + (vnni512 ? 2 : 0)];
+}
+#else
+/* A module in WebAssembly is chosen by what its engine accepts, so every variant in it runs. */
 const pith_kernels *const *pith_kernels_list(void) {
   static const pith_kernels *const all[] = {&pith_kernels_scalar, &pith_kernels_simd128, NULL};
-  static const pith_kernels *const without_simd[] = {&pith_kernels_scalar, NULL};
-  return runs_simd128() ? all : without_simd;
+  return all;
 }
 #endif
 

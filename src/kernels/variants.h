@@ -6,6 +6,9 @@
 
 extern const pith_kernels pith_kernels_scalar;         /* scalar.c: the definitions */
 extern const pith_kernels pith_kernels_simd128;        /* WebAssembly SIMD; natively SSE4.1 or NEON through SIMDe */
+#if defined(__x86_64__) || defined(__i386__)
+extern const pith_kernels pith_kernels_avx2, pith_kernels_avx_vnni, pith_kernels_avx512_vnni;
+#endif
 #ifdef __wasm_relaxed_simd__
 extern const pith_kernels pith_kernels_relaxed_dot;    /* engines that run a dot product of four as one instruction */
 extern const pith_kernels pith_kernels_relaxed_pairs;  /* the others */
@@ -21,12 +24,21 @@ extern const pith_kernels pith_kernels_relaxed_pairs;  /* the others */
 PITH_GEMM_I8U7(gemm_i8u7_f32_simd128);
 PITH_GEMM_I8U7(gemm_i8u7_f32_relaxed_dot);
 PITH_GEMM_I8U7(gemm_i8u7_f32_relaxed_pairs);
+PITH_GEMM_I8U7(gemm_i8u7_f32_avx2);
+PITH_GEMM_I8U7(gemm_i8u7_f32_avx_vnni);
+PITH_GEMM_I8U7(gemm_i8u7_f32_avx512_vnni);
+PITH_GEMM_I8U4(gemm_i8u4_f32_avx2);
+PITH_GEMM_I8U4(gemm_i8u4_f32_avx_vnni);
+PITH_GEMM_I8U4(gemm_i8u4_f32_avx512_vnni);
 PITH_GEMM_I8U4(gemm_i8u4_f32_simd128);
 PITH_GEMM_I8U4(gemm_i8u4_f32_relaxed_dot);
 PITH_GEMM_I8U4(gemm_i8u4_f32_relaxed_pairs);
 
 void gemm_f32_simd128(size_t n_rows, size_t n, size_t k, const float *x, size_t x_stride, const float *w, size_t panel_stride, const float *bias,
                       float *y, size_t y_stride);
+
+void gemm_f32_avx2(size_t n_rows, size_t n, size_t k, const float *x, size_t x_stride, const float *w, size_t panel_stride, const float *bias,
+                   float *y, size_t y_stride);
 
 /* quantize_simd128.c: codes of two bytes, and of one. */
 void quantize_i8_i16_simd128(size_t n_rows, size_t k, size_t group_size, const float *x, size_t x_stride, const pith_activations *out);
