@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // The command line: the same C as build/pith, compiled to WebAssembly.
 import { Engine } from './engine.js';
-import { compileModule, eventLoopTurn, openFiles } from './load.js';
+import { prepareModule, eventLoopTurn, openFiles } from './load.js';
 
 let interrupted = false;
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => { interrupted = true; });
@@ -9,7 +9,7 @@ for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => { interru
 process.stdout.on('error', () => {});
 
 try {
-  const engine = new Engine(await compileModule(), openFiles(), eventLoopTurn());
+  const engine = new Engine((await prepareModule()).module, openFiles(), eventLoopTurn());
   process.exitCode = await engine.commandLine(process.argv.slice(2), process.stderr.isTTY === true, () => interrupted);
 } catch (error) {
   console.error(`pith: ${error instanceof Error ? error.message : error}`);

@@ -1,21 +1,22 @@
 /** The caller's end: the same calls whether the engine is in this thread or in a worker. */
 import { CancelledError, InternalError, packError, unpackError } from './errors.js';
-import { compileModule, startWorker } from './load.js';
+import { prepareModule, startWorker } from './load.js';
 import { Server } from './server.js';
 
 /** @typedef {import('./server.js').Hooks} Hooks */
 /** @typedef {import('./server.js').Answer} Answer */
 /** @typedef {{run: (verb: string, args: Record<string, any>, hooks: Hooks) => Promise<Answer>, close: () => void}} Client */
 
-/** @param {boolean} inWorker @returns {Promise<Client>} */
-export async function openClient(inWorker) {
-  return inWorker ? workerClient() : localClient();
+/** @param {boolean} inWorker @param {{kernels?: string}} wish what the module should have @returns {Promise<Client>} */
+export async function openClient(inWorker, wish) {
+  const prepared = await prepareModule(wish);
+  return inWorker ? workerClient(prepared) : localClient(prepared);
 }
 
-/** @returns {Promise<Client>} */
-async function localClient() {
+/** @param {import('./engine.js').Prepared} prepared @returns {Client} */
+function localClient(prepared) {
   /** @type {Server | null} */
-  let server = await Server.open();
+  let server = new Server(prepared);
   const closing = new AbortController();
   return {
     async run(verb, args, hooks) {
@@ -30,9 +31,8 @@ async function localClient() {
   };
 }
 
-/** @returns {Promise<Client>} */
-async function workerClient() {
-  const module = await compileModule();
+/** @param {import('./engine.js').Prepared} prepared @returns {Client} */
+function workerClient(prepared) {
   /** @type {Map<number, {resolve: (answer: Answer) => void, reject: (error: Error) => void, hooks: Hooks}>} */
   const pending = new Map();
   let next = 1;
@@ -57,7 +57,7 @@ async function workerClient() {
       else job.resolve(answer);
     }
   });
-  worker.post({ module });
+  worker.post({ prepared });
   return {
     run(verb, args, hooks) {
       if (ended) return Promise.reject(ended);

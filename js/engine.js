@@ -25,6 +25,7 @@ const PROGRESS_EVERY_MS = 50;
  * @property {(path: string) => 0 | 1 | 2} exists   no, file, directory
  * @property {() => Promise<void>} arrival   settles when more bytes may be there
  */
+/** A module that is ready to be instantiated; it can be posted to a worker. @typedef {{name: string, module: WebAssembly.Module}} Prepared */
 /** @typedef {{phase: string, unit: string, done: number, total: number}} Progress */
 /**
  * @typedef {object} JobHooks

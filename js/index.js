@@ -27,7 +27,8 @@ export * from './errors.js';
 /**
  * @typedef {object} LoadOptions
  * @property {boolean} [worker] run in a worker of its own: true in pages, false in Node.js unless given
- * @property {'auto' | 'scalar' | 'simd128'} [kernels] forces one variant
+ * @property {'auto' | 'scalar' | 'simd128' | 'relaxed-dot' | 'relaxed-pairs'} [kernels] forces one variant; an UnsupportedError where the
+ *   engine lacks it
  */
 /**
  * What the manifest says of the package's quality; which members it has depends on the model's task.
@@ -39,6 +40,7 @@ export * from './errors.js';
  * @property {'package' | 'checkpoint'} kind
  * @property {string} family 'bert', 'llama'
  * @property {'embed' | 'generate'} task
+ * @property {string} module the WebAssembly module in use: 'pith-relaxed' where the engine has relaxed SIMD, else 'pith-simd128'
  * @property {string} kernels the variant in use
  * @property {number} parameters
  * @property {number} bytes of the files
@@ -108,6 +110,12 @@ function checkSignal(signal) {
 function checkOptions(options, known, verb) {
   if (options === null || typeof options !== 'object') throw new ArgumentError(`${verb}: the options should be an object`);
   for (const key of Object.keys(options)) if (!known.includes(key)) throw new ArgumentError(`${verb} has no option "${key}"`);
+}
+
+/** @param {unknown} kernels @returns {string | undefined} */
+function checkKernels(kernels) {
+  if (kernels !== undefined && typeof kernels !== 'string') throw new ArgumentError('kernels should be a string');
+  return kernels;
 }
 
 /**
@@ -267,7 +275,7 @@ export async function load(source, options = {}) {
   checkSignal(options.signal);
   const { signal, onProgress, worker = workerByDefault, ...rest } = options;
   const path = describe(source);
-  const client = await openClient(worker);
+  const client = await openClient(worker, { kernels: checkKernels(options.kernels) });
   let fetched = 0;
   try {
     return new Model(client, await client.run('load', { path, ...rest }, { signal, onProgress, onFetched: (n) => { fetched += n; } }), fetched);
@@ -280,7 +288,7 @@ export async function load(source, options = {}) {
 /** One verb in an engine of its own. @param {string} verb @param {Record<string, any>} args @param {TaskOptions & {worker?: boolean}} options */
 async function once(verb, args, { signal, onProgress, worker = workerByDefault }) {
   checkSignal(signal);
-  const client = await openClient(worker);
+  const client = await openClient(worker, { kernels: checkKernels(args.kernels) });
   try {
     return await client.run(verb, args, { signal, onProgress });
   } finally {
@@ -337,8 +345,8 @@ export async function evaluate(source, options = {}) {
 }
 
 /**
- * Version, commit and kernels of the module.
- * @returns {Promise<{version: string, commit: string, build: string, kernels: string, kernelsAvailable: string[]}>}
+ * Version, commit, name and kernels of the module that this engine gets.
+ * @returns {Promise<{version: string, commit: string, build: string, module: string, kernels: string, kernelsAvailable: string[]}>}
  */
 export async function version() {
   return (await once('version', {}, { worker: false })).result;

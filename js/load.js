@@ -12,30 +12,67 @@ const isNode = typeof process === 'object' && Boolean(process.versions?.node) &&
 /** @template {keyof NodeModules} K @param {K} name @returns {NodeModules[K]} */
 const node = (name) => /** @type {any} */ (process.getBuiltinModule(name));
 
-const wasmUrl = new URL('../dist/pith-simd128.wasm', import.meta.url);
-/** @type {Promise<WebAssembly.Module> | null} */
-let compiled = null;
+/** Written out, so that bundlers find the files. */
+const moduleUrls = {
+  'pith-relaxed': new URL('../dist/pith-relaxed.wasm', import.meta.url),
+  'pith-simd128': new URL('../dist/pith-simd128.wasm', import.meta.url),
+};
+/** @typedef {keyof typeof moduleUrls} ModuleName */
+/** @typedef {import('./engine.js').Prepared} Prepared */
 
-/** The module, compiled once a thread. @returns {Promise<WebAssembly.Module>} */
-export function compileModule() {
-  compiled ??= compile().catch((error) => {
-    compiled = null; // the next call tries again
-    throw error;
-  });
-  return compiled;
+/** () → v128: one relaxed dot product. Engines without relaxed SIMD refuse the module. */
+const relaxedProbe = new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 19, 1, 17, 0,
+  65, 0, 253, 15, 65, 0, 253, 15, 65, 0, 253, 15, 253, 147, 2, 11]);
+
+/** The modules that serve these kernels here, the best first. @param {string} [kernels] @returns {ModuleName[]} */
+export function moduleNames(kernels = 'auto') {
+  const plain = !['', 'auto', 'relaxed'].includes(kernels.split('-')[0]);
+  return plain || !WebAssembly.validate(relaxedProbe) ? ['pith-simd128'] : ['pith-relaxed', 'pith-simd128'];
 }
 
-async function compile() {
-  if (wasmUrl.protocol === 'file:' && isNode) {
+/** Each module is compiled once a thread. @type {Map<ModuleName, Promise<WebAssembly.Module>>} */
+const compiled = new Map();
+
+/** @param {ModuleName} name @returns {Promise<WebAssembly.Module>} */
+function compileOnce(name) {
+  let module = compiled.get(name);
+  if (!module) {
+    module = compile(moduleUrls[name]);
+    compiled.set(name, module);
+    module.catch(() => compiled.delete(name)); // the next call tries again
+  }
+  return module;
+}
+
+/**
+ * The module for these kernels; where its file is missing or refused, the next one that serves them.
+ * @param {{kernels?: string}} [wish]
+ * @returns {Promise<Prepared>}
+ */
+export async function prepareModule({ kernels } = {}) {
+  const names = moduleNames(kernels);
+  for (;;) {
+    const name = /** @type {ModuleName} */ (names.shift());
     try {
-      return await WebAssembly.compile(node('node:fs').readFileSync(wasmUrl));
+      return { name, module: await compileOnce(name) };
     } catch (error) {
-      if (/** @type {{code?: string}} */ (error).code !== 'ENOENT') throw error;
-      throw new NotFoundError(`${wasmUrl.pathname} is not there: in a checkout, scripts/build makes it`);
+      if (names.length === 0) throw error;
     }
   }
-  const response = await fetch(wasmUrl).catch((error) => { throw new NetworkError(`${wasmUrl.href} cannot be fetched: ${error.message}`, { cause: error }); });
-  if (!response.ok) throw new NetworkError(`${wasmUrl.href}: the server answers ${response.status}`);
+}
+
+/** @param {URL} url */
+async function compile(url) {
+  if (url.protocol === 'file:' && isNode) {
+    try {
+      return await WebAssembly.compile(node('node:fs').readFileSync(url));
+    } catch (error) {
+      if (/** @type {{code?: string}} */ (error).code !== 'ENOENT') throw error;
+      throw new NotFoundError(`${url.pathname} is not there: in a checkout, scripts/build makes it`);
+    }
+  }
+  const response = await fetch(url).catch((error) => { throw new NetworkError(`${url.href} cannot be fetched: ${error.message}`, { cause: error }); });
+  if (!response.ok) throw new NetworkError(`${url.href}: the server answers ${response.status}`);
   // Servers that do not know application/wasm are common.
   if (response.headers.get('content-type') === 'application/wasm') return WebAssembly.compileStreaming(response);
   return WebAssembly.compile(await response.arrayBuffer());

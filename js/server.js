@@ -3,7 +3,7 @@ import { Engine } from './engine.js';
 import { ArgumentError, CancelledError } from './errors.js';
 import { fetchedMount } from './fetch.js';
 import { filesMount, rootedFiles } from './files.js';
-import { compileModule, eventLoopTurn, openFiles, readBlobNow } from './load.js';
+import { eventLoopTurn, openFiles, readBlobNow } from './load.js';
 
 /**
  * A described source: all of it can be posted to a worker.
@@ -27,19 +27,14 @@ async function filesOf(directory, prefix = '', depth = 2) {
 }
 
 export class Server {
+  #name;
   #engine;
-  #files;
+  #files = openFiles();
 
-  /** @param {Engine} engine @param {import('./files.js').MountedFiles} files */
-  constructor(engine, files) {
-    this.#engine = engine;
-    this.#files = files;
-  }
-
-  /** @param {WebAssembly.Module} [module] */
-  static async open(module) {
-    const files = openFiles();
-    return new Server(new Engine(module ?? await compileModule(), files, eventLoopTurn()), files);
+  /** @param {import('./engine.js').Prepared} prepared */
+  constructor({ name, module }) {
+    this.#name = name;
+    this.#engine = new Engine(module, this.#files, eventLoopTurn());
   }
 
   /**
@@ -67,6 +62,8 @@ export class Server {
       const inMemory = verb === 'compress' && request.output === undefined;
       if (inMemory) request.output = this.#files.outputPath();
       const answer = await this.#engine.run(request, hooks);
+      if (verb === 'load') answer.result.info.module = this.#name;
+      if (verb === 'version') answer.result.module = this.#name;
       return { ...answer, memoryBytes: this.#engine.memoryBytes, ...(inMemory ? { files: this.#files.takeOutput(request.output) } : {}) };
     } catch (error) {
       if (hooks.signal?.aborted) throw new CancelledError();

@@ -1,14 +1,14 @@
 /**
- * The worker's end. Messages in: {module} once; then {id, verb, args, wants} and {cancel: id}. Out: {id, progress}, {id, fetched},
+ * The worker's end. Messages in: {prepared} once; then {id, verb, args} and {cancel: id}. Out: {id, progress}, {id, fetched},
  * {id, text}, and at last {id, answer} or {id, error}.
  */
-import { packError } from './errors.js';
+import { InternalError, packError } from './errors.js';
 import { parentPort } from './load.js';
 import { Server } from './server.js';
 
 const port = parentPort();
-/** @type {Promise<Server> | null} */
-let server = null;
+/** What a module that cannot be opened threw is kept: every request tells. @type {() => Server} */
+let server = () => { throw new InternalError('no module was posted'); };
 /** @type {Map<number, AbortController>} */
 const running = new Map();
 
@@ -17,12 +17,12 @@ async function run({ id, verb, args }) {
   const control = new AbortController();
   running.set(id, control);
   try {
-    const answer = await (/** @type {Promise<Server>} */ (server)).then((opened) => opened.run(verb, args, {
+    const answer = await server().run(verb, args, {
       signal: control.signal,
       onProgress: (progress) => port.post({ id, progress }),
       onFetched: (fetched) => port.post({ id, fetched }),
       onText: (text) => port.post({ id, text }),
-    }));
+    });
     port.post({ id, answer }, answer.data ? [/** @type {ArrayBuffer} */ (answer.data.buffer)] : []);
   } catch (error) {
     port.post({ id, error: packError(error) });
@@ -31,10 +31,19 @@ async function run({ id, verb, args }) {
   }
 }
 
+/** @param {import('./engine.js').Prepared} prepared @returns {() => Server} */
+function open(prepared) {
+  try {
+    const opened = new Server(prepared);
+    return () => opened;
+  } catch (error) {
+    return () => { throw error; };
+  }
+}
+
 port.listen((message) => {
-  if ('module' in message) {
-    server = Server.open(message.module);
-    server.catch(() => {}); // every request tells
+  if ('prepared' in message) {
+    server = open(message.prepared);
   } else if ('cancel' in message) {
     running.get(message.cancel)?.abort();
   } else {

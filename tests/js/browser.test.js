@@ -44,7 +44,7 @@ test('writes, compares, stops', async (t) => {
   const small = await text(page, '#small-text'), large = await text(page, '#large-text'), facts = await text(page, '#small-facts');
   assert.ok(small.startsWith('Once upon a time') && small.length > 200, small);
   assert.ok(large.startsWith('Once upon a time') && large.length > 200, large);
-  for (const fact of [/3\.63 MB/, /simd128/, /KL \d/, /tokens a second/, /Load time\s+\d+ ms/]) assert.match(facts, fact);
+  for (const fact of [/3\.63 MB/, /relaxed-(dot|pairs)/, /KL \d/, /tokens a second/, /Load time\s+\d+ ms/]) assert.match(facts, fact);
   assert.match(await text(page, '#difference'), /same/);
   // What the page wrote is what Node.js writes.
   const model = await load(story);
@@ -127,7 +127,7 @@ test('a hundred models opened and closed, and one digest everywhere', async (t) 
   const seen = await page.evaluate(async () => {
     const { load } = await import('/pith/js/index.js');
     const digests = new Set();
-    for (const options of [{ worker: true }, { worker: false }, { worker: true, kernels: 'scalar' }]) {
+    for (const options of [{ worker: true }, { worker: false }, ...['scalar', 'simd128', 'relaxed-dot', 'relaxed-pairs'].map((kernels) => ({ kernels }))]) {
       const model = await load('/models/story/', options);
       digests.add(await model.digest());
       await model.close();

