@@ -35,14 +35,14 @@ enum { QUADS_IN_I16 = 8 };   /* 8 * 2 * 15 * 127 = 30480 < 2^15 */
     const v128_t l0 = wasm_v128_and(b0, low), l1 = wasm_v128_and(b1, low), h0 = wasm_u8x16_shr(b0, 4), h1 = wasm_u8x16_shr(b1, 4); \
     for (int r = 0; r < (R); r++) {                                                                                             \
       const v128_t row = wasm_v128_load32_splat((a) + r * PITH_QUAD);                                                           \
-      pairs[r][0] = wasm_i16x8_add(pairs[r][0], relaxed_dot_pairs(row, l0));                                                    \
-      pairs[r][1] = wasm_i16x8_add(pairs[r][1], relaxed_dot_pairs(row, l1));                                                    \
+      pairs[r][0] = wasm_i16x8_add(pairs[r][0], dot_pairs(row, l0));                                                    \
+      pairs[r][1] = wasm_i16x8_add(pairs[r][1], dot_pairs(row, l1));                                                    \
     }                                                                                                                           \
     if (i + 1 == (n)) break;                                                                                                    \
     for (int r = 0; r < (R); r++) {                                                                                             \
       const v128_t row = wasm_v128_load32_splat((a) + (PITH_ROWS + r) * PITH_QUAD);                                             \
-      pairs[r][0] = wasm_i16x8_add(pairs[r][0], relaxed_dot_pairs(row, h0));                                                    \
-      pairs[r][1] = wasm_i16x8_add(pairs[r][1], relaxed_dot_pairs(row, h1));                                                    \
+      pairs[r][0] = wasm_i16x8_add(pairs[r][0], dot_pairs(row, h0));                                                    \
+      pairs[r][1] = wasm_i16x8_add(pairs[r][1], dot_pairs(row, h1));                                                    \
     }                                                                                                                           \
   }                                                                                                                             \
   for (int r = 0; r < (R); r++) {                                                                                               \

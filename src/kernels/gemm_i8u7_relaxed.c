@@ -14,7 +14,7 @@ static inline v128_t add_dot(v128_t x, v128_t w, v128_t acc, v128_t ones) {
 }
 
 static inline v128_t add_pairs(v128_t x, v128_t w, v128_t acc, v128_t ones) {
-  return wasm_i32x4_add(acc, wasm_i32x4_dot_i16x8(relaxed_dot_pairs(x, w), ones));
+  return wasm_i32x4_add(acc, wasm_i32x4_dot_i16x8(dot_pairs(x, w), ones));
 }
 
 /* R rows by one panel. `ones` comes as an argument, since a constant would be rebuilt at every use. */

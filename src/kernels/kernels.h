@@ -15,6 +15,7 @@ enum {
   PITH_PANEL = 8,           /* outputs (matrix rows, keys, or value columns) that lie together */
   PITH_QUAD = 4,            /* inputs whose codes lie together */
   PITH_ROWS = 4,            /* rows of activations whose codes lie together */
+  PITH_BLOCK = 32,          /* codes of a sparse block: a panel by a quad */
   PITH_U7_ZERO = 64,        /* the u7 zero point */
   PITH_SUM_BLOCK = 128      /* f32 products: inputs summed in order before they are added to the total */
 };
@@ -30,6 +31,15 @@ typedef struct pith_activations {
   int32_t *offsets;
   size_t n_groups;
 } pith_activations;
+
+/* u7 weights of which only the blocks of 8 outputs by 4 inputs that hold a weight are stored; the others are zero.
+ *   codes   [blocks][8 outputs][4 inputs], 0…127; panels in order, their blocks by ascending quad
+ *   mask    [panels][ceil(quads / 8)], bit q % 8 of byte q / 8: quad q has a block
+ *   starts  [panels] the panel's first block */
+typedef struct pith_sparse_panels {
+  const uint8_t *codes, *mask;
+  const uint32_t *starts;
+} pith_sparse_panels;
 
 typedef struct pith_kernels {
   const char *name;          /* "scalar", "simd128", … */
@@ -54,6 +64,10 @@ typedef struct pith_kernels {
    * high one. w_scales, w_offsets: [ceil(n/8)][n_groups][8] f32. group_size: a multiple of 8. */
   void (*gemm_i8u4_f32)(size_t n_rows, size_t n, size_t k, size_t group_size, const pith_activations *x, const uint8_t *w,
                         const float *w_scales, const float *w_offsets, const float *bias, float *y, size_t y_stride);
+
+  /* gemm_i8u7_f32's very bits for sparse weights; group_size: a multiple of 32. Rows that x's last block lacks are read, and forgotten. */
+  void (*gemm_i8u7_sparse_f32)(size_t n_rows, size_t n, size_t k, size_t group_size, const pith_activations *x, const pith_sparse_panels *w,
+                               const float *w_scales, const float *bias, float *y, size_t y_stride);
 
   /* y[m][n] = bias[n] + total (total alone where bias is NULL); total = 0 + b(0) + b(1) + … over blocks of
    * PITH_SUM_BLOCK inputs, b = Σ x[m][k] * w[n][k] in order of k, starting from 0.

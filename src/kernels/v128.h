@@ -42,10 +42,19 @@ static inline v128_t relaxed_dot_add(v128_t x, v128_t w, v128_t acc) {
   return (v128_t)__builtin_wasm_relaxed_dot_i8x16_i7x16_add_s_i32x4((i8x16)x, (i8x16)w, (i32x4)acc);
 }
 
-/* i16[i] = x[2 i] * w[2 i] + x[2 i + 1] * w[2 i + 1] */
-static inline v128_t relaxed_dot_pairs(v128_t x, v128_t w) {
+#endif
+
+/* i16[i] = x[2 i] * w[2 i] + x[2 i + 1] * w[2 i + 1]; x: i8; w: 0…127 */
+#ifdef __wasm_relaxed_simd__
+#define PITH_HAS_DOT_PAIRS
+static inline v128_t dot_pairs(v128_t x, v128_t w) {
   typedef signed char i8x16 __attribute__((vector_size(16)));
   return (v128_t)__builtin_wasm_relaxed_dot_i8x16_i7x16_s_i16x8((i8x16)x, (i8x16)w);
+}
+#elif defined(__SSE4_1__)
+#define PITH_HAS_DOT_PAIRS
+static inline v128_t dot_pairs(v128_t x, v128_t w) {
+  return simde_v128_from_m128i(_mm_maddubs_epi16(simde_v128_to_m128i(w), simde_v128_to_m128i(x)));
 }
 #endif
 

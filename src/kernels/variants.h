@@ -21,6 +21,12 @@ extern const pith_kernels pith_kernels_relaxed_pairs;  /* the others */
 #define PITH_GEMM_I8U4(name) \
   void name(size_t n_rows, size_t n, size_t k, size_t group_size, const pith_activations *x, const uint8_t *w, const float *w_scales, \
             const float *w_offsets, const float *bias, float *y, size_t y_stride)
+#define PITH_GEMM_SPARSE(name) \
+  void name(size_t n_rows, size_t n, size_t k, size_t group_size, const pith_activations *x, const pith_sparse_panels *w, const float *w_scales, \
+            const float *bias, float *y, size_t y_stride)
+PITH_GEMM_SPARSE(gemm_i8u7_sparse_f32_simd128);   /* codes of two bytes */
+PITH_GEMM_SPARSE(gemm_i8u7_sparse_f32_pairs);     /* of one: relaxed SIMD, and natively SSE */
+PITH_GEMM_SPARSE(gemm_i8u7_sparse_f32_dot);
 PITH_GEMM_I8U7(gemm_i8u7_f32_simd128);
 PITH_GEMM_I8U7(gemm_i8u7_f32_relaxed_dot);
 PITH_GEMM_I8U7(gemm_i8u7_f32_relaxed_pairs);
