@@ -2,7 +2,7 @@
  * One instance of the WebAssembly module and the driver of its jobs. Jobs run one after another; each is stepped for STEP_MS at a
  * time, and between steps the thread hears messages, so that an abort acts soon without shared memory.
  */
-import { CancelledError, errorFromStatus, InternalError, MemoryError, PithError, statusOf } from './errors.js';
+import { CancelledError, errorFromStatus, InternalError, IoError, MemoryError, PithError, statusOf } from './errors.js';
 
 const STEP_MS = 20;
 const PENDING = 1;
@@ -23,6 +23,7 @@ const PROGRESS_EVERY_MS = 50;
  * @property {(from: string, to: string) => void} rename
  * @property {(path: string) => void} removeTree
  * @property {(path: string) => 0 | 1 | 2} exists   no, file, directory
+ * @property {(folder: string) => Iterable<string>} list   names of the files of a folder, not of folders within
  * @property {() => Promise<void>} arrival   settles when more bytes may be there
  */
 /** A module that is ready to be instantiated; it can be posted to a worker. @typedef {{name: string, module: WebAssembly.Module}} Prepared */
@@ -127,6 +128,15 @@ export class Engine {
       remove_tree: (at, n) => this.#guard(() => (files.removeTree(this.#text(at, n)), 0)),
       /** @param {number} at @param {number} n */
       exists: (at, n) => this.#guard(() => files.exists(this.#text(at, n))),
+      /** @param {number} at @param {number} n @param {number} suffixAt @param {number} nSuffix @param {number} nameAt @param {number} capacity */
+      find: (at, n, suffixAt, nSuffix, nameAt, capacity) => this.#guard(() => {
+        const suffix = this.#text(suffixAt, nSuffix), found = [...files.list(this.#text(at, n))].filter((name) => name.endsWith(suffix));
+        if (found.length === 0) return 0;
+        const name = this.#encoder.encode(`${found[0]}\0`);
+        if (name.length > capacity) throw new IoError(`a file's name has more than ${capacity - 1} bytes`);
+        this.#bytes(nameAt, name.length).set(name);
+        return found.length;
+      }),
       /** @param {number} at @param {number} capacity */
       last_error: (at, capacity) => {
         const { written } = this.#encoder.encodeInto(this.#lastError, this.#bytes(at, capacity));

@@ -2,7 +2,7 @@
  * The files that a module sees. A path below a mount ("mount:1/pith.json") is served by that mount: files held in memory or in Blobs, or
  * fetched. Every other path belongs to the system's files, where there are any.
  */
-import { ExistsError, FormatError, IoError, NotFoundError } from './errors.js';
+import { ArgumentError, ExistsError, FormatError, IoError, NotFoundError } from './errors.js';
 
 /** @typedef {import('./engine.js').Files} Files */
 
@@ -10,7 +10,7 @@ import { ExistsError, FormatError, IoError, NotFoundError } from './errors.js';
  * One open file of a mount. `read` as in Files.
  * @typedef {{size: number, read: (offset: number, target: Uint8Array) => number | undefined, close?: () => void}} MountedFile
  */
-/** @typedef {{open: (name: string) => MountedFile | undefined, has: (name: string) => boolean, close?: () => void}} Mount */
+/** @typedef {{open: (name: string) => MountedFile | undefined, has: (name: string) => boolean, names: () => Iterable<string>, close?: () => void}} Mount */
 
 /** @implements {Files} */
 export class MountedFiles {
@@ -163,6 +163,15 @@ export class MountedFiles {
     return this.#system ? this.#system.exists(path) : 0;
   }
 
+  /** @param {string} folder @returns {Iterable<string>} */
+  list(folder) {
+    const at = this.#mounted(folder);
+    if (at) return at.name === '' ? at.mount.names() : [];
+    const memory = this.#memory(folder);
+    if (memory) return memory.name === '' ? (this.#outputs.get(folder)?.keys() ?? []) : [];
+    return this.#needSystem().list(folder);
+  }
+
   arrival() { return /** @type {Promise<void>} */ (new Promise((resolve) => this.#waiting.push(resolve))); }
 }
 
@@ -215,17 +224,26 @@ export async function filesMount(files, readNow) {
       opened.set(name, () => bytesFile(bytes));
     }
   }
-  return { open: (name) => opened.get(name)?.(), has: (name) => opened.has(name) };
+  return { open: (name) => opened.get(name)?.(), has: (name) => opened.has(name), names: () => opened.keys() };
 }
 
 /**
- * A folder's files by their path below the folder that holds config.json or pith.json, so that any depth may be dropped.
+ * A folder's files by their path below the folder that holds config.json or pith.json, so that any depth may be dropped; or a GGUF file.
  * @param {Iterable<[string, Blob | Uint8Array]>} files
  */
 export function rootedFiles(files) {
   const list = [...files].map(([path, file]) => /** @type {[string, Blob | Uint8Array]} */ ([path.replace(/^\/+/, ''), file]));
-  const heads = list.map(([path]) => path).filter((path) => /(^|\/)(pith|config)\.json$/.test(path));
-  if (heads.length === 0) throw new NotFoundError('the files hold neither a package (pith.json) nor a checkpoint (config.json)');
+  const below = (/** @type {RegExp} */ what) => list.map(([path]) => path).filter((path) => what.test(path));
+  let heads = below(/(^|\/)(pith|config)\.json$/);
+  if (heads.length === 0) {
+    heads = below(/\.gguf$/i);
+    if (heads.length > 1) throw new ArgumentError(`the files hold ${heads.length} GGUF files: give one of them`);
+    if (heads.length === 1) { // by a name that is plain, whatever it was called
+      const [, file] = list.find(([path]) => path === heads[0]) ?? list[0];
+      return new Map([[heads[0].slice(heads[0].lastIndexOf('/') + 1).replace(/gguf$/i, 'gguf'), file]]);
+    }
+    throw new NotFoundError('the files hold neither a package (pith.json) nor a checkpoint (config.json, or one .gguf file)');
+  }
   const shortest = heads.reduce((a, b) => (b.split('/').length < a.split('/').length ? b : a));
   const root = shortest.slice(0, shortest.lastIndexOf('/') + 1);
   const found = new Map(list.filter(([path]) => path.startsWith(root)).map(([path, file]) => [path.slice(root.length), file]));

@@ -216,9 +216,15 @@ function nodeFiles(fs) {
     rename: (from, to) => guarded(() => fs.renameSync(from, to)),
     removeTree: (path) => guarded(() => fs.rmSync(path, { recursive: true, force: true })),
     exists: (path) => {
-      const info = fs.statSync(path, { throwIfNoEntry: false });
-      return info ? (info.isDirectory() ? 2 : 1) : 0;
+      try {
+        const info = fs.statSync(path, { throwIfNoEntry: false });
+        return info ? (info.isDirectory() ? 2 : 1) : 0;
+      } catch (error) { // below a file there is nothing
+        if (/** @type {any} */ (error)?.code === 'ENOTDIR') return 0;
+        throw systemError(error);
+      }
     },
+    list: (folder) => guarded(() => fs.readdirSync(folder).filter((name) => !fs.statSync(`${folder}/${name}`, { throwIfNoEntry: false })?.isDirectory())),
     arrival: () => Promise.resolve(),
   };
 }

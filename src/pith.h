@@ -10,7 +10,7 @@
  * Requests (keys in camelCase, unknown keys are PITH_E_ARGUMENT) and results:
  *
  *   {"verb":"version"}                 → {"version","commit","build":"native|wasm","kernels":"simd128","kernelsAvailable":[…]}
- *   {"verb":"load","path":P}           → {"model":1,"info":{…}}      P: a package's folder or a checkpoint's
+ *   {"verb":"load","path":P}           → {"model":1,"info":{…}}      P: a package's folder, a checkpoint's, or a GGUF file
  *        "kernels":"auto|scalar|simd128" forces a variant for this model. info: see `inspect`, plus "kernels".
  *   {"verb":"unload","model":1}        → {}
  *   {"verb":"inspect","path":P}        → {"kind":"package|checkpoint","family","task":"embed|generate","parameters","bytes",

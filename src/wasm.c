@@ -19,6 +19,7 @@ HOST(make_dir) extern int32_t import_make_dir(const char *path, uint32_t n_bytes
 HOST(rename) extern int32_t import_rename(const char *from, uint32_t n_from, const char *to, uint32_t n_to);
 HOST(remove_tree) extern int32_t import_remove_tree(const char *path, uint32_t n_bytes);
 HOST(exists) extern int32_t import_exists(const char *path, uint32_t n_bytes);
+HOST(find) extern int32_t import_find(const char *folder, uint32_t n_folder, const char *suffix, uint32_t n_suffix, char *name, uint32_t capacity);
 HOST(last_error) extern uint32_t import_last_error(char *dst, uint32_t capacity);
 HOST(now_ms) extern double import_now_ms(void);
 HOST(cancelled) extern int32_t import_cancelled(void);
@@ -72,6 +73,11 @@ static int32_t host_exists(void *user, const char *path) {
   return import_exists(path, (uint32_t)strlen(path));
 }
 
+static int32_t host_find(void *user, const char *folder, const char *suffix, char *name, uint32_t capacity) {
+  (void)user;
+  return import_find(folder, (uint32_t)strlen(folder), suffix, (uint32_t)strlen(suffix), name, capacity);
+}
+
 static const char *host_last_error(void *user) {
   char *text = user;   /* PITH_MESSAGE_CAP bytes */
   const uint32_t n = import_last_error(text, PITH_MESSAGE_CAP - 1);
@@ -95,7 +101,7 @@ static char error_text[PITH_MESSAGE_CAP];
 
 static pith_host wasm_host(void) {
   const pith_host host = {error_text, host_open, host_create, host_read, host_write, host_close, host_make_dir, host_rename,
-                          host_remove_tree, host_exists, host_last_error, host_now_ms, host_cancelled};
+                          host_remove_tree, host_exists, host_find, host_last_error, host_now_ms, host_cancelled};
   return host;
 }
 

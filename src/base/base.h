@@ -47,6 +47,9 @@ typedef struct pith_host {
   int32_t (*rename)(void *user, const char *from, const char *to);       /* atomic where the host can */
   int32_t (*remove_tree)(void *user, const char *path);                  /* absent is not an error */
   int32_t (*exists)(void *user, const char *path);                       /* 0 no, 1 file, 2 directory */
+  /* How many files a folder has whose names end in `suffix` (folders within are not looked into), or -(status). The name of one of them
+   * goes to `name`, NUL-terminated. May be NULL: no folder can be looked into. */
+  int32_t (*find)(void *user, const char *folder, const char *suffix, char *name, uint32_t capacity);
   /* Detail of the last failure ("HTTP 404 for …", "No space left on device"); may be empty. Valid until the next call. */
   const char *(*last_error)(void *user);
   double (*now_ms)(void *user);

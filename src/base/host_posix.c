@@ -127,6 +127,28 @@ static int32_t host_exists(void *user, const char *path) {
   return stat(path, &info) != 0 ? 0 : S_ISDIR(info.st_mode) ? 2 : 1;
 }
 
+static int32_t host_find(void *user, const char *folder, const char *suffix, char *name, uint32_t capacity) {
+  DIR *dir = opendir(folder);
+  if (!dir) return failure(user, errno);
+  const size_t n_suffix = strlen(suffix);
+  const struct dirent *entry;
+  int32_t n = 0;
+  while ((entry = readdir(dir)) != NULL && n < INT32_MAX) {
+    const size_t length = strlen(entry->d_name);
+    struct stat info;
+    if (length < n_suffix || strcmp(entry->d_name + length - n_suffix, suffix) != 0) continue;
+    if (fstatat(dirfd(dir), entry->d_name, &info, 0) != 0 || S_ISDIR(info.st_mode)) continue;
+    if (length >= capacity) {
+      closedir(dir);
+      return failure(user, ENAMETOOLONG);
+    }
+    memcpy(name, entry->d_name, length + 1);
+    n++;
+  }
+  closedir(dir);
+  return n;
+}
+
 static const char *host_last_error(void *user) { return ((pith_host_posix *)user)->error; }
 
 static double host_now_ms(void *user) {
@@ -144,6 +166,6 @@ static bool host_cancelled(void *user) {
 pith_host pith_host_posix_init(pith_host_posix *state) {
   memset(state, 0, sizeof *state);
   const pith_host host = {state,         host_open,   host_create,      host_read,   host_write,      host_close,  host_make_dir,
-                          host_rename,   host_remove_tree, host_exists, host_last_error, host_now_ms, host_cancelled};
+                          host_rename,   host_remove_tree, host_exists, host_find, host_last_error, host_now_ms, host_cancelled};
   return host;
 }

@@ -172,6 +172,11 @@ static pith_status print_leaf(pith_ctx *ctx, const cJSON *json, pith_buffer *buf
   return status;
 }
 
+pith_status pith_json_print_string(pith_ctx *ctx, const char *text, pith_buffer *buffer) {
+  const cJSON leaf = {.type = cJSON_String, .valuestring = (char *)(uintptr_t)text};   /* printing reads alone */
+  return print_leaf(ctx, &leaf, buffer);
+}
+
 /* cJSON's own formatted printing indents with tabs and puts arrays on one line of any length; leaves are its. */
 static pith_status print_value(pith_ctx *ctx, const cJSON *json, bool pretty, int depth, pith_buffer *buffer) {
   if (!cJSON_IsObject(json) && !cJSON_IsArray(json)) return print_leaf(ctx, json, buffer);
@@ -182,8 +187,7 @@ static pith_status print_value(pith_ctx *ctx, const cJSON *json, bool pretty, in
   for (const cJSON *child = json->child; child; child = child->next) {
     PITH_TRY(indent(ctx, pretty && spread, depth + 1, buffer));
     if (object) {
-      const cJSON key = {.type = cJSON_String, .valuestring = child->string};
-      PITH_TRY(print_leaf(ctx, &key, buffer));
+      PITH_TRY(pith_json_print_string(ctx, child->string, buffer));
       PITH_TRY(pith_buffer_append(ctx, buffer, ": ", pretty ? 2 : 1));
     }
     PITH_TRY(print_value(ctx, child, pretty, depth + 1, buffer));

@@ -46,5 +46,7 @@ void pith_json_add_bool(pith_json *container, const char *key, bool value);
 void pith_json_add_null(pith_json *container, const char *key);
 /* Appends the text to `buffer`; indented with two spaces if `pretty`. The same tree gives the same bytes everywhere. */
 pith_status pith_json_print(pith_ctx *ctx, const pith_json *json, bool pretty, pith_buffer *buffer);
+/* Appends one string as JSON, quoted and escaped: for texts too large to be built as a tree. */
+pith_status pith_json_print_string(pith_ctx *ctx, const char *text, pith_buffer *buffer);
 
 #endif

@@ -65,15 +65,12 @@ static pith_status next_slot(pith_ctx *ctx, pith_compression *c) {
   return PITH_PENDING;
 }
 
-/* Copies tokenizer.json as it is. */
+/* tokenizer.json as it is, or as a GGUF file's metadata have it. */
 static pith_status write_tokenizer(pith_ctx *ctx, pith_compression *c) {
-  char *path, *text;
-  size_t n_bytes;
-  PITH_TRY(pith_path_join(ctx, c->options.source, "tokenizer.json", &path));
-  pith_status status = pith_io_read_file(ctx, path, 256u << 20, &text, &n_bytes);
-  if (status == PITH_OK) status = pith_package_writer_file(ctx, &c->writer, "tokenizer.json", text, n_bytes, &c->tokenizer);
-  pith_free(ctx, path);
-  pith_free(ctx, text);
+  pith_buffer text = {0};
+  pith_status status = pith_checkpoint_tokenizer(ctx, &c->checkpoint, &text);
+  if (status == PITH_OK) status = pith_package_writer_file(ctx, &c->writer, "tokenizer.json", text.data, text.n_bytes, &c->tokenizer);
+  pith_buffer_free(ctx, &text);
   return status;
 }
 

@@ -5,8 +5,9 @@
 #include <string.h>
 
 #include "model/config.h"
+#include "model/from_gguf.h"
 
-enum { MAX_JSON = 64 << 20, MAX_FILES = 4096 };
+enum { MAX_JSON = 64 << 20, MAX_TOKENIZER = 256 << 20, MAX_FILES = 4096 };
 
 /* An optional file gives PITH_OK and *out = NULL when it is absent. */
 static pith_status read_json(pith_ctx *ctx, const char *folder, const char *name, bool optional, pith_json **out) {
@@ -24,18 +25,28 @@ static pith_status read_json(pith_ctx *ctx, const char *folder, const char *name
   return status;
 }
 
-static pith_status open_file(pith_ctx *ctx, pith_checkpoint *c, const char *name) {
+static pith_status add_file(pith_ctx *ctx, pith_checkpoint *c, const char *name, const char *path) {
   pith_checkpoint_file *file = &c->files[c->n_files];
   file->handle = -1;
   c->n_files++;
   const size_t n = strlen(name) + 1;
   PITH_TRY(pith_malloc(ctx, n, &file->name));
   memcpy(file->name, name, n);
+  return pith_io_open(ctx, path, &file->handle, &file->n_bytes);
+}
+
+static pith_status open_file(pith_ctx *ctx, pith_checkpoint *c, const char *name) {
+  pith_checkpoint_file *file = &c->files[c->n_files];
+  pith_safetensors header = {0};
   char *path;
   PITH_TRY(pith_path_join(ctx, c->folder, name, &path));
-  pith_status status = pith_io_open(ctx, path, &file->handle, &file->n_bytes);
-  if (status == PITH_OK) status = pith_safetensors_read(ctx, file->handle, file->n_bytes, path, &file->index);
+  pith_status status = add_file(ctx, c, name, path);
+  if (status == PITH_OK) status = pith_safetensors_read(ctx, file->handle, file->n_bytes, path, &header);
   pith_free(ctx, path);
+  file->index = (pith_tensor_index){header.entries, header.n_entries};
+  header.entries = NULL;
+  header.n_entries = 0;
+  pith_safetensors_free(ctx, &header);
   return status;
 }
 
@@ -137,8 +148,7 @@ static pith_status apply_generation(pith_ctx *ctx, pith_checkpoint *c) {
   return PITH_OK;
 }
 
-pith_status pith_checkpoint_open(pith_ctx *ctx, const char *folder, pith_checkpoint *out) {
-  memset(out, 0, sizeof *out);
+static pith_status open_folder(pith_ctx *ctx, const char *folder, pith_checkpoint *out) {
   PITH_TRY(pith_path_join(ctx, folder, "", &out->folder));
   PITH_TRY(read_json(ctx, folder, "config.json", false, &out->config_json));
   PITH_TRY(pith_config_parse(ctx, out->config_json, "config.json", &out->config));
@@ -147,16 +157,67 @@ pith_status pith_checkpoint_open(pith_ctx *ctx, const char *folder, pith_checkpo
   return open_weights(ctx, out);
 }
 
+static pith_status open_gguf(pith_ctx *ctx, pith_checkpoint *out) {
+  const char *slash = strrchr(out->gguf_path, '/');
+  PITH_TRY(pith_calloc(ctx, 1, sizeof *out->files, &out->files));
+  PITH_TRY(add_file(ctx, out, slash ? slash + 1 : out->gguf_path, out->gguf_path));
+  pith_checkpoint_file *file = &out->files[0];
+  PITH_TRY(pith_gguf_read(ctx, file->handle, file->n_bytes, out->gguf_path, &out->gguf));
+  PITH_TRY(pith_gguf_config(ctx, &out->gguf, &out->config_json));
+  PITH_TRY(pith_config_parse(ctx, out->config_json, out->gguf_path, &out->config));
+  return pith_gguf_index(ctx, &out->gguf, &out->config, &file->index);
+}
+
+/* *path becomes the GGUF file that `source` means; NULL: it is a folder of the Hub's layout. */
+static pith_status find_gguf(pith_ctx *ctx, const char *source, char **path) {
+  char *config, name[512] = "";
+  *path = NULL;
+  const int32_t kind = ctx->host.exists(ctx->host.user, source);
+  if (kind == 1 || (kind != 2 && ends_with(source, ".gguf"))) {
+    PITH_TRY(pith_malloc(ctx, strlen(source) + 1, path));
+    memcpy(*path, source, strlen(source) + 1);
+    return PITH_OK;
+  }
+  PITH_TRY(pith_path_join(ctx, source, "config.json", &config));
+  const bool hub = ctx->host.exists(ctx->host.user, config) == 1;
+  pith_free(ctx, config);
+  if (hub) return PITH_OK;
+  const int32_t n = ctx->host.find ? ctx->host.find(ctx->host.user, source, ".gguf", name, sizeof name) : 0;
+  if (n == 1) return pith_path_join(ctx, source, name, path);
+  if (n > 1) return pith_fail(ctx, PITH_E_ARGUMENT, "%s holds %d GGUF files: give one of them itself", source, (int)n);
+  return pith_fail(ctx, PITH_E_NOT_FOUND, "%s holds neither a package (pith.json) nor a checkpoint (config.json, or one .gguf file)", source);
+}
+
+pith_status pith_checkpoint_open(pith_ctx *ctx, const char *source, pith_checkpoint *out) {
+  memset(out, 0, sizeof *out);
+  PITH_TRY(find_gguf(ctx, source, &out->gguf_path));
+  return out->gguf_path ? open_gguf(ctx, out) : open_folder(ctx, source, out);
+}
+
 void pith_checkpoint_close(pith_ctx *ctx, pith_checkpoint *c) {
   for (size_t i = 0; i < c->n_files; i++) {
     pith_io_close(ctx, c->files[i].handle);
-    pith_safetensors_free(ctx, &c->files[i].index);
+    pith_tensor_index_free(ctx, &c->files[i].index);
     pith_free(ctx, c->files[i].name);
   }
+  pith_gguf_free(ctx, &c->gguf);
   pith_free(ctx, c->files);
   pith_free(ctx, c->folder);
+  pith_free(ctx, c->gguf_path);
   pith_json_free(c->config_json);
   memset(c, 0, sizeof *c);
+}
+
+pith_status pith_checkpoint_tokenizer(pith_ctx *ctx, const pith_checkpoint *c, pith_buffer *out) {
+  if (c->gguf_path) return pith_gguf_tokenizer(ctx, &c->gguf, out);
+  char *path, *text;
+  size_t n_bytes;
+  PITH_TRY(pith_path_join(ctx, c->folder, "tokenizer.json", &path));
+  pith_status status = pith_io_read_file(ctx, path, MAX_TOKENIZER, &text, &n_bytes);
+  if (status == PITH_OK) status = pith_buffer_append(ctx, out, text, n_bytes);
+  pith_free(ctx, path);
+  pith_free(ctx, text);
+  return status;
 }
 
 bool pith_checkpoint_find(const pith_checkpoint *c, const char *name, const pith_checkpoint_file **file, const pith_tensor_entry **entry) {
@@ -164,7 +225,7 @@ bool pith_checkpoint_find(const pith_checkpoint *c, const char *name, const pith
   for (const char *const *prefix = c->config.family->prefixes; *prefix; prefix++) {
     snprintf(full, sizeof full, "%s%s", *prefix, name);
     for (size_t i = 0; i < c->n_files; i++) {
-      *entry = pith_safetensors_find(&c->files[i].index, full);
+      *entry = pith_tensor_index_find(&c->files[i].index, full);
       *file = &c->files[i];
       if (*entry) return true;
     }
@@ -188,27 +249,108 @@ pith_status pith_checkpoint_need(pith_ctx *ctx, const pith_checkpoint *c, const 
     return pith_fail(ctx, PITH_E_FORMAT, "tensor \"%s\" should have the shape (%u), as config.json says", e->name, slot->cols);
   if (!fits)
     return pith_fail(ctx, PITH_E_FORMAT, "tensor \"%s\" should have the shape (%u, %u), as config.json says", e->name, slot->rows, slot->cols);
-  if (e->dtype != PITH_F32 && e->dtype != PITH_F16 && e->dtype != PITH_BF16)
-    return pith_fail(ctx, PITH_E_UNSUPPORTED, "tensor \"%s\" is %s; weights are read as F32, F16 or BF16", e->name, pith_dtype_name(e->dtype));
+  if (!pith_dtype_is_weight(e->dtype))
+    return pith_fail(ctx, PITH_E_UNSUPPORTED, "tensor \"%s\" is %s; weights are read as F32, F16, BF16 or in quantised blocks", e->name, pith_dtype_name(e->dtype));
+  return PITH_OK;
+}
+
+/* Whole blocks. Their bytes are read into the upper part of dst and decoded from the front, a piece at a time by way of `piece`: floats are
+ * never smaller than what they come from, so that none overwrites a byte that is still wanted. */
+static pith_status read_blocks(pith_ctx *ctx, const pith_checkpoint_file *file, const pith_tensor_entry *entry, uint64_t block, size_t n, float *dst) {
+  const size_t n_bytes = pith_dtype_bytes(entry->dtype), n_elems = pith_dtype_elems(entry->dtype);
+  uint8_t piece[1024];
+  uint8_t *raw = (uint8_t *)dst + n * (n_elems * sizeof *dst - n_bytes);
+  PITH_TRY(pith_io_read(ctx, file->handle, entry->offset + block * n_bytes, raw, n * n_bytes, file->name));
+  for (size_t done = 0; done < n;) {
+    const size_t some = n - done < sizeof piece / n_bytes ? n - done : sizeof piece / n_bytes;
+    memcpy(piece, raw + done * n_bytes, some * n_bytes);
+    pith_dtype_decode(entry->dtype, piece, some, dst + done * n_elems);
+    done += some;
+  }
+  return PITH_OK;
+}
+
+/* n elements from element `first` on, as they lie in the file. */
+static pith_status read_stored(pith_ctx *ctx, const pith_checkpoint_file *file, const pith_tensor_entry *entry, uint64_t first, size_t n, float *dst) {
+  const size_t block = pith_dtype_elems(entry->dtype);
+  float whole[PITH_MAX_BLOCK_ELEMS];
+  for (size_t done = 0, some; done < n; done += some) {
+    const uint64_t at = first + done;
+    const size_t within = (size_t)(at % block);
+    if (within == 0 && n - done >= block) {
+      some = (n - done) / block * block;
+      PITH_TRY(read_blocks(ctx, file, entry, at / block, some / block, dst + done));
+    } else {
+      some = n - done < block - within ? n - done : block - within;
+      PITH_TRY(read_blocks(ctx, file, entry, at / block, 1, whole));
+      memcpy(dst + done, whole + within, some * sizeof *dst);
+    }
+  }
+  return PITH_OK;
+}
+
+static uint64_t row_elems(const pith_tensor_entry *entry) { return entry->dims[0] ? pith_tensor_elems(entry) / entry->dims[0] : 0; }
+
+/* Where row `row` of the Hub's order lies in the file. */
+static uint64_t stored_row(const pith_tensor_entry *entry, uint64_t row) {
+  const uint64_t n = entry->interleaved, at = n ? row % n : 0;
+  return n ? row - at + at % (n / 2) * 2 + at / (n / 2) : row;
+}
+
+static pith_status read_interleaved(pith_ctx *ctx, const pith_checkpoint_file *file, const pith_tensor_entry *entry, uint64_t first, size_t n, float *dst) {
+  const uint64_t cols = row_elems(entry);
+  for (size_t done = 0; done < n;) {
+    const uint64_t row = (first + done) / cols, begin = (first + done) % cols;
+    const size_t wanted = n - done < cols - begin ? n - done : (size_t)(cols - begin);
+    PITH_TRY(read_stored(ctx, file, entry, stored_row(entry, row) * cols + begin, wanted, dst + done));
+    done += wanted;
+  }
   return PITH_OK;
 }
 
 pith_status pith_checkpoint_read(pith_ctx *ctx, const pith_checkpoint_file *file, const pith_tensor_entry *entry, uint64_t first, size_t n,
                                  float *dst) {
-  const size_t elem_bytes = pith_dtype_bytes(entry->dtype);
-  if (first + n > entry->n_bytes / elem_bytes) return pith_fail(ctx, PITH_E_INTERNAL, "a read past the end of tensor \"%s\"", entry->name);
-  /* Halves are read into the upper part of dst and widened from the front: element i is read before it is overwritten. */
-  uint8_t *raw = (uint8_t *)dst + n * (sizeof *dst - elem_bytes);
-  PITH_TRY(pith_io_read(ctx, file->handle, entry->offset + first * elem_bytes, raw, n * elem_bytes, file->name));
-  for (size_t i = 0; i < n; i++) {
-    if (elem_bytes == 2) {
-      uint16_t half;
-      memcpy(&half, raw + 2 * i, sizeof half);
-      dst[i] = entry->dtype == PITH_F16 ? pith_f16_to_f32(half) : pith_bf16_to_f32(half);
-    }
+  const uint64_t n_elems = pith_tensor_elems(entry);
+  if (first > n_elems || n > n_elems - first) return pith_fail(ctx, PITH_E_INTERNAL, "a read past the end of tensor \"%s\"", entry->name);
+  PITH_TRY(entry->interleaved ? read_interleaved(ctx, file, entry, first, n, dst) : read_stored(ctx, file, entry, first, n, dst));
+  for (size_t i = 0; i < n; i++)
     if (!isfinite(dst[i]))
       return pith_fail(ctx, PITH_E_FORMAT, "tensor \"%s\" holds a value that is not finite, at element %llu", entry->name,
                        (unsigned long long)(first + i));
+  return PITH_OK;
+}
+
+static bool is_finite_half(uint16_t h) { return (h & 0x7c00) != 0x7c00; }
+
+/* One block's codes, scale and minimum. */
+static bool split_q4(pith_dtype dtype, const uint8_t *block, uint8_t *codes, uint16_t *scale, uint16_t *min) {
+  const uint8_t *packed = block + pith_dtype_bytes(dtype) - 16;
+  for (int j = 0; j < 16; j++) {
+    codes[j] = packed[j] & 15;
+    codes[j + 16] = packed[j] >> 4;
+  }
+  *scale = (uint16_t)(block[0] | block[1] << 8);
+  *min = dtype == PITH_Q4_1 ? (uint16_t)(block[2] | block[3] << 8) : pith_f32_to_f16(-8.0f * pith_f16_to_f32(*scale));
+  return is_finite_half(*scale) && is_finite_half(*min);
+}
+
+pith_status pith_checkpoint_read_q4(pith_ctx *ctx, const pith_checkpoint_file *file, const pith_tensor_entry *entry, uint64_t first_row, size_t n_rows,
+                                    uint8_t *codes, uint16_t *scales, uint16_t *mins) {
+  if (entry->dtype != PITH_Q4_0 && entry->dtype != PITH_Q4_1)
+    return pith_fail(ctx, PITH_E_UNSUPPORTED, "tensor \"%s\" is %s; four-bit codes are read from Q4_0 and Q4_1", entry->name, pith_dtype_name(entry->dtype));
+  if (first_row > entry->dims[0] || n_rows > entry->dims[0] - first_row) return pith_fail(ctx, PITH_E_INTERNAL, "a read past the end of tensor \"%s\"", entry->name);
+  const uint64_t n_groups = row_elems(entry) / 32, n_bytes = pith_dtype_bytes(entry->dtype);
+  uint8_t piece[2048];
+  for (uint64_t row = first_row; row < first_row + n_rows; row++) {
+    const uint64_t begin = entry->offset + stored_row(entry, row) * n_groups * n_bytes;
+    for (uint64_t g = 0, some; g < n_groups; g += some) {
+      some = n_groups - g < sizeof piece / n_bytes ? n_groups - g : sizeof piece / n_bytes;
+      PITH_TRY(pith_io_read(ctx, file->handle, begin + g * n_bytes, piece, some * n_bytes, file->name));
+      for (uint64_t i = 0; i < some; i++, codes += 32)
+        if (!split_q4(entry->dtype, piece + i * n_bytes, codes, scales++, mins++))
+          return pith_fail(ctx, PITH_E_FORMAT, "tensor \"%s\" has a scale or a minimum that is not finite in half precision, in row %llu", entry->name,
+                           (unsigned long long)row);
+    }
   }
   return PITH_OK;
 }

@@ -8,9 +8,9 @@ pith_status pith_model_read_tokenizer(pith_ctx *ctx, const char *folder, const p
   char *path, *text = NULL, hex[65];
   size_t n_bytes = 0;
   *out = NULL;
-  PITH_TRY(pith_path_join(ctx, folder, record ? record->file : "tokenizer.json", &path));
+  PITH_TRY(pith_path_join(ctx, folder, record->file, &path));
   pith_status status = pith_io_read_file(ctx, path, MAX_TOKENIZER_BYTES, &text, &n_bytes);
-  if (status == PITH_OK && record) {
+  if (status == PITH_OK) {
     pith_sha256 sha;
     pith_sha256_init(&sha);
     pith_sha256_update(&sha, text, n_bytes);
@@ -43,11 +43,20 @@ pith_status pith_model_encode(pith_ctx *ctx, const pith_model *model, const char
   return PITH_OK;
 }
 
-static pith_status begin_checkpoint(pith_ctx *ctx, pith_model_loader *l) {
-  PITH_TRY(pith_checkpoint_open(ctx, l->folder, &l->checkpoint));
+static pith_status open_tokenizer(pith_ctx *ctx, const pith_checkpoint *checkpoint, pith_tokenizer **out) {
+  pith_buffer text = {0};
+  pith_status status = pith_checkpoint_tokenizer(ctx, checkpoint, &text);
+  const char *what = checkpoint->gguf_path ? checkpoint->gguf_path : "tokenizer.json";
+  if (status == PITH_OK) status = pith_tokenizer_open(ctx, text.data ? text.data : "", text.n_bytes, what, out);
+  pith_buffer_free(ctx, &text);
+  return status;
+}
+
+static pith_status begin_checkpoint(pith_ctx *ctx, pith_model_loader *l, const char *source) {
+  PITH_TRY(pith_checkpoint_open(ctx, source, &l->checkpoint));
   l->model->config = l->checkpoint.config;
   for (size_t i = 0; i < l->checkpoint.n_files; i++) l->model->n_source_bytes += l->checkpoint.files[i].n_bytes;
-  PITH_TRY(pith_model_read_tokenizer(ctx, l->folder, NULL, &l->model->tokenizer));
+  PITH_TRY(open_tokenizer(ctx, &l->checkpoint, &l->model->tokenizer));
   PITH_TRY(pith_checkpoint_loader_init(ctx, &l->weights, &l->checkpoint, &l->model->weights));
   l->reading_checkpoint = true;
   l->total_bytes = (double)l->weights.total_bytes;
@@ -85,14 +94,7 @@ pith_status pith_model_loader_init(pith_ctx *ctx, pith_model_loader *l, pith_mod
   char *path;
   PITH_TRY(pith_path_join(ctx, folder, PITH_MANIFEST_FILE, &path));
   const bool package = ctx->host.exists(ctx->host.user, path) == 1;
-  pith_status status = PITH_OK;
-  if (package) {
-    status = begin_package(ctx, l, path);
-  } else {
-    status = begin_checkpoint(ctx, l);
-    if (status == PITH_E_NOT_FOUND && !l->checkpoint.config_json)
-      status = pith_fail(ctx, PITH_E_NOT_FOUND, "%s holds neither a package (%s) nor a checkpoint (config.json)", folder, PITH_MANIFEST_FILE);
-  }
+  const pith_status status = package ? begin_package(ctx, l, path) : begin_checkpoint(ctx, l, folder);
   pith_free(ctx, path);
   return status;
 }

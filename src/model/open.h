@@ -43,7 +43,7 @@ pith_status pith_model_loader_init(pith_ctx *ctx, pith_model_loader *loader, pit
 pith_status pith_model_loader_step(pith_ctx *ctx, pith_model_loader *loader);
 void pith_model_loader_free(pith_ctx *ctx, pith_model_loader *loader);
 
-/* Reads tokenizer.json of a folder. `record` (may be NULL) is checked. */
+/* Reads a package's tokenizer, which has to be the file of the record. */
 pith_status pith_model_read_tokenizer(pith_ctx *ctx, const char *folder, const pith_file_record *record, pith_tokenizer **out);
 
 /* ids of a text as this model wants them: special tokens, the first token, cut at max_tokens when `truncate`. Appends. */

@@ -4,16 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct {
-  const char *name;
-  size_t n_bytes;
-} dtypes[] = {[PITH_F32] = {"F32", 4}, [PITH_F16] = {"F16", 2}, [PITH_BF16] = {"BF16", 2}, [PITH_F64] = {"F64", 8},
-              [PITH_I64] = {"I64", 8}, [PITH_I32] = {"I32", 4}, [PITH_I16] = {"I16", 2},   [PITH_I8] = {"I8", 1},
-              [PITH_U8] = {"U8", 1},   [PITH_BOOL] = {"BOOL", 1}};
-enum { N_DTYPES = sizeof dtypes / sizeof *dtypes, MAX_NAME = 512 };
-
-const char *pith_dtype_name(pith_dtype dtype) { return dtypes[dtype].name; }
-size_t pith_dtype_bytes(pith_dtype dtype) { return dtypes[dtype].n_bytes; }
+enum { MAX_NAME = 512 };
 
 pith_status pith_safetensors_header_bytes(pith_ctx *ctx, const uint8_t first8[8], uint64_t file_bytes, const char *what, uint64_t *n_bytes) {
   uint64_t n = 0;
@@ -40,8 +31,8 @@ static bool whole(const pith_json *json, uint64_t *out) {
 static pith_status parse_dtype(pith_ctx *ctx, const pith_json *json, const char *name, const char *what, pith_tensor_entry *out) {
   const char *dtype;
   PITH_TRY(pith_json_need_string(ctx, json, "dtype", name, &dtype));
-  for (int i = 0; i < N_DTYPES; i++)
-    if (strcmp(dtypes[i].name, dtype) == 0) {
+  for (int i = 0; i <= PITH_LAST_PLAIN_DTYPE; i++)
+    if (strcmp(pith_dtype_name((pith_dtype)i), dtype) == 0) {
       out->dtype = (pith_dtype)i;
       return PITH_OK;
     }

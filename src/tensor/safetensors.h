@@ -2,24 +2,8 @@
 #ifndef PITH_SAFETENSORS_H
 #define PITH_SAFETENSORS_H
 
-#include "base/base.h"
 #include "base/json.h"
-
-typedef enum pith_dtype {
-  PITH_F32, PITH_F16, PITH_BF16, PITH_F64, PITH_I64, PITH_I32, PITH_I16, PITH_I8, PITH_U8, PITH_BOOL
-} pith_dtype;
-const char *pith_dtype_name(pith_dtype dtype);       /* safetensors' own spelling */
-size_t pith_dtype_bytes(pith_dtype dtype);
-
-#define PITH_MAX_DIMS 8
-typedef struct pith_tensor_entry {
-  char *name;                       /* owned by the index */
-  pith_dtype dtype;
-  uint32_t n_dims;
-  uint64_t dims[PITH_MAX_DIMS];
-  uint64_t offset;                  /* of the data, from the start of the file */
-  uint64_t n_bytes;
-} pith_tensor_entry;
+#include "tensor/tensor.h"
 
 typedef struct pith_safetensors {
   pith_tensor_entry *entries;       /* in order of offset */

@@ -23,14 +23,11 @@ static void add_head(pith_job *job, const char *kind, const pith_config *config,
 
 static pith_status inspect_checkpoint(pith_job *job, const char *path) {
   inspect_state *s = job->state;
-  const pith_status status = pith_checkpoint_open(job->ctx, path, &s->checkpoint);
-  if (status == PITH_E_NOT_FOUND && !s->checkpoint.config_json)
-    return pith_fail(job->ctx, status, "%s holds neither a package (%s) nor a checkpoint (config.json)", path, PITH_MANIFEST_FILE);
-  PITH_TRY(status);
+  PITH_TRY(pith_checkpoint_open(job->ctx, path, &s->checkpoint));
   pith_json *tensors = pith_json_new_array();
   double parameters = 0, n_bytes = 0;
   for (size_t f = 0; f < s->checkpoint.n_files; f++) {
-    const pith_safetensors *index = &s->checkpoint.files[f].index;
+    const pith_tensor_index *index = &s->checkpoint.files[f].index;
     n_bytes += (double)s->checkpoint.files[f].n_bytes;
     for (size_t i = 0; i < index->n_entries; i++) {
       const pith_tensor_entry *e = &index->entries[i];
@@ -40,8 +37,7 @@ static pith_status inspect_checkpoint(pith_job *job, const char *path) {
       pith_json_add_string(tensor, "encoding", pith_dtype_name(e->dtype));
       pith_json_add_number(tensor, "bytes", (double)e->n_bytes);
       pith_json_add(tensors, NULL, tensor);
-      const bool weight = e->dtype == PITH_F32 || e->dtype == PITH_F16 || e->dtype == PITH_BF16;
-      if (weight) parameters += (double)(e->n_bytes / pith_dtype_bytes(e->dtype));
+      if (pith_dtype_is_weight(e->dtype)) parameters += (double)pith_tensor_elems(e);
     }
   }
   add_head(job, "checkpoint", &s->checkpoint.config, parameters, n_bytes);

@@ -38,9 +38,12 @@ static int32_t close_file(void *user, int32_t handle) {
 
 static int32_t exists(void *user, const char *path) {
   (void)user;
+  char byte;
   FILE *file = fopen(path, "rb");
-  if (file) fclose(file);
-  return file != NULL;
+  if (!file) return 0;
+  const bool folder = fread(&byte, 1, 1, file) == 0 && ferror(file) != 0;   /* a folder opens, and cannot be read */
+  fclose(file);
+  return folder ? 2 : 1;
 }
 
 __attribute__((unused)) static const pith_host stdio_host = {.open = open_file, .read = read_file, .close = close_file, .exists = exists};

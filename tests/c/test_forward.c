@@ -20,6 +20,7 @@ typedef struct fixture {
   pith_forward forward;
   pith_json *answers;
   pith_checkpoint_file golden;
+  pith_safetensors golden_header;
 } fixture;
 
 static bool open_fixture(fixture *f, const char *model, const char *golden_json, const char *golden_tensors, uint32_t rows) {
@@ -51,7 +52,7 @@ static bool open_fixture(fixture *f, const char *model, const char *golden_json,
   assert_int_equal(pith_json_parse(&f->ctx, text, n, path, &f->answers), PITH_OK);
   pith_free(&f->ctx, text);
   assert_int_equal(pith_io_open(&f->ctx, shared_path(path, sizeof path, golden_tensors), &f->golden.handle, &f->golden.n_bytes), PITH_OK);
-  assert_int_equal(pith_safetensors_read(&f->ctx, f->golden.handle, f->golden.n_bytes, path, &f->golden.index), PITH_OK);
+  assert_int_equal(pith_safetensors_read(&f->ctx, f->golden.handle, f->golden.n_bytes, path, &f->golden_header), PITH_OK);
   return true;
 }
 
@@ -60,7 +61,7 @@ static void close_fixture(fixture *f) {
   pith_weights_free(&f->ctx, &f->weights);
   pith_checkpoint_close(&f->ctx, &f->checkpoint);
   pith_json_free(f->answers);
-  pith_safetensors_free(&f->ctx, &f->golden.index);
+  pith_safetensors_free(&f->ctx, &f->golden_header);
   pith_io_close(&f->ctx, f->golden.handle);
 }
 
@@ -72,7 +73,7 @@ static uint32_t read_ids(const pith_json *list, int32_t *ids) {
 
 /* The largest difference between x and the golden tensor of that name. */
 static double distance(fixture *f, const char *name, const float *x, size_t n) {
-  const pith_tensor_entry *entry = pith_safetensors_find(&f->golden.index, name);
+  const pith_tensor_entry *entry = pith_safetensors_find(&f->golden_header, name);
   assert_non_null(entry);
   assert_int_equal(entry->n_bytes, n * sizeof(float));
   float *expected;
