@@ -180,6 +180,7 @@ function parse(bytes, url) {
  * @returns {Promise<import('./files.js').Mount>}
  */
 export async function fetchedMount(base, wake, signal, count) {
+  if (/\.gguf$/i.test(new URL(base).pathname)) return ggufMount(base, signal, count);
   const folder = new URL(base.endsWith('/') ? base : `${base}/`);
   /** @param {string} name */
   const address = (name) => Object.assign(new URL(name, folder), { search: folder.search }).href;
@@ -210,6 +211,7 @@ export async function fetchedMount(base, wake, signal, count) {
   }
   return {
     has: (name) => small.has(name) || shards.includes(name),
+    names: () => [...small.keys(), ...shards],
     open(name) {
       const bytes = small.get(name);
       if (bytes) return bytesFile(bytes);
@@ -222,6 +224,17 @@ export async function fetchedMount(base, wake, signal, count) {
     },
     close() { for (const stream of streams.values()) stream.close(); },
   };
+}
+
+/** @param {Map<string, Uint8Array>} files @returns {import('./files.js').Mount} */
+function bytesMount(files) {
+  return { open: (name) => { const bytes = files.get(name); return bytes && bytesFile(bytes); }, has: (name) => files.has(name), names: () => files.keys() };
+}
+
+/** @param {string} url @param {AbortSignal} signal @param {(n: number) => void} count */
+async function ggufMount(url, signal, count) {
+  const name = new URL(url).pathname.split('/').pop()?.replace(/gguf$/i, 'gguf') ?? '';
+  return bytesMount(new Map([[name, /** @type {Uint8Array} */ (await fetchWhole(url, true, signal, count))]]));
 }
 
 /**
@@ -237,10 +250,10 @@ async function checkpointMount(address, files, signal, count) {
     const bytes = await fetchWhole(address(name), false, signal, count);
     if (bytes) files.set(name, bytes);
   }));
-  if (!files.has('config.json')) throw new NotFoundError(`${address('')} holds neither a package (pith.json) nor a checkpoint (config.json)`);
+  if (!files.has('config.json')) throw new NotFoundError(`${address('')} holds neither a package (pith.json) nor a checkpoint (config.json); a GGUF file is given by its own address`);
   const index = files.get('model.safetensors.index.json');
   const map = index && parse(index, address('model.safetensors.index.json'))?.weight_map;
   const names = map ? [...new Set(/** @type {string[]} */ (Object.values(map)))] : ['model.safetensors'];
   for (const name of names) files.set(name, /** @type {Uint8Array} */ (await fetchWhole(address(name), true, signal, count)));
-  return { open: (name) => { const bytes = files.get(name); return bytes && bytesFile(bytes); }, has: (name) => files.has(name) };
+  return bytesMount(files);
 }

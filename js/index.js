@@ -9,8 +9,9 @@ import { locate, workerByDefault } from './load.js';
 export * from './errors.js';
 
 /**
- * Where a model is: a URL or (in Node.js) a path of a folder; File objects (dropped or chosen); files by their path; a directory handle.
- * @typedef {string | URL | Iterable<File> | Map<string, Blob | Uint8Array> | FileSystemDirectoryHandle} ModelSource
+ * Where a model is: a URL or (in Node.js) a path of a folder or of a GGUF file; a GGUF file as a File or Blob; File objects (dropped or chosen);
+ * files by their path; a directory handle.
+ * @typedef {string | URL | Blob | Iterable<File> | Map<string, Blob | Uint8Array> | FileSystemDirectoryHandle} ModelSource
  */
 /**
  * @typedef {object} Progress
@@ -81,6 +82,10 @@ function describe(source) {
     return locate(source);
   }
   if (source instanceof Map) return { files: source };
+  if (source instanceof Blob) { // alone, a file can only be a GGUF file, whatever its name
+    const name = 'name' in source && source.name ? String(source.name) : 'model.gguf';
+    return { files: new Map([[/\.gguf$/i.test(name) ? name : `${name}.gguf`, source]]) };
+  }
   if (source && typeof source === 'object' && 'kind' in source && source.kind === 'directory') return { directory: source };
   if (source && typeof source === 'object' && Symbol.iterator in source) {
     const files = new Map();
@@ -90,7 +95,7 @@ function describe(source) {
     }
     return { files };
   }
-  throw new ArgumentError('a model is given as a URL, a path, File objects, a Map of files or a directory handle');
+  throw new ArgumentError('a model is given as a URL, a path, a GGUF file, File objects, a Map of files or a directory handle');
 }
 
 /** @param {unknown} text @param {string} name */
