@@ -1,90 +1,143 @@
-// Encoder time in Chromium, one thread: Pith int8 beside onnxruntime-web int8 and fp32, interleaved, medians. Pith's figure is its whole
-// embed() (tokenizer and pooling counted); the peer's is the forward pass alone, from ids that are ready.
+/**
+ * The benchmark: Pith beside its peers, one run on one machine. `npm run bench` (scripts/bench) builds and prepares, then calls this.
+ *
+ *   --only CASE    this case alone, or all whose id begins so (encoder, batch-32, decoder …); may be given more than once
+ *   --rounds N     rounds of every case
+ *   --quick        few cases, two rounds: to see that all of it works
+ *   --output FILE  where the samples go
+ *
+ * A whole run writes docs/bench.json; any other one writes build/bench/partial.json unless told where. report.js makes tables and charts of it.
+ */
 import { execFileSync } from 'node:child_process';
-import { createReadStream, readFileSync, statSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:http';
-import { cpus } from 'node:os';
-import { extname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { chromium } from 'playwright-core';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { availableParallelism, cpus, loadavg, release, totalmem } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import { CASES } from './cases.js';
+import { currentNode, openChromium, root } from './hosts.js';
+import { Measurer } from './measure.js';
+import { writeReport } from './report.js';
+import { sizes } from './sizes.js';
+import { SYSTEMS } from './systems.js';
 
-const root = fileURLToPath(new URL('../..', import.meta.url));
-const types = { '.html': 'text/html', '.js': 'text/javascript', '.mjs': 'text/javascript', '.wasm': 'application/wasm', '.json': 'application/json' };
-const LENGTHS = [16, 128, 512], ROUNDS = 9;
+/** Below these two systems would not compute the same model. transformers.js's q8 has one scale a tensor. */
+const LEAST_COSINE = { pith: 0.99, ort: 0.97, transformers: 0.9 };
 
-const server = createServer((request, response) => {
-  const { pathname } = new URL(request.url, 'http://x');
-  if (pathname === '/') return response.writeHead(200, { 'Content-Type': 'text/html' }).end('<!doctype html><title>bench</title>');
-  try {
-    const file = join(root, pathname);
-    response.writeHead(200, { 'Content-Type': types[extname(file)] ?? 'application/octet-stream', 'Content-Length': statSync(file).size });
-    createReadStream(file).pipe(response);
-  } catch {
-    response.writeHead(404).end();
-  }
-  return undefined;
-});
-await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
-const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic',
-  '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'] });
-try {
-  const page = await browser.newPage();
-  page.on('pageerror', (error) => console.error(String(error)));
-  await page.goto(`http://127.0.0.1:${server.address().port}/`);
-  const samples = await page.evaluate(async ({ LENGTHS, ROUNDS }) => {
-    const { load } = await import('/js/index.js');
-    const ort = await import('/tests/bench/node_modules/onnxruntime-web/dist/ort.wasm.min.mjs');
-    ort.env.wasm.numThreads = 1;
-    ort.env.wasm.wasmPaths = '/tests/bench/node_modules/onnxruntime-web/dist/';
-    const sessions = {};
-    for (const name of ['int8', 'fp32']) sessions[name] = await ort.InferenceSession.create(`/build/bench/${name}.onnx`, { executionProviders: ['wasm'], graphOptimizationLevel: 'all' });
-    const model = await load('/build/bench/minilm/', { worker: false });
-    const found = [];
-    for (const n of LENGTHS) {
-      // n - 2 common words are n tokens; beyond the sentence-transformers limit of 256 Pith cuts, so the text is cut for both.
-      const text = 'river stone garden winter letter music window table '.repeat(70).split(' ').slice(0, n - 2).join(' ');
-      const ids = (await model.tokenizer.encode(text, { truncate: true })).map(BigInt), shape = [1, ids.length];
-      const feeds = {
-        input_ids: new ort.Tensor('int64', BigInt64Array.from(ids), shape),
-        attention_mask: new ort.Tensor('int64', new BigInt64Array(ids.length).fill(1n), shape),
-        token_type_ids: new ort.Tensor('int64', new BigInt64Array(ids.length), shape),
-      };
-      const work = { pith: () => model.embed(text), 'onnxruntime-web int8': () => sessions.int8.run(feeds), 'onnxruntime-web fp32': () => sessions.fp32.run(feeds) };
-      const times = Object.fromEntries(Object.keys(work).map((name) => [name, []]));
-      for (let round = -2; round < ROUNDS; round++) {
-        for (const [name, run] of Object.entries(work)) {
-          const begin = performance.now();
-          await run();
-          if (round >= 0) times[name].push(performance.now() - begin);
-        }
-      }
-      // That both compute the same thing: cosine of Pith's embedding with the mean of the peer's fp32 states.
-      const { data } = await model.embed(text);
-      const states = (await sessions.fp32.run(feeds)).last_hidden_state.data, d = data.length;
-      const mean = new Float64Array(d);
-      for (let i = 0; i < states.length; i++) mean[i % d] += states[i];
-      let dot = 0, a = 0, b = 0;
-      for (let i = 0; i < d; i++) { dot += mean[i] * data[i]; a += mean[i] ** 2; b += data[i] ** 2; }
-      found.push({ tokens: ids.length, times, cosine: dot / Math.sqrt(a * b) });
-    }
-    return found;
-  }, { LENGTHS, ROUNDS });
-  const median = (list) => [...list].sort((a, b) => a - b)[list.length >> 1];
-  const peer = JSON.parse(readFileSync(join(root, 'tests/bench/node_modules/onnxruntime-web/package.json'), 'utf8')).version;
-  const facts = { commit: execFileSync('git', ['rev-parse', '--short=12', 'HEAD'], { cwd: root, encoding: 'utf8' }).trim(), date: new Date().toISOString().slice(0, 10),
-    processor: cpus()[0].model, cores: cpus().length, chromium: browser.version(), 'onnxruntime-web': peer, threads: 1, rounds: ROUNDS };
-  for (const { tokens, cosine } of samples) if (!(cosine > 0.99)) throw new Error(`at ${tokens} tokens the two computed different things: cosine ${cosine}`);
-  writeFileSync(join(root, 'docs/bench.json'), `${JSON.stringify({ facts, samples }, null, 1)}\n`);
-  const names = Object.keys(samples[0].times);
-  const rows = samples.map(({ tokens, times }) => `| ${tokens} | ${names.map((name) => median(times[name]).toFixed(1)).join(' | ')} | **${(median(times[names[1]]) / median(times.pith)).toFixed(2)}×** | ${(median(times[names[2]]) / median(times.pith)).toFixed(2)}× |`);
-  const table = ['# Benchmarks', '', '`npm run bench` writes this page and every sample to `bench.json`. all-MiniLM-L6-v2, batch 1, one thread, milliseconds (median),',
-    'interleaved in one Chromium page. Pith\'s figure is the whole `embed()`, tokenizer and pooling counted; the peer\'s is the forward pass alone.', '',
-    `${facts.processor}, ${facts.cores} cores; Chromium ${facts.chromium}; onnxruntime-web ${peer} (its int8 model: dynamic, per channel); Pith ${facts.commit}; ${facts.date}.`, '',
-    `| tokens | ${names.join(' | ')} | Pith against int8 | against fp32 |`, `|---|${names.map(() => '---|').join('')}---|---|`, ...rows, ''].join('\n');
-  writeFileSync(join(root, 'docs/BENCHMARKS.md'), table);
-  console.log(table);
-} finally {
-  await browser.close();
-  server.close();
-  server.closeAllConnections();
+const { values: options } = parseArgs({ options: { only: { type: 'string', multiple: true }, rounds: { type: 'string' }, quick: { type: 'boolean' }, output: { type: 'string' } } });
+if (options.rounds !== undefined && !(Number.isInteger(Number(options.rounds)) && Number(options.rounds) > 0)) throw new Error('--rounds wants a number above 0');
+const cases = CASES.filter(({ id, quick }) => (options.only ? options.only.some((prefix) => id.startsWith(prefix)) : !options.quick || quick));
+if (cases.length === 0) throw new Error(`no case begins with ${options.only.join(' or ')}; there are ${CASES.map(({ id }) => id).join(', ')}`);
+const whole = !options.only && !options.quick;
+const output = resolve(options.output ?? join(root, whole ? 'docs/bench.json' : 'build/bench/partial.json'));
+
+const run = (command, args) => execFileSync(command, args, { cwd: root, encoding: 'utf8', maxBuffer: 1 << 26 }).trim();
+const versionOf = (path) => JSON.parse(readFileSync(join(root, 'tests/bench/node_modules', path, 'package.json'), 'utf8')).version;
+
+/** Share of the processors' time that others take while this waits. */
+async function busy() {
+  const read = () => readFileSync('/proc/stat', 'utf8').split('\n')[0].trim().split(/\s+/).slice(1).map(Number);
+  const before = read();
+  await pause(2000);
+  const spent = read().map((n, i) => n - before[i]), all = spent.reduce((a, b) => a + b, 0);
+  return Math.round((1 - (spent[3] + spent[4]) / all) * 1000) / 1000;
 }
+
+function machine() {
+  const info = readFileSync('/proc/cpuinfo', 'utf8'), flags = /^flags\s*:(.*)$/m.exec(info)?.[1].trim().split(' ') ?? [];
+  return {
+    processor: cpus()[0].model, family: Number(/^cpu family\s*:\s*(\d+)/m.exec(info)?.[1]), model: Number(/^model\s*:\s*(\d+)/m.exec(info)?.[1]),
+    cores: availableParallelism(), memoryGiB: Math.round(totalmem() / 2 ** 30), system: `${process.platform} ${release()}`,
+    dotProductInstructions: flags.filter((flag) => /vnni/.test(flag)), vectors: flags.filter((flag) => /^avx2$|^avx512f$/.test(flag)),
+  };
+}
+
+/** What the report counts operations with. */
+function shapes() {
+  const { hidden_size: hidden, num_hidden_layers: layers, intermediate_size: intermediate } = JSON.parse(readFileSync(join(root, 'build/bench/checkpoint-512/config.json'), 'utf8'));
+  return { minilm: { hidden, layers, intermediate } };
+}
+
+/** Token ids for systems that get them ready: Pith's tokenizer, which the tests compare with the reference's. */
+const known = new Map();
+function idsOf(texts) {
+  const key = texts.join('\n');
+  if (!known.has(key)) {
+    const input = run('build/pith', ['tokenize', 'build/bench/minilm-512', '--json', ...texts]);
+    known.set(key, input.split('\n').map((line) => JSON.parse(line).ids));
+  }
+  return known.get(key);
+}
+
+const cosine = (a, b) => a.reduce((sum, x, i) => sum + x * b[i], 0);
+const commonPrefix = (a, b) => {
+  let i = 0;
+  while (i < a.length && a[i] === b[i]) i++;
+  return i;
+};
+
+/** That all computed the same: what differs more than the way of computing explains is a complaint. The vectors themselves are dropped. */
+function compare(test, results, reference) {
+  const complaints = [], done = Object.entries(results).filter(([, result]) => result.answer);
+  if (test.task?.kind === 'embed') {
+    for (const [key, { answer }] of done) {
+      const least = LEAST_COSINE[key.split('-')[0]];
+      answer.cosine = Math.round(Math.min(...answer.vectors.map((v, i) => cosine(v, reference[i]))) * 1e6) / 1e6;
+      delete answer.vectors;
+      if (!(answer.cosine >= least)) complaints.push(`${test.id}: ${key} computes something else: cosine ${answer.cosine}`);
+      const expected = test.tokens;
+      if (expected && answer.tokens && answer.tokens[0] !== expected) complaints.push(`${test.id}: ${key} counts ${answer.tokens[0]} tokens, not ${expected}`);
+      delete answer.tokens;
+    }
+  }
+  if (test.task?.kind === 'generate') {
+    const first = (done.find(([key]) => key.startsWith('llama.cpp')) ?? done[0])?.[1].answer;
+    for (const [key, { answer }] of done) {
+      answer.sameCharacters = commonPrefix(answer.text, first.text);
+      if (answer.promptTokens !== first.promptTokens) complaints.push(`${test.id}: ${key} reads ${answer.promptTokens} tokens, not ${first.promptTokens}`);
+      if (answer.generated !== test.task.maxTokens) complaints.push(`${test.id}: ${key} generates ${answer.generated} tokens, not ${test.task.maxTokens}`);
+    }
+  }
+  return complaints;
+}
+
+/** What bench.json says of a task. */
+const describe = ({ kind, title, id, tokens, batch, context, model, task }) => ({ id, kind, title, model, tokens, batch, context,
+  ...(task?.kind === 'generate' ? { generate: task.maxTokens } : {}), ...(task?.kind === 'embed' ? { texts: task.texts.length } : {}) });
+
+const began = Date.now();
+const busyBefore = await busy();
+if (busyBefore > 0.05) console.log(`bench: others use ${Math.round(busyBefore * 100)} % of this machine: the figures will not be good`);
+const chromium = await openChromium();
+const complaints = [], done = [];
+try {
+  const measurer = new Measurer(chromium, { rounds: options.rounds && Number(options.rounds), quick: options.quick, log: console.log, idsOf });
+  for (const [i, test] of cases.entries()) {
+    const from = Date.now();
+    console.log(`bench: ${test.id} (${i + 1} of ${cases.length}): ${test.title}`);
+    const { rounds, results, reference } = await measurer.measure(test);
+    complaints.push(...compare(test, results, reference));
+    done.push({ ...describe(test), rounds, seconds: Math.round((Date.now() - from) / 1000), results });
+    await measurer.release(cases[i + 1]);
+  }
+  await measurer.release();
+} finally {
+  await chromium.close();
+}
+const facts = {
+  commit: run('git', ['rev-parse', '--short=12', 'HEAD']), changed: run('git', ['status', '--porcelain', '--untracked-files=no', '--', 'src', 'js', 'CMakeLists.txt', 'scripts']) !== '',
+  date: new Date(began).toISOString().slice(0, 16).replace('T', ' '), minutes: Math.round((Date.now() - began) / 6000) / 10, complete: whole, rounds: options.rounds && Number(options.rounds),
+  machine: machine(), shapes: shapes(), busyBefore, busyAfter: await busy(), load: loadavg().map((x) => Math.round(x * 100) / 100),
+  versions: {
+    Chromium: chromium.version, 'Node.js': process.version, 'current Node.js': existsSync(currentNode) ? run(currentNode, ['--version']) : null,
+    pith: run('build/pith', ['--version']), ...Object.fromEntries(['onnxruntime-web', 'onnxruntime-node', '@huggingface/transformers', '@wllama/wllama', 'node-llama-cpp', 'binaryen'].map((name) => [name, versionOf(name)])),
+    'onnxruntime-web in transformers.js': versionOf('@huggingface/transformers/node_modules/onnxruntime-web'),
+  },
+};
+const systems = Object.fromEntries(Object.entries(SYSTEMS).map(([id, { label, where, counts }]) => [id, { label, where, counts }]));
+mkdirSync(dirname(output), { recursive: true });
+writeFileSync(output, `${JSON.stringify({ facts, systems, sizes: sizes(), cases: done }, null, 1).replace(/\[\s+(-?[\d.e-]+(?:,\s+-?[\d.e-]+)*)\s+\]/g, (_, list) => `[${list.replace(/\s+/g, ' ')}]`)}\n`);
+console.log(`bench: ${output} after ${facts.minutes} minutes`);
+writeReport(output, whole ? join(root, 'docs') : join(root, 'build/bench/report'));
+for (const complaint of complaints) console.error(`bench: ${complaint}`);
+process.exitCode = complaints.length > 0 ? 1 : 0;
