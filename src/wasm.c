@@ -6,6 +6,8 @@
 #include "cli/cli.h"
 #include "pith.h"
 
+/* Exported functions are declared nowhere else: JavaScript calls them. */
+#pragma GCC diagnostic ignored "-Wmissing-prototypes"
 #define EXPORT(name) __attribute__((export_name(#name), used))
 #define HOST(name) __attribute__((import_module("host"), import_name(#name)))
 
