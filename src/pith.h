@@ -11,7 +11,9 @@
  *
  *   {"verb":"version"}                 → {"version","commit","build":"native|wasm","kernels":"simd128","kernelsAvailable":[…]}
  *   {"verb":"load","path":P}           → {"model":1,"info":{…}}      P: a package's folder, a checkpoint's, or a GGUF file
- *        "kernels":"auto|scalar|simd128" forces a variant for this model. info: see `inspect`, plus "kernels".
+ *        "kernels":"auto|scalar|simd128" forces a variant for this model. info: see `inspect`, plus "kernels", "threads".
+ *        "threads": 1…64 or "auto", here and in `compress` and `eval`: for all work of the instance from now on; without it one. The bits
+ *        are the same with any number. An instance keeps the number that it got first.
  *   {"verb":"unload","model":1}        → {}
  *   {"verb":"inspect","path":P}        → {"kind":"package|checkpoint","family","task":"embed|generate","parameters","bytes",
  *        "config":{…},"tensors":[{"name","shape","encoding","bytes"}], package also "recipe","parent","quality","shards","omitted"}

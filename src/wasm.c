@@ -103,7 +103,7 @@ static char error_text[PITH_MESSAGE_CAP];
 
 static pith_host wasm_host(void) {
   const pith_host host = {error_text, host_open, host_create, host_read, host_write, host_close, host_make_dir, host_rename,
-                          host_remove_tree, host_exists, host_find, host_last_error, host_now_ms, host_cancelled};
+                          host_remove_tree, host_exists, host_find, host_last_error, host_now_ms, host_cancelled, NULL};
   return host;
 }
 

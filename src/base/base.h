@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/parallel.h"
+
 /* Stable numbers: the CLI's exit codes, the ABI's return values and the JavaScript error classes are made of them. */
 typedef enum pith_status {
   PITH_OK = 0,
@@ -54,6 +56,9 @@ typedef struct pith_host {
   const char *(*last_error)(void *user);
   double (*now_ms)(void *user);
   bool (*cancelled)(void *user);
+  /* Threads to work on: n in all, the caller's counted, or with 0 as many as suit the machine. NULL: one. What cannot be had is no error:
+   * the answer tells how many there are. It lives as long as the host, and asking again gives the same. May be NULL: one thread. */
+  const pith_parallel *(*threads)(void *user, uint32_t n);
 } pith_host;
 #define PITH_HOST_WAIT (-1000)
 #define PITH_STDIN 0
@@ -71,6 +76,7 @@ typedef struct pith_allocator {
 typedef struct pith_ctx {
   pith_host host;
   pith_allocator allocator;
+  const pith_parallel *parallel;       /* NULL: one thread */
   uint64_t n_allocations;              /* grows with every allocation: the tests of "allocates nothing" read it */
   pith_status status;                  /* of the last failure */
   char message[PITH_MESSAGE_CAP];      /* one sentence: what, where, what to do */

@@ -163,9 +163,22 @@ static bool host_cancelled(void *user) {
   return interrupted != 0;
 }
 
+static const pith_parallel *host_threads(void *user, uint32_t n) {
+  pith_host_posix *state = user;
+  if (n == 0) n = pith_threads_posix_auto();
+  if (n > 1 && !state->threads) state->threads = pith_threads_posix_open(n < PITH_MAX_THREADS ? n : PITH_MAX_THREADS);
+  return state->threads ? pith_threads_posix_parallel(state->threads) : NULL;
+}
+
+void pith_host_posix_free(pith_host_posix *state) {
+  pith_threads_posix_close(state->threads);
+  state->threads = NULL;
+}
+
 pith_host pith_host_posix_init(pith_host_posix *state) {
   memset(state, 0, sizeof *state);
   const pith_host host = {state,         host_open,   host_create,      host_read,   host_write,      host_close,  host_make_dir,
-                          host_rename,   host_remove_tree, host_exists, host_find, host_last_error, host_now_ms, host_cancelled};
+                          host_rename,   host_remove_tree, host_exists, host_find, host_last_error, host_now_ms, host_cancelled,
+                          host_threads};
   return host;
 }

@@ -49,6 +49,13 @@ static void copy_arguments(const pith_cli *cli, pith_json *request, const char *
   }
 }
 
+/* All processors unless told otherwise; the answers do not depend on it. */
+static void add_threads(const pith_cli *cli, pith_json *request) {
+  const pith_json *value = pith_json_get(cli->arguments, "threads");
+  if (value) pith_json_add(request, "threads", pith_json_copy(value));
+  else if (!is_command(cli, "tokenize")) pith_json_add_string(request, "threads", "auto");
+}
+
 static pith_json *new_request(const char *verb) {
   pith_json *request = pith_json_new_object();
   pith_json_add_string(request, "verb", verb);
@@ -217,6 +224,7 @@ static pith_status build_compress(pith_cli *cli, pith_json *request) {
   if (!argument(cli, "output")) return pith_fail(&cli->ctx, PITH_E_ARGUMENT, "compress wants the package's name: -o PKG");
   pith_json_add_string(request, "source", pith_json_string(words(cli)));
   copy_arguments(cli, request, keys);
+  add_threads(cli, request);
   PITH_TRY(add_recipe(cli, request));
   return add_texts_file(cli, request);
 }
@@ -225,6 +233,7 @@ static pith_status build_eval(pith_cli *cli, pith_json *request) {
   static const char *const keys[] = {"against", "kernels", NULL};
   pith_json_add_string(request, "source", pith_json_string(words(cli)));
   copy_arguments(cli, request, keys);
+  add_threads(cli, request);
   const int n = (argument(cli, "texts") != NULL) + (argument(cli, "similarity") != NULL) + (argument(cli, "perplexity") != NULL);
   if (n > 1) return pith_fail(&cli->ctx, PITH_E_ARGUMENT, "eval takes one of --texts, --similarity and --perplexity");
   PITH_TRY(add_texts_file(cli, request));
@@ -248,6 +257,7 @@ static pith_status build_inspect(pith_cli *cli, pith_json *request) {
 static pith_status build_load(pith_cli *cli, pith_json *request) {
   static const char *const keys[] = {"kernels", NULL};
   copy_arguments(cli, request, keys);
+  add_threads(cli, request);
   return build_inspect(cli, request);
 }
 

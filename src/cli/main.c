@@ -24,5 +24,6 @@ int main(int argc, char **argv) {
   while (pith_cli_step(cli, 50.0) == PITH_PENDING) continue;
   const int code = pith_cli_exit_code(cli);
   pith_cli_close(cli);
+  pith_host_posix_free(&posix);
   return code;
 }

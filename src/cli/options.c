@@ -3,13 +3,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define COMMON {"--json", "json", PITH_OPTION_FLAG}, {"--kernels", "kernels", PITH_OPTION_TEXT}
+#define COMMON {"--json", "json", PITH_OPTION_FLAG}, {"--kernels", "kernels", PITH_OPTION_TEXT}, {"--threads", "threads", PITH_OPTION_NUMBER}
 
 static const pith_option inspect_options[] = {{"--json", "json", PITH_OPTION_FLAG}, {NULL, NULL, PITH_OPTION_FLAG}};
 static const pith_option compress_options[] = {{"-o", "output", PITH_OPTION_TEXT},          {"--output", "output", PITH_OPTION_TEXT},
                                                {"--recipe", "recipe", PITH_OPTION_TEXT},    {"--shard-size", "shardSize", PITH_OPTION_SIZE},
                                                {"--texts", "texts", PITH_OPTION_TEXT},      {"--force", "force", PITH_OPTION_FLAG},
-                                               {"--json", "json", PITH_OPTION_FLAG},        {NULL, NULL, PITH_OPTION_FLAG}};
+                                               {"--json", "json", PITH_OPTION_FLAG},        {"--threads", "threads", PITH_OPTION_NUMBER},
+                                               {NULL, NULL, PITH_OPTION_FLAG}};
 static const pith_option embed_options[] = {COMMON, {NULL, NULL, PITH_OPTION_FLAG}};
 static const pith_option generate_options[] = {COMMON,
                                                {"--max-tokens", "maxTokens", PITH_OPTION_NUMBER},
@@ -31,17 +32,17 @@ static const pith_option eval_options[] = {COMMON,
 
 static const pith_command commands[] = {
     {"inspect", "pith inspect SRC [--json]", "what a checkpoint or a package holds", inspect_options, 1, 1},
-    {"compress", "pith compress SRC -o PKG [--recipe int8|fp16|FILE] [--shard-size 4M] [--texts FILE] [--force] [--json]",
+    {"compress", "pith compress SRC -o PKG [--recipe int8|fp16|FILE] [--shard-size 4M] [--texts FILE] [--force] [--threads N] [--json]",
      "a checkpoint into a package, with its quality measured", compress_options, 1, 1},
-    {"embed", "pith embed SRC [TEXT…] [--json] [--kernels NAME]", "embeddings of texts, or of the lines of standard input", embed_options, 1, -1},
+    {"embed", "pith embed SRC [TEXT…] [--threads N] [--json] [--kernels NAME]", "embeddings of texts, or of the lines of standard input", embed_options, 1, -1},
     {"generate",
      "pith generate SRC PROMPT [--max-tokens N] [--temperature T] [--top-k K] [--top-p P] [--min-p M]\n"
-     "                [--repetition-penalty R] [--seed S] [--stop TEXT]… [--json] [--kernels NAME]",
+     "                [--repetition-penalty R] [--seed S] [--stop TEXT]… [--threads N] [--json] [--kernels NAME]",
      "text that continues the prompt", generate_options, 2, 2},
-    {"eval", "pith eval SRC [--against PARENT] (--texts FILE | --similarity FILE [--columns score,a,b] | --perplexity FILE) [--json]",
+    {"eval", "pith eval SRC [--against PARENT] (--texts FILE | --similarity FILE [--columns score,a,b] | --perplexity FILE) [--threads N] [--json]",
      "quality: cosine, correlation, perplexity, KL divergence", eval_options, 1, 1},
     {"tokenize", "pith tokenize SRC [TEXT…] [--json]", "token ids of texts, or of the lines of standard input", embed_options, 1, -1},
-    {"digest", "pith digest SRC [--json] [--kernels NAME]", "one hash of what the model computes: the same on every engine", embed_options, 1, 1},
+    {"digest", "pith digest SRC [--threads N] [--json] [--kernels NAME]", "one hash of what the model computes: the same on every engine", embed_options, 1, 1},
     {NULL, NULL, NULL, NULL, 0, 0}};
 
 const pith_command *pith_commands(void) { return commands; }

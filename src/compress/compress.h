@@ -16,7 +16,7 @@ typedef struct pith_compression_options {
   const pith_kernels *kernels;       /* for measuring */
 } pith_compression_options;
 
-/* One tensor on its way into the package, a few panels a step, part by part. */
+/* One tensor on its way into the package, a few panels a step, part by part. Panels are encoded on all threads. */
 typedef struct pith_tensor_encoder {
   const pith_slot *slot;             /* NULL: none is open */
   const pith_checkpoint_file *file;
@@ -29,7 +29,8 @@ typedef struct pith_tensor_encoder {
   uint64_t row;                      /* of the tensor */
   uint32_t part_begin, part_rows, part;
   uint32_t n_parts;
-  float *rows;                       /* (8, cols) as they lie in the file */
+  float *rows;                       /* (batch_rows, cols) as they lie in the file */
+  uint32_t batch_rows;               /* whole panels */
   uint8_t *codes, *scales;           /* of the part */
   uint64_t n_code_bytes, n_scale_bytes;
   pith_json *parts;

@@ -6,7 +6,8 @@
 #include "compress/compress.h"
 #include "compress/quantize.h"
 
-enum { STEP_WEIGHTS = 1 << 16 };   /* about this many weights a step */
+enum { STEP_WEIGHTS = 1 << 16 };   /* about this many weights a step and thread */
+#define WEIGHT_NS 60.0              /* to find a weight's scale and code, roughly */
 
 static uint64_t groups_of(const pith_tensor_encoder *t) { return (t->slot->cols + t->group_size - 1) / t->group_size; }
 
@@ -57,32 +58,61 @@ pith_status pith_tensor_encoder_open(pith_ctx *ctx, pith_tensor_encoder *t, cons
   t->scale_dtype = PITH_F32;   /* until the scan says otherwise; room is planned for it */
   t->scanning = has_scales(t);
   t->parts = pith_json_new_array();
-  PITH_TRY(pith_malloc(ctx, (size_t)slot->cols * PITH_PANEL * sizeof *t->rows, &t->rows));
+  const uint64_t wished = (uint64_t)STEP_WEIGHTS * pith_parallel_threads(ctx->parallel) / slot->cols / PITH_PANEL * PITH_PANEL;
+  const uint64_t whole = pith_round_up(slot->rows, PITH_PANEL);
+  t->batch_rows = (uint32_t)(wished < PITH_PANEL ? PITH_PANEL : wished < whole ? wished : whole);
+  PITH_TRY(pith_malloc(ctx, (size_t)t->batch_rows * slot->cols * sizeof *t->rows, &t->rows));
   return plan_parts(ctx, t, shard_bytes);
 }
 
-/* Reads up to 8 rows at t->row. */
+/* Reads a batch at t->row, within the part. */
 static pith_status read_rows(pith_ctx *ctx, pith_tensor_encoder *t, size_t *n) {
-  const uint64_t left = t->slot->rows - t->row;
-  *n = left < PITH_PANEL ? (size_t)left : PITH_PANEL;
+  const uint64_t end = !t->scanning && t->part_begin + t->part_rows < t->slot->rows ? t->part_begin + t->part_rows : t->slot->rows, left = end - t->row;
+  *n = left < t->batch_rows ? (size_t)left : t->batch_rows;
   return pith_checkpoint_read(ctx, t->file, t->entry, t->row * t->slot->cols, *n * t->slot->cols, t->rows);
 }
 
-static pith_status encode_rows(pith_ctx *ctx, pith_tensor_encoder *t, size_t n) {
-  const size_t cols = t->slot->cols, at = (size_t)(t->row - t->part_begin);
-  uint8_t *codes = t->codes + code_bytes(t, at), *scales = t->scales + scale_bytes(t, at);
+typedef struct batch {
+  const pith_tensor_encoder *t;
+  size_t n_rows;
+  bool overflow[PITH_MAX_THREADS];   /* a value that f16 cannot hold, by thread */
+} batch;
+
+/* One panel, n of its rows. rows: (n, cols); codes, scales: of the panel. False: f16 cannot hold it. */
+static bool encode_panel(const pith_tensor_encoder *t, size_t n, const float *rows, uint8_t *codes, uint8_t *scales) {
+  const size_t cols = t->slot->cols;
+  float *panel = (float *)(void *)codes;
   switch (t->encoding) {
-    case PITH_ENC_U7: pith_quantize_u7_panel(n, cols, t->group_size, t->rows, t->scale_dtype, codes, scales); return PITH_OK;
-    case PITH_ENC_U8_ROW: pith_quantize_u8_rows(n, cols, t->rows, t->scale_dtype, codes, scales); return PITH_OK;
-    case PITH_ENC_F16:
-      if (pith_convert_f16_panel(n, cols, t->rows, (uint16_t *)(void *)codes)) return PITH_OK;
-      return pith_fail(ctx, PITH_E_UNSUPPORTED, "tensor \"%s\" holds a value that half precision cannot (above 65504): use another recipe", t->entry->name);
+    case PITH_ENC_U7: pith_quantize_u7_panel(n, cols, t->group_size, rows, t->scale_dtype, codes, scales); return true;
+    case PITH_ENC_U8_ROW: pith_quantize_u8_rows(n, cols, rows, t->scale_dtype, codes, scales); return true;
+    case PITH_ENC_F16: return pith_convert_f16_panel(n, cols, rows, (uint16_t *)(void *)codes);
     case PITH_ENC_F32: break;
   }
-  float *panel = (float *)(void *)codes;
-  if (t->slot->role == PITH_ROLE_VECTOR) memcpy(panel, t->rows, cols * sizeof *panel);
+  if (t->slot->role == PITH_ROLE_VECTOR) memcpy(panel, rows, cols * sizeof *panel);
   for (size_t k = 0; t->slot->role != PITH_ROLE_VECTOR && k < cols; k++)
-    for (size_t r = 0; r < PITH_PANEL; r++) panel[k * PITH_PANEL + r] = r < n ? t->rows[r * cols + k] : 0.0f;
+    for (size_t r = 0; r < PITH_PANEL; r++) panel[k * PITH_PANEL + r] = r < n ? rows[r * cols + k] : 0.0f;
+  return true;
+}
+
+static void encode_panels(void *arg, uint32_t part, uint32_t n_parts, uint32_t thread) {
+  batch *b = arg;
+  const pith_tensor_encoder *t = b->t;
+  const size_t n_panels = (b->n_rows + PITH_PANEL - 1) / PITH_PANEL, past = pith_share_end(n_panels, part, n_parts) * PITH_PANEL;
+  const size_t at = (size_t)(t->row - t->part_begin), end = past < b->n_rows ? past : b->n_rows;
+  for (size_t row = pith_share_begin(n_panels, part, n_parts) * PITH_PANEL; row < end; row += PITH_PANEL) {
+    const size_t n = end - row < PITH_PANEL ? end - row : PITH_PANEL;
+    uint8_t *codes = t->codes + code_bytes(t, at + row), *scales = t->scales + scale_bytes(t, at + row);
+    if (!encode_panel(t, n, t->rows + row * t->slot->cols, codes, scales)) b->overflow[thread] = true;
+  }
+}
+
+static pith_status encode_rows(pith_ctx *ctx, pith_tensor_encoder *t, size_t n) {
+  batch b = {.t = t, .n_rows = n};
+  const size_t n_panels = (n + PITH_PANEL - 1) / PITH_PANEL;
+  pith_parallel_run(ctx->parallel, pith_parallel_parts(ctx->parallel, n_panels, t->slot->cols * PITH_PANEL * WEIGHT_NS), encode_panels, &b);
+  for (int i = 0; i < PITH_MAX_THREADS; i++)
+    if (b.overflow[i])
+      return pith_fail(ctx, PITH_E_UNSUPPORTED, "tensor \"%s\" holds a value that half precision cannot (above 65504): use another recipe", t->entry->name);
   return PITH_OK;
 }
 
@@ -126,16 +156,13 @@ static pith_status write_part(pith_ctx *ctx, pith_tensor_encoder *t, pith_packag
 }
 
 pith_status pith_tensor_encoder_step(pith_ctx *ctx, pith_tensor_encoder *t, pith_package_writer *writer) {
-  for (size_t done = 0; done < STEP_WEIGHTS && t->row < t->slot->rows; done += (size_t)t->slot->cols * PITH_PANEL) {
-    size_t n;
-    PITH_TRY(read_rows(ctx, t, &n));
-    if (t->scanning)
-      for (size_t i = 0; i < n * t->slot->cols; i++) t->absmax = fmaxf(t->absmax, fabsf(t->rows[i]));
-    else PITH_TRY(encode_rows(ctx, t, n));
-    t->row += n;
-    if (t->scanning) continue;
-    if (t->row == t->slot->rows || t->row - t->part_begin == t->part_rows) PITH_TRY(write_part(ctx, t, writer));
-  }
+  size_t n;
+  PITH_TRY(read_rows(ctx, t, &n));
+  if (t->scanning)
+    for (size_t i = 0; i < n * t->slot->cols; i++) t->absmax = fmaxf(t->absmax, fabsf(t->rows[i]));
+  else PITH_TRY(encode_rows(ctx, t, n));
+  t->row += n;
+  if (!t->scanning && (t->row == t->slot->rows || t->row - t->part_begin == t->part_rows)) PITH_TRY(write_part(ctx, t, writer));
   if (t->row < t->slot->rows) return PITH_PENDING;
   if (!t->scanning) return PITH_OK;
   t->scanning = false;

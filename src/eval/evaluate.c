@@ -80,7 +80,7 @@ static pith_status begin_scoring(pith_ctx *ctx, pith_evaluation *e) {
   for (int i = 0; i < (e->against ? 2 : 1); i++) {
     const pith_model *m = model_of(e, i);
     uint64_t n_bytes;
-    if (!pith_forward_plan(&m->config, &m->weights, m->kernels, CHUNK_ROWS, context, &n_bytes)) return pith_fail(ctx, PITH_E_MEMORY, "out of address space");
+    if (!pith_forward_plan(ctx, &m->config, &m->weights, m->kernels, CHUNK_ROWS, context, &n_bytes)) return pith_fail(ctx, PITH_E_MEMORY, "out of address space");
     PITH_TRY(pith_arena_init(ctx, &e->arenas[i], (size_t)n_bytes));
     PITH_TRY(pith_forward_init(ctx, &e->forwards[i], &m->config, &m->weights, m->kernels, CHUNK_ROWS, context, &e->arenas[i]));
     PITH_TRY(pith_calloc(ctx, (size_t)m->config.vocab_size * 8, sizeof(float), &e->logits[i]));

@@ -4,6 +4,16 @@
 
 enum { SCRATCH_PANELS = 8 };
 
+/* What work takes on one thread, roughly, in nanoseconds: into how many parts it goes depends on it, and nothing else. */
+#define MAC_U7_NS 0.02      /* of a product by rows */
+#define MAC_F32_NS 0.04
+#define BYTE_NS 0.08        /* of a row at a time: weights come from memory */
+#define NORM_NS 0.5         /* an element */
+#define LOOKUP_NS 1.0
+#define ADD_NS 0.2
+#define QUANTIZE_NS 0.3
+#define ACTIVATION_NS 1.0
+
 static size_t groups_of(size_t cols, uint32_t group_size) { return group_size ? (cols + group_size - 1) / group_size : 0; }
 
 static bool uses_rope(const pith_config *c) { return c->rope_theta > 0.0; }
@@ -42,32 +52,35 @@ static uint32_t list_pieces(pith_forward *f, piece out[20]) {
   const uint64_t layers = f->n_cached_layers, ff = (uint64_t)c->intermediate_size, hd8 = pith_round_up((size_t)hd, PITH_PANEL);
   const uint64_t rope = uses_rope(c) ? (uint64_t)f->max_context * hd / 2 : 0;
   const uint64_t blocks = pith_round_up(f->max_rows, PITH_ROWS);   /* rows in whole blocks */
+  f->scratch_floats = pith_round_up(d.scratch, PITH_ALIGN / sizeof(float));   /* no two threads in a cache line */
   const piece pieces[] = {
       {&f->x, rows * h, 4}, {&f->h, rows * h, 4}, {&f->q, rows * q, 4}, {&f->k, rows * kv, 4}, {&f->v, rows * kv, 4},
       {&f->attended, rows * q, 4}, {&f->up, rows * ff, 4}, {&f->gate, rows * ff, 4}, {&f->keys, layers * kv_heads * ctx * hd, 4},
-      {&f->values, layers * kv_heads * hd8 * ctx, 4}, {&f->scores, PITH_SCORE_ROWS * ctx, 4}, {&f->cos, rope, 4}, {&f->sin, rope, 4},
-      {&f->scratch, d.scratch, 4}, {&f->activations.codes, blocks * pith_round_up(d.widest, PITH_QUAD), f->kernels->act_elem_bytes},
+      {&f->values, layers * kv_heads * hd8 * ctx, 4}, {&f->scores, f->n_threads * PITH_SCORE_ROWS * ctx, 4}, {&f->cos, rope, 4}, {&f->sin, rope, 4},
+      {&f->scratch, f->n_threads * f->scratch_floats, 4}, {&f->activations.codes, blocks * pith_round_up(d.widest, PITH_QUAD), f->kernels->act_elem_bytes},
       {&f->activations.scales, blocks * d.groups, 4}, {&f->activations.offsets, blocks * d.groups, 4}};
   memcpy(out, pieces, sizeof pieces);
   return sizeof pieces / sizeof *pieces;
 }
 
-static void set_bounds(pith_forward *f, const pith_config *config, const pith_weights *weights, const pith_kernels *kernels, uint32_t max_rows,
+static void set_bounds(const pith_ctx *ctx, pith_forward *f, const pith_config *config, const pith_weights *weights, const pith_kernels *kernels, uint32_t max_rows,
                        uint32_t max_context) {
   memset(f, 0, sizeof *f);
   f->config = config;
   f->weights = weights;
   f->kernels = kernels;
+  f->parallel = ctx->parallel;
+  f->n_threads = pith_parallel_threads(ctx->parallel);
   f->max_rows = max_rows;
   f->max_context = max_context;
   f->n_cached_layers = config->family->task == PITH_TASK_GENERATE ? (uint32_t)config->n_layers : 1;
 }
 
-bool pith_forward_plan(const pith_config *config, const pith_weights *weights, const pith_kernels *kernels, uint32_t max_rows,
+bool pith_forward_plan(const pith_ctx *ctx, const pith_config *config, const pith_weights *weights, const pith_kernels *kernels, uint32_t max_rows,
                        uint32_t max_context, uint64_t *n_bytes) {
   pith_forward f;
   piece pieces[20];
-  set_bounds(&f, config, weights, kernels, max_rows, max_context);
+  set_bounds(ctx, &f, config, weights, kernels, max_rows, max_context);
   const uint32_t n = list_pieces(&f, pieces);
   *n_bytes = 0;
   for (uint32_t i = 0; i < n; i++) {
@@ -96,7 +109,7 @@ static void fill_rope(pith_forward *f) {
 pith_status pith_forward_init(pith_ctx *ctx, pith_forward *forward, const pith_config *config, const pith_weights *weights,
                               const pith_kernels *kernels, uint32_t max_rows, uint32_t max_context, pith_arena *arena) {
   piece pieces[20];
-  set_bounds(forward, config, weights, kernels, max_rows, max_context);
+  set_bounds(ctx, forward, config, weights, kernels, max_rows, max_context);
   const uint32_t n = list_pieces(forward, pieces);
   for (uint32_t i = 0; i < n; i++) {
     void *ptr = pith_arena_take(arena, (size_t)(pieces[i].n_elems * pieces[i].elem_bytes));
@@ -107,135 +120,301 @@ pith_status pith_forward_init(pith_ctx *ctx, pith_forward *forward, const pith_c
   return PITH_OK;
 }
 
-void pith_forward_begin(pith_forward *f, const int32_t *ids, uint32_t n_rows, const pith_span *spans, uint32_t n_spans) {
-  f->ids = ids;
-  f->n_rows = n_rows;
-  f->spans = spans;
-  f->n_spans = n_spans;
-  const pith_stage *stage = pith_weights_stage(f->weights, -1);
-  const size_t h = (size_t)f->config->hidden_size;
-  for (uint32_t s = 0; s < n_spans; s++)
-    for (uint32_t i = 0; i < spans[s].n_rows; i++) {
-      const uint32_t row = spans[s].row + i;
-      float *x = f->x + row * h, *other = f->h;
-      pith_matrix_row(&stage->weights[PITH_EMBED_TOKENS].matrix, (uint32_t)ids[row], x);
-      if (!stage->weights[PITH_EMBED_POSITIONS].matrix.n_parts) continue;
-      /* token types before positions, as the reference adds them */
-      pith_matrix_row(&stage->weights[PITH_EMBED_TYPES].matrix, 0, other);
-      f->kernels->add(h, other, x);
-      pith_matrix_row(&stage->weights[PITH_EMBED_POSITIONS].matrix, spans[s].position + i, other);
-      f->kernels->add(h, other, x);
-    }
-  if (stage->weights[PITH_EMBED_NORM].vector)
-    f->kernels->layer_norm(n_rows, h, f->x, f->x, h, stage->weights[PITH_EMBED_NORM].vector, stage->weights[PITH_EMBED_NORM_BIAS].vector,
-                           f->config->norm_eps);
-}
+/* ---- products: divided over panels of outputs ---- */
 
-static void product_u7(pith_forward *f, const pith_matrix *m, const pith_part *part, const float *bias, uint32_t n_rows, float *y, size_t y_stride) {
+typedef struct product_work {
+  pith_forward *f;
+  const pith_matrix *m;
+  const float *bias;         /* (rows) or NULL */
+  uint32_t n_rows;
+  const float *x;
+  float *y;
+  size_t x_stride, y_stride;
+} product_work;
+
+/* Outputs [begin, end) of a matrix part; begin is a panel's first. y: the column of `begin`. */
+static void product_u7(const product_work *w, const pith_part *part, uint32_t begin, uint32_t end, const float *bias, float *y, float *scratch) {
+  const pith_forward *f = w->f;
+  const pith_matrix *m = w->m;
   const size_t n_groups = groups_of(m->cols, m->group_size), n_quads = (m->cols + PITH_QUAD - 1) / PITH_QUAD;
   pith_activations a = f->activations;
   a.n_groups = n_groups;
-  for (uint32_t begin = 0; begin < part->n_rows; begin += SCRATCH_PANELS * PITH_PANEL) {
-    const size_t panel = begin / PITH_PANEL, left = part->n_rows - begin;
+  for (; begin < end; begin += SCRATCH_PANELS * PITH_PANEL, y += SCRATCH_PANELS * PITH_PANEL) {
+    const size_t panel = begin / PITH_PANEL, left = end - begin;
     const size_t n = left < SCRATCH_PANELS * PITH_PANEL ? left : SCRATCH_PANELS * PITH_PANEL;
     const size_t at = panel * n_groups * PITH_PANEL, n_scales = (n + PITH_PANEL - 1) / PITH_PANEL * n_groups * PITH_PANEL;
     const float *scales = (const float *)part->scales + at;
     if (m->scale_dtype == PITH_F16) {
-      f->kernels->f16_to_f32(n_scales, (const uint16_t *)part->scales + at, f->scratch);
-      scales = f->scratch;
+      f->kernels->f16_to_f32(n_scales, (const uint16_t *)part->scales + at, scratch);
+      scales = scratch;
     }
-    f->kernels->gemm_i8u7_f32(n_rows, n, m->cols, m->group_size, &a, (const uint8_t *)part->codes + panel * n_quads * PITH_PANEL * PITH_QUAD,
-                              scales, bias ? bias + begin : NULL, y + begin, y_stride);
+    f->kernels->gemm_i8u7_f32(w->n_rows, n, m->cols, m->group_size, &a, (const uint8_t *)part->codes + panel * n_quads * PITH_PANEL * PITH_QUAD,
+                              scales, bias ? bias + begin : NULL, y, w->y_stride);
   }
 }
 
-static void product_f16(pith_forward *f, const pith_matrix *m, const pith_part *part, const float *bias, uint32_t n_rows, const float *x,
-                        size_t x_stride, float *y, size_t y_stride) {
-  const size_t panel_floats = (size_t)m->cols * PITH_PANEL;
-  for (uint32_t begin = 0; begin < part->n_rows; begin += SCRATCH_PANELS * PITH_PANEL) {
-    const size_t left = part->n_rows - begin, n = left < SCRATCH_PANELS * PITH_PANEL ? left : SCRATCH_PANELS * PITH_PANEL;
-    f->kernels->f16_to_f32((n + PITH_PANEL - 1) / PITH_PANEL * panel_floats,
-                           (const uint16_t *)part->codes + begin / PITH_PANEL * panel_floats, f->scratch);
-    f->kernels->gemm_f32(n_rows, n, m->cols, x, x_stride, f->scratch, panel_floats, bias ? bias + begin : NULL, y + begin, y_stride);
+static void product_f16(const product_work *w, const pith_part *part, uint32_t begin, uint32_t end, const float *bias, float *y, float *scratch) {
+  const size_t panel_floats = (size_t)w->m->cols * PITH_PANEL;
+  for (; begin < end; begin += SCRATCH_PANELS * PITH_PANEL, y += SCRATCH_PANELS * PITH_PANEL) {
+    const size_t left = end - begin, n = left < SCRATCH_PANELS * PITH_PANEL ? left : SCRATCH_PANELS * PITH_PANEL;
+    w->f->kernels->f16_to_f32((n + PITH_PANEL - 1) / PITH_PANEL * panel_floats,
+                              (const uint16_t *)part->codes + begin / PITH_PANEL * panel_floats, scratch);
+    w->f->kernels->gemm_f32(w->n_rows, n, w->m->cols, w->x, w->x_stride, scratch, panel_floats, bias ? bias + begin : NULL, y, w->y_stride);
   }
+}
+
+static void product_f32(const product_work *w, const pith_part *part, uint32_t begin, uint32_t end, const float *bias, float *y) {
+  const size_t panel_floats = (size_t)w->m->cols * PITH_PANEL;
+  w->f->kernels->gemm_f32(w->n_rows, end - begin, w->m->cols, w->x, w->x_stride, (const float *)part->codes + begin / PITH_PANEL * panel_floats,
+                          panel_floats, bias ? bias + begin : NULL, y, w->y_stride);
+}
+
+static void product_panels(void *arg, uint32_t part, uint32_t n_parts, uint32_t thread) {
+  const product_work *w = arg;
+  const pith_matrix *m = w->m;
+  const size_t n_panels = (m->rows + PITH_PANEL - 1) / PITH_PANEL, first = pith_share_begin(n_panels, part, n_parts) * PITH_PANEL;
+  const size_t past = pith_share_end(n_panels, part, n_parts) * PITH_PANEL, last = past < m->rows ? past : m->rows;
+  float *scratch = w->f->scratch + thread * w->f->scratch_floats;
+  for (uint32_t i = 0; i < m->n_parts; i++) {
+    const pith_part *p = &m->parts[i];
+    const size_t from = first > p->row_begin ? first : p->row_begin, to = last < p->row_begin + p->n_rows ? last : p->row_begin + p->n_rows;
+    if (from >= to) continue;
+    const uint32_t begin = (uint32_t)from - p->row_begin, end = (uint32_t)to - p->row_begin;
+    const float *bias = w->bias ? w->bias + p->row_begin : NULL;
+    float *y = w->y + from;
+    if (m->encoding == PITH_ENC_U7) product_u7(w, p, begin, end, bias, y, scratch);
+    else if (m->encoding == PITH_ENC_F16) product_f16(w, p, begin, end, bias, y, scratch);
+    else product_f32(w, p, begin, end, bias, y);
+  }
+}
+
+static void quantize_rows(void *arg, uint32_t part, uint32_t n_parts, uint32_t thread) {
+  const product_work *w = arg;
+  const pith_matrix *m = w->m;
+  const size_t n_blocks = (w->n_rows + PITH_ROWS - 1) / PITH_ROWS, begin = pith_share_begin(n_blocks, part, n_parts) * PITH_ROWS;
+  const size_t past = pith_share_end(n_blocks, part, n_parts) * PITH_ROWS, end = past < w->n_rows ? past : w->n_rows;
+  (void)thread;
+  pith_activations a = w->f->activations;
+  a.n_groups = groups_of(m->cols, m->group_size);
+  a.codes = (uint8_t *)a.codes + begin * pith_round_up(m->cols, PITH_QUAD) * w->f->kernels->act_elem_bytes;
+  a.scales += begin * a.n_groups;
+  a.offsets += begin * a.n_groups;
+  w->f->kernels->quantize_i8(end - begin, m->cols, m->group_size, w->x + begin * w->x_stride, w->x_stride, &a);
 }
 
 void pith_forward_product(pith_forward *f, const pith_matrix *m, const float *bias, uint32_t n_rows, const float *x, size_t x_stride, float *y,
                           size_t y_stride, bool fresh) {
-  if (m->encoding == PITH_ENC_U7 && fresh) {
-    pith_activations a = f->activations;
-    a.n_groups = groups_of(m->cols, m->group_size);
-    f->kernels->quantize_i8(n_rows, m->cols, m->group_size, x, x_stride, &a);
-  }
-  for (uint32_t i = 0; i < m->n_parts; i++) {
-    const pith_part *part = &m->parts[i];
-    const float *part_bias = bias ? bias + part->row_begin : NULL;
-    float *part_y = y + part->row_begin;
-    if (m->encoding == PITH_ENC_U7)
-      product_u7(f, m, part, part_bias, n_rows, part_y, y_stride);
-    else if (m->encoding == PITH_ENC_F16)
-      product_f16(f, m, part, part_bias, n_rows, x, x_stride, part_y, y_stride);
-    else
-      f->kernels->gemm_f32(n_rows, part->n_rows, m->cols, x, x_stride, part->codes, (size_t)m->cols * PITH_PANEL, part_bias, part_y, y_stride);
-  }
+  product_work w = {f, m, bias, n_rows, x, y, x_stride, y_stride};
+  const bool u7 = m->encoding == PITH_ENC_U7;
+  if (u7 && fresh) pith_parallel_run(f->parallel, pith_parallel_parts(f->parallel, (n_rows + PITH_ROWS - 1) / PITH_ROWS, PITH_ROWS * m->cols * QUANTIZE_NS), quantize_rows, &w);
+  const double panel = (double)m->cols * PITH_PANEL, work_ns = panel * n_rows * (u7 ? MAC_U7_NS : MAC_F32_NS);
+  const double read_ns = panel * (u7 ? 1 : m->encoding == PITH_ENC_F16 ? 2 : 4) * BYTE_NS;
+  pith_parallel_run(f->parallel, pith_parallel_parts(f->parallel, (m->rows + PITH_PANEL - 1) / PITH_PANEL, work_ns > read_ns ? work_ns : read_ns), product_panels, &w);
 }
 
-/* Writes the span's keys and values behind those that the panels of this layer hold already. */
-static void store_keys_values(pith_forward *f, const pith_span *span, uint32_t cached_layer) {
+/* ---- attention: divided over heads ---- */
+
+/* Writes the span's keys and values of one head behind those that the panels of this layer hold already. */
+static void store_keys_values(pith_forward *f, const pith_span *span, uint32_t cached_layer, size_t head) {
   const size_t hd = (size_t)f->config->head_dim, heads = (size_t)f->config->n_kv_heads, kv = heads * hd;
   const size_t ctx = pith_round_up(f->max_context, PITH_PANEL), hd8 = pith_round_up(hd, PITH_PANEL);
-  for (size_t head = 0; head < heads; head++) {
-    float *keys = f->keys + (cached_layer * heads + head) * ctx * hd, *values = f->values + (cached_layer * heads + head) * ctx * hd8;
-    for (size_t i = 0; i < span->n_rows; i++) {
-      const size_t p = span->position + i;
-      const float *k = f->k + (span->row + i) * kv + head * hd, *v = f->v + (span->row + i) * kv + head * hd;
-      for (size_t d = 0; d < hd; d++) {
-        keys[(p / PITH_PANEL * hd + d) * PITH_PANEL + p % PITH_PANEL] = k[d];
-        values[(d / PITH_PANEL * ctx + p) * PITH_PANEL + d % PITH_PANEL] = v[d];
-      }
+  float *keys = f->keys + (cached_layer * heads + head) * ctx * hd, *values = f->values + (cached_layer * heads + head) * ctx * hd8;
+  for (size_t i = 0; i < span->n_rows; i++) {
+    const size_t p = span->position + i;
+    const float *k = f->k + (span->row + i) * kv + head * hd, *v = f->v + (span->row + i) * kv + head * hd;
+    for (size_t d = 0; d < hd; d++) {
+      keys[(p / PITH_PANEL * hd + d) * PITH_PANEL + p % PITH_PANEL] = k[d];
+      values[(d / PITH_PANEL * ctx + p) * PITH_PANEL + d % PITH_PANEL] = v[d];
     }
   }
 }
 
 /* softmax(q · kᵀ / √head_dim) · v for one head of one span, PITH_SCORE_ROWS queries at a time. Causal for decoders. */
-static void attend_head(pith_forward *f, const pith_span *span, uint32_t cached_layer, size_t head, float scale) {
+static void attend_head(pith_forward *f, const pith_span *span, uint32_t cached_layer, size_t head, uint32_t thread) {
   const pith_config *c = f->config;
+  const float scale = (float)(1.0 / __builtin_sqrt((double)c->head_dim));
   const size_t hd = (size_t)c->head_dim, ctx = pith_round_up(f->max_context, PITH_PANEL), hd8 = pith_round_up(hd, PITH_PANEL);
   const size_t kv_head = head / (size_t)(c->n_heads / c->n_kv_heads), q_stride = (size_t)c->n_heads * hd;
   const size_t at = cached_layer * (size_t)c->n_kv_heads + kv_head;
   const float *keys = f->keys + at * ctx * hd, *values = f->values + at * ctx * hd8;
   const bool causal = c->family->task == PITH_TASK_GENERATE;
+  float *tile = f->scores + thread * PITH_SCORE_ROWS * ctx;
   for (size_t begin = 0; begin < span->n_rows; begin += PITH_SCORE_ROWS) {
     const size_t n = span->n_rows - begin < PITH_SCORE_ROWS ? span->n_rows - begin : PITH_SCORE_ROWS;
     const size_t row = span->row + begin, first = span->position + begin, n_keys = causal ? first + n : span->n_rows;
-    f->kernels->gemm_f32(n, n_keys, hd, f->q + row * q_stride + head * hd, q_stride, keys, hd * PITH_PANEL, NULL, f->scores, ctx);
+    f->kernels->gemm_f32(n, n_keys, hd, f->q + row * q_stride + head * hd, q_stride, keys, hd * PITH_PANEL, NULL, tile, ctx);
     for (size_t i = 0; i < n; i++) {
-      float *scores = f->scores + i * ctx;
+      float *scores = tile + i * ctx;
       const size_t seen = causal ? first + i + 1 : n_keys;
       f->kernels->softmax(seen, scores, scale);
       for (size_t j = seen; j < n_keys; j++) scores[j] = 0.0f;
     }
-    f->kernels->gemm_f32(n, hd, n_keys, f->scores, ctx, values, ctx * PITH_PANEL, NULL, f->attended + row * q_stride + head * hd, q_stride);
+    f->kernels->gemm_f32(n, hd, n_keys, tile, ctx, values, ctx * PITH_PANEL, NULL, f->attended + row * q_stride + head * hd, q_stride);
+  }
+}
+
+typedef struct attention_work {
+  pith_forward *f;
+  uint32_t cached_layer;
+} attention_work;
+
+/* Heads of keys and values, each with all spans and with the query heads that read it: an encoder's panels serve span after span. */
+static void attend_kv_heads(void *arg, uint32_t part, uint32_t n_parts, uint32_t thread) {
+  const attention_work *w = arg;
+  const size_t n_kv = (size_t)w->f->config->n_kv_heads, n_shared = (size_t)w->f->config->n_heads / n_kv;
+  for (size_t head = pith_share_begin(n_kv, part, n_parts); head < pith_share_end(n_kv, part, n_parts); head++)
+    for (uint32_t s = 0; s < w->f->n_spans; s++) {
+      store_keys_values(w->f, &w->f->spans[s], w->cached_layer, head);
+      for (size_t q = head * n_shared; q < (head + 1) * n_shared; q++) attend_head(w->f, &w->f->spans[s], w->cached_layer, q, thread);
+    }
+}
+
+/* Query heads of the one span there is, whose keys and values are stored. */
+static void attend_heads(void *arg, uint32_t part, uint32_t n_parts, uint32_t thread) {
+  const attention_work *w = arg;
+  const size_t n = (size_t)w->f->config->n_heads;
+  for (size_t head = pith_share_begin(n, part, n_parts); head < pith_share_end(n, part, n_parts); head++)
+    attend_head(w->f, w->f->spans, w->cached_layer, head, thread);
+}
+
+static void attend(pith_forward *f, uint32_t cached_layer) {
+  const pith_config *c = f->config;
+  attention_work w = {f, cached_layer};
+  double head_ns = 0;
+  for (uint32_t s = 0; s < f->n_spans; s++)
+    head_ns += (double)f->spans[s].n_rows * (f->spans[s].position + f->spans[s].n_rows) * (2 * c->head_dim * MAC_F32_NS + ACTIVATION_NS);
+  if (f->n_spans == 1 && c->n_kv_heads < c->n_heads) {
+    for (size_t head = 0; head < (size_t)c->n_kv_heads; head++) store_keys_values(f, f->spans, cached_layer, head);
+    pith_parallel_run(f->parallel, pith_parallel_parts(f->parallel, (size_t)c->n_heads, head_ns), attend_heads, &w);
+  } else {
+    pith_parallel_run(f->parallel, pith_parallel_parts(f->parallel, (size_t)c->n_kv_heads, head_ns * (c->n_heads / c->n_kv_heads)), attend_kv_heads, &w);
+  }
+}
+
+/* ---- what is done row by row: divided over rows ---- */
+
+typedef struct row_work {
+  pith_forward *f;
+  const pith_stage *stage;
+  int norm;                  /* the weight's id; -1: none */
+  const float *x;
+  float *y;
+  size_t n_heads;            /* of y, for RoPE */
+} row_work;
+
+static void over_rows(pith_forward *f, double row_ns, pith_work *work, row_work *w) {
+  pith_parallel_run(f->parallel, pith_parallel_parts(f->parallel, f->n_rows, row_ns), work, w);
+}
+
+/* The rows of a span that are in the part: [*from, *to), counted in the batch. */
+static void span_rows(const pith_forward *f, const pith_span *span, uint32_t part, uint32_t n_parts, uint32_t *from, uint32_t *to) {
+  const uint32_t begin = (uint32_t)pith_share_begin(f->n_rows, part, n_parts), end = (uint32_t)pith_share_end(f->n_rows, part, n_parts);
+  *from = span->row > begin ? span->row : begin;
+  *to = span->row + span->n_rows < end ? span->row + span->n_rows : end;
+}
+
+static void embed_rows(void *arg, uint32_t part, uint32_t n_parts, uint32_t thread) {
+  const row_work *w = arg;
+  const pith_forward *f = w->f;
+  const pith_weight *weights = w->stage->weights;
+  const size_t h = (size_t)f->config->hidden_size;
+  (void)thread;
+  for (uint32_t s = 0; s < f->n_spans; s++) {
+    uint32_t row, to;
+    for (span_rows(f, &f->spans[s], part, n_parts, &row, &to); row < to; row++) {
+      float *x = f->x + row * h, *other = f->h + row * h;
+      pith_matrix_row(&weights[PITH_EMBED_TOKENS].matrix, (uint32_t)f->ids[row], x);
+      if (weights[PITH_EMBED_POSITIONS].matrix.n_parts) {
+        /* token types before positions, as the reference adds them */
+        pith_matrix_row(&weights[PITH_EMBED_TYPES].matrix, 0, other);
+        f->kernels->add(h, other, x);
+        pith_matrix_row(&weights[PITH_EMBED_POSITIONS].matrix, f->spans[s].position + (row - f->spans[s].row), other);
+        f->kernels->add(h, other, x);
+      }
+      if (weights[PITH_EMBED_NORM].vector)
+        f->kernels->layer_norm(1, h, x, x, h, weights[PITH_EMBED_NORM].vector, weights[PITH_EMBED_NORM_BIAS].vector, f->config->norm_eps);
+    }
+  }
+}
+
+void pith_forward_begin(pith_forward *f, const int32_t *ids, uint32_t n_rows, const pith_span *spans, uint32_t n_spans) {
+  f->ids = ids;
+  f->n_rows = n_rows;
+  f->spans = spans;
+  f->n_spans = n_spans;
+  row_work w = {.f = f, .stage = pith_weights_stage(f->weights, -1)};
+  over_rows(f, f->config->hidden_size * (3 * LOOKUP_NS + NORM_NS), embed_rows, &w);
+}
+
+static void rotate_rows(void *arg, uint32_t part, uint32_t n_parts, uint32_t thread) {
+  const row_work *w = arg;
+  const pith_forward *f = w->f;
+  const size_t hd = (size_t)f->config->head_dim, half = hd / 2;
+  (void)thread;
+  for (uint32_t s = 0; s < f->n_spans; s++) {
+    uint32_t row, to;
+    for (span_rows(f, &f->spans[s], part, n_parts, &row, &to); row < to; row++) {
+      const size_t p = f->spans[s].position + (row - f->spans[s].row);
+      for (size_t head = 0; head < w->n_heads; head++)
+        f->kernels->rope_half(half, w->y + (row * w->n_heads + head) * hd, f->cos + p * half, f->sin + p * half);
+    }
   }
 }
 
 static void rotate(pith_forward *f, float *rows, int32_t n_heads) {
-  const size_t hd = (size_t)f->config->head_dim, half = hd / 2;
-  for (uint32_t s = 0; s < f->n_spans; s++)
-    for (uint32_t i = 0; i < f->spans[s].n_rows; i++) {
-      const size_t p = f->spans[s].position + i;
-      float *row = rows + (f->spans[s].row + i) * (size_t)n_heads * hd;
-      for (int32_t head = 0; head < n_heads; head++)
-        f->kernels->rope_half(half, row + (size_t)head * hd, f->cos + p * half, f->sin + p * half);
-    }
+  row_work w = {.f = f, .y = rows, .n_heads = (size_t)n_heads};
+  over_rows(f, n_heads * f->config->head_dim * ADD_NS, rotate_rows, &w);
 }
 
-/* The norm of one block's input or output: RMS where the family has no bias, else LayerNorm. */
+/* RMS where the family has no bias, else LayerNorm. */
+static void norm_rows(void *arg, uint32_t part, uint32_t n_parts, uint32_t thread) {
+  const row_work *w = arg;
+  const pith_forward *f = w->f;
+  const size_t h = (size_t)f->config->hidden_size, begin = pith_share_begin(f->n_rows, part, n_parts), n = pith_share_end(f->n_rows, part, n_parts) - begin;
+  const float *weight = w->stage->weights[w->norm].vector, *bias = w->stage->weights[w->norm + 1].vector;
+  (void)thread;
+  if (bias) f->kernels->layer_norm(n, h, w->x + begin * h, w->y + begin * h, h, weight, bias, f->config->norm_eps);
+  else f->kernels->rms_norm(n, h, w->x + begin * h, w->y + begin * h, h, weight, f->config->norm_eps);
+}
+
+/* The block's output onto the residual stream, and where asked for its norm in place. */
+static void residual_rows(void *arg, uint32_t part, uint32_t n_parts, uint32_t thread) {
+  const row_work *w = arg;
+  const pith_forward *f = w->f;
+  const size_t h = (size_t)f->config->hidden_size, begin = pith_share_begin(f->n_rows, part, n_parts), n = pith_share_end(f->n_rows, part, n_parts) - begin;
+  f->kernels->add(n * h, w->x + begin * h, w->y + begin * h);
+  row_work after = {.f = w->f, .stage = w->stage, .norm = w->norm, .x = w->y, .y = w->y};
+  if (w->norm >= 0) norm_rows(&after, part, n_parts, thread);
+}
+
+/* The gate's or the activation's function, in place. */
+static void activate_rows(void *arg, uint32_t part, uint32_t n_parts, uint32_t thread) {
+  const row_work *w = arg;
+  const pith_forward *f = w->f;
+  const size_t ff = (size_t)f->config->intermediate_size, begin = pith_share_begin(f->n_rows, part, n_parts);
+  const size_t n = (pith_share_end(f->n_rows, part, n_parts) - begin) * ff;
+  float *up = f->up + begin * ff;
+  (void)thread;
+  if (w->stage->weights[PITH_GATE].matrix.n_parts) {
+    f->kernels->silu_mul(n, f->gate + begin * ff, up);
+    return;
+  }
+  switch (f->config->activation) {
+    case PITH_GELU_ERF: f->kernels->gelu_erf(n, up); break;
+    case PITH_GELU_TANH: f->kernels->gelu_tanh(n, up); break;
+    case PITH_SILU: f->kernels->silu(n, up); break;
+    case PITH_RELU: f->kernels->relu(n, up); break;
+  }
+}
+
 static void norm(pith_forward *f, const pith_stage *stage, int id, const float *x, float *y) {
-  const size_t h = (size_t)f->config->hidden_size;
-  const float *weight = stage->weights[id].vector, *bias = stage->weights[id + 1].vector;
-  if (bias) f->kernels->layer_norm(f->n_rows, h, x, y, h, weight, bias, f->config->norm_eps);
-  else f->kernels->rms_norm(f->n_rows, h, x, y, h, weight, f->config->norm_eps);
+  row_work w = {.f = f, .stage = stage, .norm = id, .x = x, .y = y};
+  over_rows(f, f->config->hidden_size * NORM_NS, norm_rows, &w);
+}
+
+static void residual(pith_forward *f, const pith_stage *stage, int norm_id) {
+  row_work w = {.f = f, .stage = stage, .norm = norm_id, .x = f->h, .y = f->x};
+  over_rows(f, f->config->hidden_size * (ADD_NS + (norm_id >= 0 ? NORM_NS : 0)), residual_rows, &w);
 }
 
 static void project(pith_forward *f, const pith_stage *stage, int id, bool biased, const float *x, size_t x_stride, float *y, bool fresh) {
@@ -262,21 +441,15 @@ void pith_forward_attention(pith_forward *f, int32_t layer) {
     rotate(f, f->q, c->n_heads);
     rotate(f, f->k, c->n_kv_heads);
   }
-  const float scale = (float)(1.0 / __builtin_sqrt((double)c->head_dim));
-  const uint32_t cached_layer = f->n_cached_layers > 1 ? (uint32_t)layer : 0;
-  for (uint32_t s = 0; s < f->n_spans; s++) {
-    store_keys_values(f, &f->spans[s], cached_layer);
-    for (int32_t head = 0; head < c->n_heads; head++) attend_head(f, &f->spans[s], cached_layer, (size_t)head, scale);
-  }
+  attend(f, f->n_cached_layers > 1 ? (uint32_t)layer : 0);
   project(f, stage, PITH_ATTENTION_OUT, true, f->attended, q_width, f->h, true);
-  f->kernels->add(f->n_rows * h, f->h, f->x);
-  if (norms_after(c)) norm(f, stage, PITH_NORM_1, f->x, f->x);
+  residual(f, stage, norms_after(c) ? PITH_NORM_1 : -1);
 }
 
 void pith_forward_feed(pith_forward *f, int32_t layer) {
   const pith_config *c = f->config;
   const pith_stage *stage = pith_weights_stage(f->weights, layer);
-  const size_t h = (size_t)c->hidden_size, ff = (size_t)c->intermediate_size, n = f->n_rows * ff;
+  const size_t h = (size_t)c->hidden_size, ff = (size_t)c->intermediate_size;
   const float *input = f->x;
   if (!norms_after(c)) {
     norm(f, stage, PITH_NORM_2, f->x, f->h);
@@ -286,19 +459,12 @@ void pith_forward_feed(pith_forward *f, int32_t layer) {
   project(f, stage, PITH_UP, true, input, h, f->up, true);
   if (stage->weights[PITH_GATE].matrix.n_parts) {
     project(f, stage, PITH_GATE, false, input, h, f->gate, false);
-    f->kernels->silu_mul(n, f->gate, f->up);
     inner = f->gate;
-  } else {
-    switch (c->activation) {
-      case PITH_GELU_ERF: f->kernels->gelu_erf(n, f->up); break;
-      case PITH_GELU_TANH: f->kernels->gelu_tanh(n, f->up); break;
-      case PITH_SILU: f->kernels->silu(n, f->up); break;
-      case PITH_RELU: f->kernels->relu(n, f->up); break;
-    }
   }
+  row_work w = {.f = f, .stage = stage};
+  over_rows(f, (double)ff * ACTIVATION_NS, activate_rows, &w);
   project(f, stage, PITH_DOWN, true, inner, ff, f->h, true);
-  f->kernels->add(f->n_rows * h, f->h, f->x);
-  if (norms_after(c)) norm(f, stage, PITH_NORM_2, f->x, f->x);
+  residual(f, stage, norms_after(c) ? PITH_NORM_2 : -1);
 }
 
 void pith_forward_finish(pith_forward *f) {

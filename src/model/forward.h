@@ -15,6 +15,8 @@ typedef struct pith_forward {
   const pith_config *config;
   const pith_weights *weights;
   const pith_kernels *kernels;
+  const pith_parallel *parallel;   /* the context's when the buffers were taken */
+  uint32_t n_threads;        /* for which there is scratch */
   uint32_t max_rows;         /* of a batch */
   uint32_t max_context;      /* positions that the panels of keys and values hold */
   uint32_t n_cached_layers;  /* n_layers for decoders (a cache), 1 for encoders (scratch) */
@@ -30,15 +32,16 @@ typedef struct pith_forward {
   float *up, *gate;          /* (max_rows, intermediate) */
   float *keys;               /* [cached layers][kv_heads][context / 8][head_dim][8] */
   float *values;             /* [cached layers][kv_heads][ceil(head_dim / 8)][context][8] */
-  float *scores;             /* (PITH_SCORE_ROWS, context) */
+  float *scores;             /* (threads, PITH_SCORE_ROWS, context) */
   float *cos, *sin;          /* (context, head_dim / 2), RoPE only */
-  float *scratch;            /* widened weights: panels or scales */
+  float *scratch;            /* (threads, scratch_floats) widened weights: panels or scales */
+  size_t scratch_floats;
   pith_activations activations;
 } pith_forward;
 enum { PITH_SCORE_ROWS = 16 };
 
-/* Bytes of arena for these bounds; false on overflow. */
-bool pith_forward_plan(const pith_config *config, const pith_weights *weights, const pith_kernels *kernels, uint32_t max_rows,
+/* Bytes of arena for these bounds and the context's threads; false on overflow. */
+bool pith_forward_plan(const pith_ctx *ctx, const pith_config *config, const pith_weights *weights, const pith_kernels *kernels, uint32_t max_rows,
                        uint32_t max_context, uint64_t *n_bytes);
 /* Takes the buffers from the arena, fills the RoPE tables. */
 pith_status pith_forward_init(pith_ctx *ctx, pith_forward *forward, const pith_config *config, const pith_weights *weights,

@@ -13,7 +13,7 @@ pith_status pith_embedder_init(pith_ctx *ctx, pith_embedder *e, const pith_model
   const uint32_t context = (uint32_t)model->config.max_tokens, rows = context > MIN_ROWS ? context : MIN_ROWS;
   uint64_t n_bytes;
   e->model = model;
-  if (!pith_forward_plan(&model->config, &model->weights, model->kernels, rows, context, &n_bytes))
+  if (!pith_forward_plan(ctx, &model->config, &model->weights, model->kernels, rows, context, &n_bytes))
     return pith_fail(ctx, PITH_E_MEMORY, "a context of %u tokens does not fit the address space", context);
   PITH_TRY(pith_arena_init(ctx, &e->arena, (size_t)n_bytes + rows * sizeof *e->spans + PITH_ALIGN));
   PITH_TRY(pith_forward_init(ctx, &e->forward, &model->config, &model->weights, model->kernels, rows, context, &e->arena));

@@ -14,7 +14,7 @@ static pith_status take_memory(pith_ctx *ctx, pith_generator *g) {
   const size_t vocab = (size_t)m->config.vocab_size;
   const uint32_t rows = g->n_prompt < CHUNK_ROWS ? g->n_prompt : CHUNK_ROWS;
   uint64_t n_bytes;
-  if (!pith_forward_plan(&m->config, &m->weights, m->kernels, rows, g->context, &n_bytes))
+  if (!pith_forward_plan(ctx, &m->config, &m->weights, m->kernels, rows, g->context, &n_bytes))
     return pith_fail(ctx, PITH_E_MEMORY, "a context of %u tokens does not fit the address space", g->context);
   const size_t own = vocab * (sizeof *g->logits + sizeof *g->seen + sizeof *g->sampler.candidates) + g->context * sizeof *g->ids + 4 * PITH_ALIGN;
   PITH_TRY(pith_arena_init(ctx, &g->arena, (size_t)n_bytes + own));

@@ -34,6 +34,7 @@ static pith_status start(pith_job *job) {
   PITH_TRY(pith_request_bool(job, "force", false, &options.force));
   PITH_TRY(pith_request_texts(job, "texts", &s->texts));
   PITH_TRY(read_recipe(job, &s->recipe));
+  PITH_TRY(pith_request_threads(job));
   char *manifest;
   PITH_TRY(pith_path_join(job->ctx, options.source, PITH_MANIFEST_FILE, &manifest));
   const bool package = job->ctx->host.exists(job->ctx->host.user, manifest) == 1;
@@ -63,5 +64,5 @@ static void release(pith_job *job) {
   pith_texts_free(job->ctx, &s->texts);
 }
 
-static const char *const keys[] = {"source", "output", "recipe", "shardSize", "texts", "force", NULL};
+static const char *const keys[] = {"source", "output", "recipe", "shardSize", "texts", "force", "threads", NULL};
 const pith_verb pith_verb_compress = {"compress", keys, sizeof(compress_state), start, step, release};

@@ -65,6 +65,7 @@ static pith_status start(pith_job *job) {
   PITH_TRY(pith_request_string(job, "source", true, &s->paths[0]));
   PITH_TRY(pith_request_string(job, "against", false, &s->paths[1]));
   s->has_against = s->paths[1] != NULL;
+  PITH_TRY(pith_request_threads(job));
   PITH_TRY(read_texts(job, s));
   job->progress = (pith_progress){"load", "bytes", 0, 0};
   return begin_load(job, s);
@@ -112,5 +113,5 @@ static void release(pith_job *job) {
   pith_free(job->ctx, s->scores);
 }
 
-static const char *const keys[] = {"source", "against", "texts", "pairs", "perplexity", "kernels", NULL};
+static const char *const keys[] = {"source", "against", "texts", "pairs", "perplexity", "kernels", "threads", NULL};
 const pith_verb pith_verb_eval = {"eval", keys, sizeof(eval_state), start, step, release};

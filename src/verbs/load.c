@@ -34,6 +34,7 @@ static pith_status start_load(pith_job *job) {
   s->loader.handle = -1;
   PITH_TRY(pith_request_string(job, "path", true, &path));
   PITH_TRY(pith_request_kernels(job, &kernels));
+  PITH_TRY(pith_request_threads(job));
   PITH_TRY(pith_calloc(job->ctx, 1, sizeof *s->model, &s->model));
   job->progress = (pith_progress){"load", "bytes", 0, 0};
   return pith_model_loader_init(job->ctx, &s->loader, s->model, path, kernels);
@@ -51,7 +52,9 @@ static pith_status step_load(pith_job *job) {
   if (number == PITH_MAX_MODELS) return pith_fail(job->ctx, PITH_E_LIMIT, "an instance holds %d models; unload one first", PITH_MAX_MODELS);
   pith_model_loader_free(job->ctx, &s->loader);
   pith_json_add_number(job->result, "model", number + 1);
-  pith_json_add(job->result, "info", pith_model_info(s->model));
+  pith_json *info = pith_model_info(s->model);
+  pith_json_add_number(info, "threads", pith_parallel_threads(job->ctx->parallel));
+  pith_json_add(job->result, "info", info);
   job->instance->models[number] = s->model;
   s->model = NULL;
   return PITH_OK;
@@ -64,7 +67,7 @@ static void free_load(pith_job *job) {
   pith_free(job->ctx, s->model);
 }
 
-static const char *const load_keys[] = {"path", "kernels", NULL};
+static const char *const load_keys[] = {"path", "kernels", "threads", NULL};
 const pith_verb pith_verb_load = {"load", load_keys, sizeof(load_state), start_load, step_load, free_load};
 
 static pith_status start_unload(pith_job *job) {

@@ -178,6 +178,23 @@ pith_status pith_request_kernels(pith_job *job, const pith_kernels **out) {
   return pith_fail(job->ctx, PITH_E_UNSUPPORTED, "there are no kernels \"%.40s\" here; there are %s", name, list);
 }
 
+pith_status pith_request_threads(pith_job *job) {
+  const pith_json *member = pith_json_get(job->request, "threads");
+  const pith_host *host = &job->ctx->host;
+  const char *word = pith_json_string(member);
+  int64_t n = 0;
+  if (pith_json_is_null(member)) return PITH_OK;
+  if (!(word && strcmp(word, "auto") == 0) && !pith_json_integer(member, 1, PITH_MAX_THREADS, &n))
+    return pith_fail(job->ctx, PITH_E_ARGUMENT, "%s: threads should be a whole number from 1 to %d, or \"auto\"", job->verb->name, PITH_MAX_THREADS);
+  if (!job->ctx->parallel && n != 1 && host->threads) {
+    job->ctx->parallel = host->threads(host->user, (uint32_t)n);
+    return PITH_OK;
+  }
+  const uint32_t there = pith_parallel_threads(job->ctx->parallel);
+  if (n == 0 || n == there || !host->threads) return PITH_OK;
+  return pith_fail(job->ctx, PITH_E_ARGUMENT, "%s: this instance works with %u threads already; another number takes another instance", job->verb->name, there);
+}
+
 pith_status pith_request_texts(pith_job *job, const char *key, pith_texts *out) {
   const pith_json *list = pith_json_get(job->request, key);
   const size_t n = pith_json_count(list);

@@ -44,7 +44,7 @@ static bool open_fixture(fixture *f, const char *model, const char *golden_json,
   pith_checkpoint_loader_free(&f->ctx, &loader);
   const pith_kernels *kernels = pith_kernels_find("auto");
   uint64_t n_bytes;
-  assert_true(pith_forward_plan(&f->checkpoint.config, &f->weights, kernels, rows, 512, &n_bytes));
+  assert_true(pith_forward_plan(&f->ctx, &f->checkpoint.config, &f->weights, kernels, rows, 512, &n_bytes));
   assert_int_equal(pith_arena_init(&f->ctx, &f->arena, (size_t)n_bytes), PITH_OK);
   assert_int_equal(pith_forward_init(&f->ctx, &f->forward, &f->checkpoint.config, &f->weights, kernels, rows, 512, &f->arena), PITH_OK);
   assert_int_equal(f->arena.used, n_bytes);

@@ -24,6 +24,8 @@ for (const [name, program, before] of programs) {
     for (const [args, status, says] of [
       [['dance'], 2, /no command "dance"/], [['generate', story], 2, /too few/], [['generate', story, 'x', '--top-k'], 2, /wants a value/],
       [['generate', story, 'x', '--temperature', 'hot'], 2, /number/], [['generate', story, 'x', '--beams', '4'], 2, /no option/],
+      [['generate', story, 'x', '--threads', '0'], 2, /from 1 to 64/], [['generate', story, 'x', '--threads', '1000'], 2, /from 1 to 64/],
+      [['digest', story, '--threads', '-2'], 2, /from 1 to 64/], [['digest', story, '--threads', 'all'], 2, /number/],
       [['embed', story, 'x'], 8, /./], [['generate', '/nowhere', 'x'], 3, /nowhere/], [['inspect', folder], 3, /neither/],
       [['compress', story, '-o', join(folder, 'new')], 2, /already a package/], [['tokenize', story], 2, /no text/],
     ]) {
