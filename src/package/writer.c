@@ -28,27 +28,38 @@ pith_status pith_package_writer_open(pith_ctx *ctx, pith_package_writer *w, cons
   return PITH_OK;
 }
 
-pith_status pith_package_writer_file(pith_ctx *ctx, pith_package_writer *w, const char *name, const void *data, uint64_t n_bytes,
-                                     pith_file_record *record) {
+typedef struct piece {
+  const void *data;
+  size_t n_bytes;
+} piece;
+
+/* A file of two pieces, which need not be copied together. */
+static pith_status write_file(pith_ctx *ctx, pith_package_writer *w, const char *name, const piece pieces[2], pith_file_record *record) {
   char *path;
   pith_sha256 sha;
   PITH_TRY(pith_path_join(ctx, w->partial, name, &path));
   const int32_t handle = ctx->host.create(ctx->host.user, path);
   pith_status status = pith_io_status(ctx, handle, "create", path);
   if (status == PITH_OK) {
-    status = pith_io_write(ctx, handle, data, n_bytes, path);
+    for (int i = 0; i < 2 && status == PITH_OK; i++) status = pith_io_write(ctx, handle, pieces[i].data, pieces[i].n_bytes, path);
     const int32_t closed = ctx->host.close(ctx->host.user, handle);
     if (status == PITH_OK) status = pith_io_status(ctx, closed, "write", path);
   }
   pith_free(ctx, path);
   PITH_TRY(status);
   pith_sha256_init(&sha);
-  pith_sha256_update(&sha, data, (size_t)n_bytes);
+  for (int i = 0; i < 2; i++) pith_sha256_update(&sha, pieces[i].data, pieces[i].n_bytes);
   pith_sha256_final(&sha, record->sha256);
   record->file = name;
-  record->n_bytes = n_bytes;
-  w->n_bytes += n_bytes;
+  record->n_bytes = (uint64_t)pieces[0].n_bytes + pieces[1].n_bytes;
+  w->n_bytes += record->n_bytes;
   return PITH_OK;
+}
+
+pith_status pith_package_writer_file(pith_ctx *ctx, pith_package_writer *w, const char *name, const void *data, uint64_t n_bytes,
+                                     pith_file_record *record) {
+  const piece pieces[2] = {{data, (size_t)n_bytes}, {"", 0}};
+  return write_file(ctx, w, name, pieces, record);
 }
 
 static pith_status add_entry(pith_ctx *ctx, pith_package_writer *w, const char *name, pith_dtype dtype, const uint64_t *dims, uint32_t n_dims,
@@ -90,7 +101,7 @@ static void forget_entries(pith_ctx *ctx, pith_package_writer *w) {
   for (size_t i = 0; i < w->n_entries; i++) pith_free(ctx, w->entries[i].name);
   w->n_entries = 0;
   w->n_pads = 0;
-  w->data.n_bytes = 0;
+  pith_buffer_free(ctx, &w->data);   /* rather than kept for the next: after the last shard, memory is wanted elsewhere */
 }
 
 /* The count of shards is not known until the last, so they are numbered alone: shard-00001.safetensors. */
@@ -98,13 +109,13 @@ pith_status pith_package_writer_flush(pith_ctx *ctx, pith_package_writer *w) {
   if (w->n_entries == 0) return PITH_OK;
   static const char *const metadata[] = {"format", "pith"};
   char name[64];
-  pith_buffer file = {0};
+  pith_buffer header = {0};
   pith_file_record record;
   snprintf(name, sizeof name, "shard-%05u.safetensors", (unsigned)w->n_shards + 1);
-  pith_status status = pith_safetensors_print(ctx, w->entries, w->n_entries, metadata, 1, &file);
-  if (status == PITH_OK) status = pith_buffer_append(ctx, &file, w->data.data, w->data.n_bytes);
-  if (status == PITH_OK) status = pith_package_writer_file(ctx, w, name, file.data, file.n_bytes, &record);
-  pith_buffer_free(ctx, &file);
+  pith_status status = pith_safetensors_print(ctx, w->entries, w->n_entries, metadata, 1, &header);
+  const piece pieces[2] = {{header.data, header.n_bytes}, {w->data.data, w->data.n_bytes}};
+  if (status == PITH_OK) status = write_file(ctx, w, name, pieces, &record);
+  pith_buffer_free(ctx, &header);
   PITH_TRY(status);
   pith_json *json = pith_file_record_print(&record);
   pith_json_add_number(json, "stage", 0);
@@ -125,7 +136,6 @@ void pith_package_writer_close(pith_ctx *ctx, pith_package_writer *w) {
   if (w->partial_made) ctx->host.remove_tree(ctx->host.user, w->partial);
   forget_entries(ctx, w);
   pith_free(ctx, w->entries);
-  pith_buffer_free(ctx, &w->data);
   pith_json_free(w->shards);
   pith_free(ctx, w->folder);
   pith_free(ctx, w->partial);
