@@ -354,3 +354,17 @@ pith_status pith_checkpoint_read_q4(pith_ctx *ctx, const pith_checkpoint_file *f
   }
   return PITH_OK;
 }
+
+pith_status pith_checkpoint_panels(pith_ctx *ctx, const pith_checkpoint_file *file, const pith_tensor_entry *entry, uint64_t row, size_t n,
+                                   float *chunk, float *dst) {
+  const size_t cols = (size_t)entry->dims[1];
+  PITH_TRY(pith_checkpoint_read(ctx, file, entry, row * cols, n * cols, chunk));
+  for (size_t begin = 0; begin < n; begin += PITH_PANEL) {
+    const size_t rows = n - begin < PITH_PANEL ? n - begin : PITH_PANEL;
+    const float *from = chunk + begin * cols;
+    float *panel = dst + begin * cols;
+    for (size_t k = 0; k < cols; k++)
+      for (size_t r = 0; r < PITH_PANEL; r++) panel[k * PITH_PANEL + r] = r < rows ? from[r * cols + k] : 0.0f;
+  }
+  return PITH_OK;
+}

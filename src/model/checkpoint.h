@@ -47,6 +47,9 @@ pith_status pith_checkpoint_need(pith_ctx *ctx, const pith_checkpoint *checkpoin
  * decoded. dst: (n). Non-finite values: PITH_E_FORMAT. */
 pith_status pith_checkpoint_read(pith_ctx *ctx, const pith_checkpoint_file *file, const pith_tensor_entry *entry, uint64_t first, size_t n,
                                  float *dst);
+/* Rows [row, row + n) of a matrix as panels [ceil(n / 8)][cols][8], zero beyond the last row. chunk: (n, cols) */
+pith_status pith_checkpoint_panels(pith_ctx *ctx, const pith_checkpoint_file *file, const pith_tensor_entry *entry, uint64_t row, size_t n,
+                                   float *chunk, float *dst);
 
 /* Rows of a Q4_0 or Q4_1 matrix as they are quantised, in the Hub's order: value = code * scale + min over groups of 32 columns, exactly
  * what pith_checkpoint_read gives. Q4_0, which has a zero point of 8, gets min = -8 * scale, exact in f16.

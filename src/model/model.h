@@ -84,5 +84,9 @@ typedef struct pith_matrix {
 
 /* Row `row` of a table or matrix as floats. dst: (cols) */
 void pith_matrix_row(const pith_matrix *matrix, uint32_t row, float *dst);
+/* Bytes that n_rows rows' codes and scales take in one part: whole panels, but for U8_ROW, which has none. Also the place of row
+ * n_rows (a multiple of 8) within a part. */
+uint64_t pith_matrix_code_bytes(const pith_matrix *matrix, uint64_t n_rows);
+uint64_t pith_matrix_scale_bytes(const pith_matrix *matrix, uint64_t n_rows);
 
 #endif

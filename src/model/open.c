@@ -63,17 +63,21 @@ static pith_status begin_checkpoint(pith_ctx *ctx, pith_model_loader *l, const c
   return PITH_OK;
 }
 
-static pith_status begin_package(pith_ctx *ctx, pith_model_loader *l, const char *path) {
+pith_status pith_model_read_manifest(pith_ctx *ctx, const char *path, pith_model *model, size_t *n_bytes) {
   char *text;
-  size_t n_bytes;
-  pith_model *m = l->model;
-  PITH_TRY(pith_io_read_file(ctx, path, PITH_MANIFEST_MAX_BYTES, &text, &n_bytes));
-  const pith_status status = pith_manifest_parse(ctx, text, n_bytes, path, &m->manifest);
+  PITH_TRY(pith_io_read_file(ctx, path, PITH_MANIFEST_MAX_BYTES, &text, n_bytes));
+  const pith_status status = pith_manifest_parse(ctx, text, *n_bytes, path, &model->manifest);
   pith_free(ctx, text);
   PITH_TRY(status);
-  m->is_package = true;
-  PITH_TRY(pith_config_parse(ctx, pith_json_get(m->manifest.json, "config"), path, &m->config));
-  PITH_TRY(pith_settings_parse(ctx, pith_json_get(m->manifest.json, "settings"), path, &m->config));
+  model->is_package = true;
+  PITH_TRY(pith_config_parse(ctx, pith_json_get(model->manifest.json, "config"), path, &model->config));
+  return pith_settings_parse(ctx, pith_json_get(model->manifest.json, "settings"), path, &model->config);
+}
+
+static pith_status begin_package(pith_ctx *ctx, pith_model_loader *l, const char *path) {
+  size_t n_bytes;
+  pith_model *m = l->model;
+  PITH_TRY(pith_model_read_manifest(ctx, path, m, &n_bytes));
   PITH_TRY(pith_model_read_tokenizer(ctx, l->folder, &m->manifest.tokenizer, &m->tokenizer));
   m->n_source_bytes = n_bytes + m->manifest.tokenizer.n_bytes;
   for (uint32_t i = 0; i < m->manifest.n_shards; i++) m->n_source_bytes += m->manifest.shards[i].n_bytes;

@@ -43,6 +43,8 @@ pith_status pith_model_loader_init(pith_ctx *ctx, pith_model_loader *loader, pit
 pith_status pith_model_loader_step(pith_ctx *ctx, pith_model_loader *loader);
 void pith_model_loader_free(pith_ctx *ctx, pith_model_loader *loader);
 
+/* Reads pith.json at `path`: the model's manifest and configuration. */
+pith_status pith_model_read_manifest(pith_ctx *ctx, const char *path, pith_model *model, size_t *n_bytes);
 /* Reads a package's tokenizer, which has to be the file of the record. */
 pith_status pith_model_read_tokenizer(pith_ctx *ctx, const char *folder, const pith_file_record *record, pith_tokenizer **out);
 
@@ -50,7 +52,25 @@ pith_status pith_model_read_tokenizer(pith_ctx *ctx, const char *folder, const p
 pith_status pith_model_encode(pith_ctx *ctx, const pith_model *model, const char *text, size_t n_bytes, bool special_tokens, bool truncate,
                               pith_ids *out);
 
-/* package.c: binds the manifest's tensors to the shards' bytes; every shape, type and range is checked. */
+/* package.c: where a weight lies in a package. `matrix` has the shape and no parts yet; offsets are in the shard's file, 0 where there are
+ * no scales. A vector is one part. */
+typedef struct pith_package_part {
+  uint32_t row_begin, n_rows, shard;
+  uint64_t codes, scales;
+} pith_package_part;
+typedef struct pith_package_tensor {
+  pith_matrix matrix;
+  pith_package_part *parts;        /* (matrix.n_parts) */
+} pith_package_tensor;
+/* The manifest's entry of that name; NULL if there is none. */
+const pith_json *pith_package_entry(const pith_manifest *manifest, const char *name);
+/* Checks that manifest, the shards' headers and the slot agree. indexes: (n_shards), those of the entry's shards filled. */
+pith_status pith_package_find(pith_ctx *ctx, const pith_manifest *manifest, const pith_safetensors *indexes, const pith_slot *slot,
+                              pith_package_tensor *out);
+void pith_package_tensor_free(pith_ctx *ctx, pith_package_tensor *tensor);
+/* That the bytes of n_rows rows (from a panel's first on) are what their encoding allows: codes below 128, finite numbers. */
+pith_status pith_package_check(pith_ctx *ctx, const pith_slot *slot, const pith_matrix *matrix, uint32_t n_rows, const void *codes, const void *scales);
+/* Binds all of the manifest's tensors to the shards' bytes. */
 pith_status pith_package_bind(pith_ctx *ctx, pith_model *model, uint8_t *const *shards, const pith_safetensors *indexes);
 /* Settings that a manifest records beside the parent's config.json, and their reading. */
 pith_json *pith_settings_print(const pith_config *config);

@@ -1,34 +1,158 @@
-/* Binding a package: the manifest says where each weight's parts lie, the shards' own headers say what they are, and the
- * family's slots say what they must be. All three have to agree before a pointer is made. */
+/* Finding a weight in a package: the manifest says where its parts lie, the shards' own headers say what they are, and the family's slots
+ * say what they must be. All three have to agree before a byte is read or a pointer is made. */
 #include <math.h>
 #include <string.h>
 
 #include "model/config.h"
 #include "model/open.h"
 
-typedef struct binder {
+typedef struct finder {
   pith_ctx *ctx;
-  pith_model *model;
-  uint8_t *const *shards;
+  const pith_manifest *manifest;
   const pith_safetensors *indexes;
-  const char *name;            /* of the tensor that is being bound */
-} binder;
+  const char *name;            /* of the tensor that is being looked for */
+} finder;
 
-static pith_status bad(const binder *b, const char *text) {
-  return pith_fail(b->ctx, PITH_E_FORMAT, "%s: tensor \"%s\" %s", PITH_MANIFEST_FILE, b->name, text);
+static pith_status bad_tensor(pith_ctx *ctx, const char *name, const char *text) {
+  return pith_fail(ctx, PITH_E_FORMAT, "%s: tensor \"%s\" %s", PITH_MANIFEST_FILE, name, text);
 }
 
-/* The bytes of a shard's tensor after its type, shape and alignment were found as wanted. */
-static pith_status find_data(const binder *b, int64_t shard, const char *tensor, pith_dtype dtype, uint32_t n_dims, const uint64_t *dims,
-                             const void **out) {
-  const pith_tensor_entry *entry = tensor ? pith_safetensors_find(&b->indexes[shard], tensor) : NULL;
-  if (!entry) return bad(b, "names data that its shard does not have");
+static pith_status bad(const finder *f, const char *text) { return bad_tensor(f->ctx, f->name, text); }
+
+/* Where the bytes of a shard's tensor begin, after its type, shape and alignment were found as wanted. */
+static pith_status find_data(const finder *f, int64_t shard, const char *tensor, pith_dtype dtype, uint32_t n_dims, const uint64_t *dims,
+                             uint64_t *offset) {
+  const pith_tensor_entry *entry = tensor ? pith_safetensors_find(&f->indexes[shard], tensor) : NULL;
+  if (!entry) return bad(f, "names data that its shard does not have");
   bool same = entry->dtype == dtype && entry->n_dims == n_dims;
   for (uint32_t d = 0; same && d < n_dims; d++) same = entry->dims[d] == dims[d];
-  if (!same) return bad(b, "has data of another type or shape in its shard than the manifest says");
-  if (entry->offset % PITH_ALIGN != 0) return bad(b, "is not aligned to 64 bytes in its shard");
-  *out = b->shards[shard] + entry->offset;
+  if (!same) return bad(f, "has data of another type or shape in its shard than the manifest says");
+  if (entry->offset % PITH_ALIGN != 0) return bad(f, "is not aligned to 64 bytes in its shard");
+  *offset = entry->offset;
   return PITH_OK;
+}
+
+static pith_status find_codes(const finder *f, const pith_matrix *m, pith_package_part *part, const char *name) {
+  const uint64_t panels = (part->n_rows + PITH_PANEL - 1) / PITH_PANEL, cols = m->cols;
+  const uint64_t u7[] = {panels, (cols + PITH_QUAD - 1) / PITH_QUAD, PITH_PANEL, PITH_QUAD}, rows[] = {part->n_rows, cols}, floats[] = {panels, cols, PITH_PANEL};
+  switch (m->encoding) {
+    case PITH_ENC_U7: return find_data(f, part->shard, name, PITH_U8, 4, u7, &part->codes);
+    case PITH_ENC_U8_ROW: return find_data(f, part->shard, name, PITH_U8, 2, rows, &part->codes);
+    case PITH_ENC_F16: return find_data(f, part->shard, name, PITH_F16, 3, floats, &part->codes);
+    case PITH_ENC_F32: break;
+  }
+  return find_data(f, part->shard, name, PITH_F32, 3, floats, &part->codes);
+}
+
+static pith_status find_scales(const finder *f, const pith_matrix *m, pith_package_part *part, const char *name) {
+  if (m->encoding == PITH_ENC_F16 || m->encoding == PITH_ENC_F32) return PITH_OK;
+  const bool grouped = m->encoding == PITH_ENC_U7;
+  const uint64_t panels = (part->n_rows + PITH_PANEL - 1) / PITH_PANEL;
+  const uint64_t dims[] = {grouped ? panels : part->n_rows, grouped ? (m->cols + m->group_size - 1) / m->group_size : 1, PITH_PANEL};
+  return find_data(f, part->shard, name, m->scale_dtype, grouped ? 3 : 1, dims, &part->scales);
+}
+
+static pith_status find_shard(const finder *f, const pith_json *part, uint32_t *out) {
+  int64_t shard;
+  if (!pith_json_integer(pith_json_get(part, "shard"), 0, (int64_t)f->manifest->n_shards - 1, &shard)) return bad(f, "names a shard that is not there");
+  *out = (uint32_t)shard;
+  return PITH_OK;
+}
+
+static pith_status find_part(const finder *f, const pith_json *json, const pith_matrix *m, uint32_t begin, pith_package_part *part) {
+  int64_t first, last;
+  const pith_json *rows = pith_json_get(json, "rows");
+  PITH_TRY(find_shard(f, json, &part->shard));
+  if (pith_json_count(rows) != 2 || !pith_json_integer(pith_json_first(rows), 0, m->rows, &first) ||
+      !pith_json_integer(pith_json_next(pith_json_first(rows)), 0, m->rows, &last) || first != begin || last <= first ||
+      (last != m->rows && last % PITH_PANEL != 0))
+    return bad(f, "has parts whose rows do not follow each other in multiples of 8");
+  part->row_begin = begin;
+  part->n_rows = (uint32_t)(last - first);
+  PITH_TRY(find_codes(f, m, part, pith_json_string(pith_json_get(json, "codes"))));
+  return find_scales(f, m, part, pith_json_string(pith_json_get(json, "scales")));
+}
+
+static pith_status parse_encoding(const finder *f, const pith_json *json, pith_role role, pith_matrix *m) {
+  const char *name = pith_json_string(pith_json_get(json, "encoding"));
+  const pith_encoding last = role == PITH_ROLE_TABLE ? PITH_ENC_U8_ROW : PITH_ENC_U7;
+  int encoding = PITH_ENC_F32;
+  while (encoding <= (int)last && (!name || strcmp(name, pith_encoding_name((pith_encoding)encoding)) != 0)) encoding++;
+  if (encoding > (int)last)
+    return pith_fail(f->ctx, PITH_E_UNSUPPORTED, "%s: tensor \"%s\" has the encoding \"%.20s\", which Pith does not read there", PITH_MANIFEST_FILE,
+                     f->name, name ? name : "");
+  m->encoding = (pith_encoding)encoding;
+  m->scale_dtype = PITH_F16;
+  if (m->encoding != PITH_ENC_U7 && m->encoding != PITH_ENC_U8_ROW) return PITH_OK;
+  const char *scales = pith_json_string(pith_json_get(json, "scales"));
+  if (!scales || (strcmp(scales, "F16") != 0 && strcmp(scales, "F32") != 0)) return bad(f, "should have \"scales\" F16 or F32");
+  if (scales[1] == '3') m->scale_dtype = PITH_F32;
+  if (m->encoding == PITH_ENC_U8_ROW) return PITH_OK;
+  int64_t group_size;
+  if (!pith_json_integer(pith_json_get(json, "group_size"), 4, 1 << 17, &group_size) || group_size % PITH_QUAD != 0)
+    return bad(f, "should have a \"group_size\" that is a multiple of 4");
+  m->group_size = (uint32_t)group_size;
+  return PITH_OK;
+}
+
+static pith_status find_matrix(const finder *f, const pith_json *json, const pith_slot *slot, pith_package_tensor *out) {
+  const pith_json *parts = pith_json_get(json, "parts");
+  const size_t n_parts = pith_json_count(parts);
+  PITH_TRY(parse_encoding(f, json, slot->role, &out->matrix));
+  if (n_parts == 0 || n_parts > slot->rows) return bad(f, "has no parts");
+  PITH_TRY(pith_calloc(f->ctx, n_parts, sizeof *out->parts, &out->parts));
+  uint32_t row = 0, n = 0;
+  for (const pith_json *part = pith_json_first(parts); part; part = pith_json_next(part)) {
+    PITH_TRY(find_part(f, part, &out->matrix, row, &out->parts[n]));
+    row += out->parts[n++].n_rows;
+  }
+  if (row != slot->rows) return bad(f, "has parts that do not cover its rows");
+  out->matrix.n_parts = n;
+  return PITH_OK;
+}
+
+static pith_status find_vector(const finder *f, const pith_json *json, const pith_slot *slot, pith_package_tensor *out) {
+  const pith_json *part = pith_json_first(pith_json_get(json, "parts"));
+  const uint64_t dims[] = {slot->cols};
+  PITH_TRY(pith_calloc(f->ctx, 1, sizeof *out->parts, &out->parts));
+  PITH_TRY(find_shard(f, part, &out->parts->shard));
+  out->matrix.n_parts = out->parts->n_rows = 1;
+  return find_data(f, out->parts->shard, pith_json_string(pith_json_get(part, "codes")), PITH_F32, 1, dims, &out->parts->codes);
+}
+
+static bool has_shape(const pith_json *json, const pith_slot *slot) {
+  const pith_json *shape = pith_json_get(json, "shape"), *first = pith_json_first(shape);
+  const double rows = slot->role == PITH_ROLE_VECTOR ? slot->cols : slot->rows;
+  if (pith_json_number(first, -1) != rows) return false;
+  if (slot->role == PITH_ROLE_VECTOR) return pith_json_count(shape) == 1;
+  return pith_json_count(shape) == 2 && pith_json_number(pith_json_next(first), -1) == slot->cols;
+}
+
+const pith_json *pith_package_entry(const pith_manifest *manifest, const char *name) {
+  const pith_json *tensor = pith_json_first(pith_json_get(manifest->json, "tensors"));
+  for (; tensor; tensor = pith_json_next(tensor)) {
+    const char *found = pith_json_string(pith_json_get(tensor, "name"));
+    if (found && strcmp(found, name) == 0) break;
+  }
+  return tensor;
+}
+
+pith_status pith_package_find(pith_ctx *ctx, const pith_manifest *manifest, const pith_safetensors *indexes, const pith_slot *slot,
+                              pith_package_tensor *out) {
+  const finder f = {ctx, manifest, indexes, slot->name};
+  const pith_json *json = pith_package_entry(manifest, slot->name);
+  memset(out, 0, sizeof *out);
+  if (!json) return pith_fail(ctx, PITH_E_NOT_FOUND, "%s lists no tensor \"%s\", which the architecture needs", PITH_MANIFEST_FILE, slot->name);
+  if (!has_shape(json, slot)) return bad(&f, "has another shape than the configuration says");
+  out->matrix = (pith_matrix){PITH_ENC_F32, PITH_F32, slot->rows, slot->cols, 0, 0, NULL};
+  const pith_status status = slot->role == PITH_ROLE_VECTOR ? find_vector(&f, json, slot, out) : find_matrix(&f, json, slot, out);
+  if (status != PITH_OK) pith_package_tensor_free(ctx, out);
+  return status;
+}
+
+void pith_package_tensor_free(pith_ctx *ctx, pith_package_tensor *tensor) {
+  pith_free(ctx, tensor->parts);
+  memset(tensor, 0, sizeof *tensor);
 }
 
 static bool all_finite(const void *data, pith_dtype dtype, uint64_t n) {
@@ -47,128 +171,49 @@ static bool all_seven_bits(const uint8_t *codes, uint64_t n) {
   return seen < 128;
 }
 
-static pith_status bind_codes(const binder *b, const pith_matrix *m, pith_part *part, int64_t shard, const char *name) {
-  const uint64_t panels = (part->n_rows + PITH_PANEL - 1) / PITH_PANEL, cols = m->cols;
-  if (m->encoding == PITH_ENC_U7) {
-    const uint64_t dims[] = {panels, (cols + PITH_QUAD - 1) / PITH_QUAD, PITH_PANEL, PITH_QUAD};
-    PITH_TRY(find_data(b, shard, name, PITH_U8, 4, dims, &part->codes));
-    return all_seven_bits(part->codes, dims[0] * dims[1] * 32) ? PITH_OK : bad(b, "has codes above 127");
-  }
-  if (m->encoding == PITH_ENC_U8_ROW) {
-    const uint64_t dims[] = {part->n_rows, cols};
-    return find_data(b, shard, name, PITH_U8, 2, dims, &part->codes);
-  }
-  const uint64_t dims[] = {panels, cols, PITH_PANEL};
+pith_status pith_package_check(pith_ctx *ctx, const pith_slot *slot, const pith_matrix *m, uint32_t n_rows, const void *codes, const void *scales) {
   const pith_dtype dtype = m->encoding == PITH_ENC_F16 ? PITH_F16 : PITH_F32;
-  PITH_TRY(find_data(b, shard, name, dtype, 3, dims, &part->codes));
-  return all_finite(part->codes, dtype, panels * cols * PITH_PANEL) ? PITH_OK : bad(b, "holds a value that is not finite");
-}
-
-static pith_status bind_scales(const binder *b, pith_matrix *m, pith_part *part, int64_t shard, const char *name) {
-  if (m->encoding == PITH_ENC_F16 || m->encoding == PITH_ENC_F32) return PITH_OK;
-  const uint64_t panels = (part->n_rows + PITH_PANEL - 1) / PITH_PANEL;
-  const bool grouped = m->encoding == PITH_ENC_U7;
-  const uint64_t dims[] = {grouped ? panels : part->n_rows, grouped ? (m->cols + m->group_size - 1) / m->group_size : 1, PITH_PANEL};
-  PITH_TRY(find_data(b, shard, name, m->scale_dtype, grouped ? 3 : 1, dims, &part->scales));
-  const uint64_t n = grouped ? dims[0] * dims[1] * dims[2] : dims[0];
-  return all_finite(part->scales, m->scale_dtype, n) ? PITH_OK : bad(b, "has a scale that is not finite");
-}
-
-static pith_status bind_part(const binder *b, const pith_json *json, pith_matrix *m, uint32_t begin, pith_part *part) {
-  int64_t shard, first, last;
-  const pith_json *rows = pith_json_get(json, "rows");
-  if (!pith_json_integer(pith_json_get(json, "shard"), 0, (int64_t)b->model->manifest.n_shards - 1, &shard)) return bad(b, "names a shard that is not there");
-  if (pith_json_count(rows) != 2 || !pith_json_integer(pith_json_first(rows), 0, m->rows, &first) ||
-      !pith_json_integer(pith_json_next(pith_json_first(rows)), 0, m->rows, &last) || first != begin || last <= first ||
-      (last != m->rows && last % PITH_PANEL != 0))
-    return bad(b, "has parts whose rows do not follow each other in multiples of 8");
-  part->row_begin = begin;
-  part->n_rows = (uint32_t)(last - first);
-  PITH_TRY(bind_codes(b, m, part, shard, pith_json_string(pith_json_get(json, "codes"))));
-  return bind_scales(b, m, part, shard, pith_json_string(pith_json_get(json, "scales")));
-}
-
-static pith_status parse_encoding(const binder *b, const pith_json *json, pith_role role, pith_matrix *m) {
-  const char *name = pith_json_string(pith_json_get(json, "encoding"));
-  const pith_encoding last = role == PITH_ROLE_TABLE ? PITH_ENC_U8_ROW : PITH_ENC_U7;
-  int encoding = PITH_ENC_F32;
-  while (encoding <= (int)last && (!name || strcmp(name, pith_encoding_name((pith_encoding)encoding)) != 0)) encoding++;
-  if (encoding > (int)last)
-    return pith_fail(b->ctx, PITH_E_UNSUPPORTED, "%s: tensor \"%s\" has the encoding \"%.20s\", which Pith does not read there", PITH_MANIFEST_FILE,
-                     b->name, name ? name : "");
-  m->encoding = (pith_encoding)encoding;
-  m->scale_dtype = PITH_F16;
-  if (m->encoding != PITH_ENC_U7 && m->encoding != PITH_ENC_U8_ROW) return PITH_OK;
-  const char *scales = pith_json_string(pith_json_get(json, "scales"));
-  if (!scales || (strcmp(scales, "F16") != 0 && strcmp(scales, "F32") != 0)) return bad(b, "should have \"scales\" F16 or F32");
-  if (scales[1] == '3') m->scale_dtype = PITH_F32;
-  if (m->encoding == PITH_ENC_U8_ROW) return PITH_OK;
-  int64_t group_size;
-  if (!pith_json_integer(pith_json_get(json, "group_size"), 4, 1 << 17, &group_size) || group_size % PITH_QUAD != 0)
-    return bad(b, "should have a \"group_size\" that is a multiple of 4");
-  m->group_size = (uint32_t)group_size;
-  return PITH_OK;
-}
-
-static pith_status bind_matrix(const binder *b, const pith_json *json, const pith_slot *slot, pith_matrix *m) {
-  const pith_json *parts = pith_json_get(json, "parts");
-  const size_t n_parts = pith_json_count(parts);
-  m->rows = slot->rows;
-  m->cols = slot->cols;
-  PITH_TRY(parse_encoding(b, json, slot->role, m));
-  if (n_parts == 0 || n_parts > slot->rows) return bad(b, "has no parts");
-  PITH_TRY(pith_weights_take(b->ctx, &b->model->weights, n_parts * sizeof *m->parts, &m->parts));
-  uint32_t row = 0, n = 0;
-  for (const pith_json *part = pith_json_first(parts); part; part = pith_json_next(part)) {
-    PITH_TRY(bind_part(b, part, m, row, &m->parts[n]));
-    row += m->parts[n++].n_rows;
+  const uint64_t n_codes = slot->role == PITH_ROLE_VECTOR ? slot->cols * sizeof(float) : pith_matrix_code_bytes(m, n_rows);
+  if (m->encoding == PITH_ENC_U7 && !all_seven_bits(codes, n_codes)) return bad_tensor(ctx, slot->name, "has codes above 127");
+  if (m->encoding == PITH_ENC_U7 || m->encoding == PITH_ENC_U8_ROW) {
+    const uint64_t n = pith_matrix_scale_bytes(m, n_rows) / pith_dtype_bytes(m->scale_dtype);
+    return all_finite(scales, m->scale_dtype, n) ? PITH_OK : bad_tensor(ctx, slot->name, "has a scale that is not finite");
   }
-  if (row != slot->rows) return bad(b, "has parts that do not cover its rows");
-  m->n_parts = n;
-  return PITH_OK;
+  return all_finite(codes, dtype, n_codes / pith_dtype_bytes(dtype)) ? PITH_OK : bad_tensor(ctx, slot->name, "holds a value that is not finite");
 }
 
-static pith_status bind_vector(const binder *b, const pith_json *json, const pith_slot *slot, const float **out) {
-  const pith_json *part = pith_json_first(pith_json_get(json, "parts"));
-  const uint64_t dims[] = {slot->cols};
-  const void *data;
-  int64_t shard;
-  if (!pith_json_integer(pith_json_get(part, "shard"), 0, (int64_t)b->model->manifest.n_shards - 1, &shard)) return bad(b, "names a shard that is not there");
-  PITH_TRY(find_data(b, shard, pith_json_string(pith_json_get(part, "codes")), PITH_F32, 1, dims, &data));
-  if (!all_finite(data, PITH_F32, slot->cols)) return bad(b, "holds a value that is not finite");
-  *out = data;
-  return PITH_OK;
-}
-
-static bool has_shape(const pith_json *json, const pith_slot *slot) {
-  const pith_json *shape = pith_json_get(json, "shape"), *first = pith_json_first(shape);
-  const double rows = slot->role == PITH_ROLE_VECTOR ? slot->cols : slot->rows;
-  if (pith_json_number(first, -1) != rows) return false;
-  if (slot->role == PITH_ROLE_VECTOR) return pith_json_count(shape) == 1;
-  return pith_json_count(shape) == 2 && pith_json_number(pith_json_next(first), -1) == slot->cols;
-}
-
-static pith_status bind_slot(binder *b, const pith_slot *slot, pith_weight *weight) {
-  const pith_json *tensor = pith_json_first(pith_json_get(b->model->manifest.json, "tensors"));
-  b->name = slot->name;
-  for (; tensor; tensor = pith_json_next(tensor)) {
-    const char *name = pith_json_string(pith_json_get(tensor, "name"));
-    if (name && strcmp(name, slot->name) == 0) break;
+/* Pointers into the shards' bytes, for a part of the tensor that was found. */
+static pith_status bind_parts(pith_ctx *ctx, pith_model *model, uint8_t *const *shards, const pith_slot *slot, const pith_package_tensor *tensor,
+                              pith_weight *weight) {
+  const bool vector = slot->role == PITH_ROLE_VECTOR;
+  pith_part *parts = NULL;
+  if (!vector) PITH_TRY(pith_weights_take(ctx, &model->weights, tensor->matrix.n_parts * sizeof *parts, &parts));
+  for (uint32_t i = 0; i < tensor->matrix.n_parts; i++) {
+    const pith_package_part *part = &tensor->parts[i];
+    const uint8_t *codes = shards[part->shard] + part->codes, *scales = part->scales ? shards[part->shard] + part->scales : NULL;
+    PITH_TRY(pith_package_check(ctx, slot, &tensor->matrix, part->n_rows, codes, scales));
+    if (vector) weight->vector = (const float *)(const void *)codes;
+    else parts[i] = (pith_part){part->row_begin, part->n_rows, codes, scales};
   }
-  if (!tensor) return pith_fail(b->ctx, PITH_E_NOT_FOUND, "%s lists no tensor \"%s\", which the architecture needs", PITH_MANIFEST_FILE, slot->name);
-  if (!has_shape(tensor, slot)) return bad(b, "has another shape than the configuration says");
-  b->model->weights.n_parameters += (uint64_t)slot->rows * slot->cols;
-  if (slot->role == PITH_ROLE_VECTOR) return bind_vector(b, tensor, slot, &weight->vector);
-  return bind_matrix(b, tensor, slot, &weight->matrix);
+  model->weights.n_parameters += (uint64_t)slot->rows * slot->cols;
+  if (vector) return PITH_OK;
+  weight->matrix = tensor->matrix;
+  weight->matrix.parts = parts;
+  return PITH_OK;
 }
 
 pith_status pith_package_bind(pith_ctx *ctx, pith_model *model, uint8_t *const *shards, const pith_safetensors *indexes) {
-  binder b = {ctx, model, shards, indexes, ""};
   pith_slot slots[PITH_MAX_SLOTS];
   const pith_config *c = &model->config;
   for (int32_t stage = -1; stage <= c->n_layers; stage++) {
     const uint32_t n = c->family->slots(c, stage, slots);
-    for (uint32_t i = 0; i < n; i++) PITH_TRY(bind_slot(&b, &slots[i], &pith_weights_stage(&model->weights, stage)->weights[slots[i].id]));
+    for (uint32_t i = 0; i < n; i++) {
+      pith_package_tensor tensor;
+      PITH_TRY(pith_package_find(ctx, &model->manifest, indexes, &slots[i], &tensor));
+      const pith_status status = bind_parts(ctx, model, shards, &slots[i], &tensor, &pith_weights_stage(&model->weights, stage)->weights[slots[i].id]);
+      pith_package_tensor_free(ctx, &tensor);
+      PITH_TRY(status);
+    }
   }
   return PITH_OK;
 }

@@ -65,6 +65,23 @@ void pith_matrix_row(const pith_matrix *matrix, uint32_t row, float *dst) {
   }
 }
 
+uint64_t pith_matrix_code_bytes(const pith_matrix *m, uint64_t n_rows) {
+  const uint64_t cols = m->cols, padded = (n_rows + PITH_PANEL - 1) / PITH_PANEL * PITH_PANEL;
+  switch (m->encoding) {
+    case PITH_ENC_F32: return padded * cols * 4;
+    case PITH_ENC_F16: return padded * cols * 2;
+    case PITH_ENC_U7: return padded * ((cols + PITH_QUAD - 1) / PITH_QUAD) * PITH_QUAD;
+    case PITH_ENC_U8_ROW: break;
+  }
+  return n_rows * cols;
+}
+
+uint64_t pith_matrix_scale_bytes(const pith_matrix *m, uint64_t n_rows) {
+  const uint64_t elem_bytes = pith_dtype_bytes(m->scale_dtype), panels = (n_rows + PITH_PANEL - 1) / PITH_PANEL;
+  if (m->encoding == PITH_ENC_U7) return panels * PITH_PANEL * ((m->cols + m->group_size - 1) / m->group_size) * elem_bytes;
+  return m->encoding == PITH_ENC_U8_ROW ? n_rows * elem_bytes : 0;
+}
+
 static uint64_t slot_floats(const pith_slot *slot) { return (uint64_t)slot->rows * slot->cols; }
 
 pith_status pith_checkpoint_loader_init(pith_ctx *ctx, pith_checkpoint_loader *loader, pith_checkpoint *checkpoint, pith_weights *weights) {
@@ -135,10 +152,7 @@ pith_status pith_checkpoint_loader_step(pith_ctx *ctx, pith_checkpoint_loader *l
     /* A step reads about 64 panels, so that it stays short. */
     for (int n = 0; n < 64 && loader->row < slot->rows; n++) {
       const size_t rows = slot->rows - loader->row < PITH_PANEL ? (size_t)(slot->rows - loader->row) : PITH_PANEL;
-      float *panel = loader->current + loader->row * cols;
-      PITH_TRY(pith_checkpoint_read(ctx, file, entry, loader->row * cols, rows * cols, loader->chunk));
-      for (size_t k = 0; k < cols; k++)
-        for (size_t r = 0; r < PITH_PANEL; r++) panel[k * PITH_PANEL + r] = r < rows ? loader->chunk[r * cols + k] : 0.0f;
+      PITH_TRY(pith_checkpoint_panels(ctx, file, entry, loader->row, rows, loader->chunk, loader->current + loader->row * cols));
       loader->row += rows;
       loader->done_bytes += rows * cols * sizeof(float);
     }
