@@ -30,11 +30,12 @@
         const __m256i w1 = _mm256_and_si256(_mm256_srli_epi16(both, 4), low);                                                   \
         for (int r = 0; r < (R); r++) odd[r] = ADD(odd[r], w1, _mm256_set1_epi32(load_i32(a + (PITH_ROWS + r) * PITH_QUAD)));   \
       }                                                                                                                         \
-      const __m256 w_scale = _mm256_loadu_ps(p->scales + g * PITH_PANEL), w_offset = _mm256_loadu_ps(p->offsets + g * PITH_PANEL); \
+      const float *scales = p->scales + g * 2 * PITH_PANEL;                                                                     \
+      const __m256 w_scale = _mm256_loadu_ps(scales), minimum = _mm256_loadu_ps(scales + PITH_PANEL);                           \
       for (int r = 0; r < (R); r++) {                                                                                           \
         const __m256 dot = _mm256_cvtepi32_ps(_mm256_add_epi32(even[r], odd[r]));                                               \
-        const __m256 offset = _mm256_set1_ps((float)x->offsets[g * PITH_ROWS + (size_t)r]);                                     \
-        const __m256 t = _mm256_add_ps(_mm256_mul_ps(dot, w_scale), _mm256_mul_ps(offset, w_offset));                           \
+        const __m256 sum = _mm256_set1_ps((float)x->offsets[g * PITH_ROWS + (size_t)r] * -0x1p-6f);                             \
+        const __m256 t = _mm256_add_ps(_mm256_mul_ps(dot, w_scale), _mm256_mul_ps(sum, minimum));                               \
         total[r] = _mm256_add_ps(total[r], _mm256_mul_ps(t, _mm256_set1_ps(x->scales[g * PITH_ROWS + (size_t)r])));             \
       }                                                                                                                         \
     }                                                                                                                           \
@@ -52,7 +53,7 @@
   }                                                                                                                             \
   PITH_GEMM_I8U4(gemm_i8u4_f32_##NAME) {                                                                                        \
     const size_t panel_bytes = (k + 2 * PITH_QUAD - 1) / (2 * PITH_QUAD) * PITH_PANEL * PITH_QUAD;                              \
-    gemm_by_tiles(tile_##NAME, sizeof(int8_t), panel_bytes, n_rows, n, k, group_size, x, w, w_scales, w_offsets, bias, y, y_stride); \
+    gemm_by_tiles(tile_##NAME, sizeof(int8_t), panel_bytes, 2 * PITH_PANEL, n_rows, n, k, group_size, x, w, w_scales, bias, y, y_stride); \
   }
 
 static inline int32_t load_i32(const int8_t *src) {

@@ -66,13 +66,15 @@ enum { QUADS_IN_I16 = 8 };   /* 8 * 2 * 15 * 127 = 30480 < 2^15 */
         q += n;                                                                                                                 \
         RUN(R, w, a, n, ones)                                                                                                   \
       }                                                                                                                         \
-      const v128_t s0 = wasm_v128_load(p->scales + g * PITH_PANEL), s1 = wasm_v128_load(p->scales + g * PITH_PANEL + 4);        \
-      const v128_t o0 = wasm_v128_load(p->offsets + g * PITH_PANEL), o1 = wasm_v128_load(p->offsets + g * PITH_PANEL + 4);      \
+      const float *scales = p->scales + g * 2 * PITH_PANEL;                                                                     \
+      const v128_t s0 = wasm_v128_load(scales), s1 = wasm_v128_load(scales + 4);                                                \
+      const v128_t m0 = wasm_v128_load(scales + PITH_PANEL), m1 = wasm_v128_load(scales + PITH_PANEL + 4);                      \
       for (int r = 0; r < (R); r++) {                                                                                           \
         const v128_t scale = wasm_v128_load32_splat(x->scales + g * PITH_ROWS + (size_t)r);                                     \
         const v128_t offset = wasm_f32x4_convert_i32x4(wasm_v128_load32_splat(x->offsets + g * PITH_ROWS + (size_t)r));         \
-        const v128_t t0 = wasm_f32x4_add(wasm_f32x4_mul(wasm_f32x4_convert_i32x4(acc[r][0]), s0), wasm_f32x4_mul(offset, o0));  \
-        const v128_t t1 = wasm_f32x4_add(wasm_f32x4_mul(wasm_f32x4_convert_i32x4(acc[r][1]), s1), wasm_f32x4_mul(offset, o1));  \
+        const v128_t sum = wasm_f32x4_mul(offset, wasm_f32x4_splat(-0x1p-6f));                                                  \
+        const v128_t t0 = wasm_f32x4_add(wasm_f32x4_mul(wasm_f32x4_convert_i32x4(acc[r][0]), s0), wasm_f32x4_mul(sum, m0));     \
+        const v128_t t1 = wasm_f32x4_add(wasm_f32x4_mul(wasm_f32x4_convert_i32x4(acc[r][1]), s1), wasm_f32x4_mul(sum, m1));     \
         total[r][0] = wasm_f32x4_add(total[r][0], wasm_f32x4_mul(t0, scale));                                                   \
         total[r][1] = wasm_f32x4_add(total[r][1], wasm_f32x4_mul(t1, scale));                                                   \
       }                                                                                                                         \
@@ -97,9 +99,9 @@ TILES(RUN_PAIRS, pairs)
 static size_t panel_bytes(size_t k) { return (k + 2 * PITH_QUAD - 1) / (2 * PITH_QUAD) * PITH_PANEL * PITH_QUAD; }
 
 PITH_GEMM_I8U4(gemm_i8u4_f32_relaxed_dot) {
-  gemm_by_tiles(tile_dot, sizeof(int8_t), panel_bytes(k), n_rows, n, k, group_size, x, w, w_scales, w_offsets, bias, y, y_stride);
+  gemm_by_tiles(tile_dot, sizeof(int8_t), panel_bytes(k), 2 * PITH_PANEL, n_rows, n, k, group_size, x, w, w_scales, bias, y, y_stride);
 }
 
 PITH_GEMM_I8U4(gemm_i8u4_f32_relaxed_pairs) {
-  gemm_by_tiles(tile_pairs, sizeof(int8_t), panel_bytes(k), n_rows, n, k, group_size, x, w, w_scales, w_offsets, bias, y, y_stride);
+  gemm_by_tiles(tile_pairs, sizeof(int8_t), panel_bytes(k), 2 * PITH_PANEL, n_rows, n, k, group_size, x, w, w_scales, bias, y, y_stride);
 }

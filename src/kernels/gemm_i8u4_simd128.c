@@ -36,12 +36,13 @@
       }                                                                                                                         \
       for (int r = 0; r < (R); r++) {                                                                                           \
         const v128_t offset = wasm_f32x4_convert_i32x4(wasm_v128_load32_splat(x->offsets + g * PITH_ROWS + (size_t)r));         \
+        const v128_t sum = wasm_f32x4_mul(offset, wasm_f32x4_splat(-0x1p-6f));                                                  \
         const v128_t scale = wasm_v128_load32_splat(x->scales + g * PITH_ROWS + (size_t)r);                                     \
         for (int c = 0; c < (V) / 2; c++) {                                                                                     \
-          const size_t at = g * PITH_PANEL + first + (size_t)c * 4;                                                             \
+          const size_t at = g * 2 * PITH_PANEL + first + (size_t)c * 4;                                                         \
           const v128_t dot = wasm_f32x4_convert_i32x4(fold_pairs(acc[r][2 * c], acc[r][2 * c + 1]));                            \
           const v128_t t = wasm_f32x4_add(wasm_f32x4_mul(dot, wasm_v128_load(p->scales + at)),                                  \
-                                          wasm_f32x4_mul(offset, wasm_v128_load(p->offsets + at)));                             \
+                                          wasm_f32x4_mul(sum, wasm_v128_load(p->scales + at + PITH_PANEL)));                    \
           total[r][c] = wasm_f32x4_add(total[r][c], wasm_f32x4_mul(t, scale));                                                  \
         }                                                                                                                       \
       }                                                                                                                         \
@@ -73,5 +74,5 @@ static void tile(size_t n_rows, const row_block *x, const panel *p, float *y8) {
 
 PITH_GEMM_I8U4(gemm_i8u4_f32_simd128) {
   const size_t panel_bytes = (k + 2 * PITH_QUAD - 1) / (2 * PITH_QUAD) * PITH_PANEL * PITH_QUAD;
-  gemm_by_tiles(tile, sizeof(int16_t), panel_bytes, n_rows, n, k, group_size, x, w, w_scales, w_offsets, bias, y, y_stride);
+  gemm_by_tiles(tile, sizeof(int16_t), panel_bytes, 2 * PITH_PANEL, n_rows, n, k, group_size, x, w, w_scales, bias, y, y_stride);
 }

@@ -63,7 +63,7 @@
   }                                                                                                                             \
   PITH_GEMM_I8U7(gemm_i8u7_f32_##NAME) {                                                                                        \
     const size_t panel_bytes = (k + PITH_QUAD - 1) / PITH_QUAD * PITH_PANEL * PITH_QUAD;                                        \
-    gemm_by_tiles(tile_##NAME, sizeof(int8_t), panel_bytes, n_rows, n, k, group_size, x, w, w_scales, NULL, bias, y, y_stride); \
+    gemm_by_tiles(tile_##NAME, sizeof(int8_t), panel_bytes, PITH_PANEL, n_rows, n, k, group_size, x, w, w_scales, bias, y, y_stride); \
   }
 
 static inline int32_t load_i32(const int8_t *src) {

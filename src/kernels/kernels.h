@@ -15,6 +15,7 @@ enum {
   PITH_PANEL = 8,           /* outputs (matrix rows, keys, or value columns) that lie together */
   PITH_QUAD = 4,            /* inputs whose codes lie together */
   PITH_ROWS = 4,            /* rows of activations whose codes lie together */
+  PITH_U4_GROUP_BYTES = 20, /* a panel's scales and zero points of one group */
   PITH_BLOCK = 32,          /* codes of a sparse block: a panel by a quad */
   PITH_U7_ZERO = 64,        /* the u7 zero point */
   PITH_SUM_BLOCK = 128      /* f32 products: inputs summed in order before they are added to the total */
@@ -57,13 +58,15 @@ typedef struct pith_kernels {
   void (*gemm_i8u7_f32)(size_t n_rows, size_t n, size_t k, size_t group_size, const pith_activations *x, const uint8_t *w,
                         const float *w_scales, const float *bias, float *y, size_t y_stride);
 
-  /* The same with 4-bit codes, 0…15, and a minimum beside each scale:
-   *   t(g) = ((float)dot(g) * w_scales[g][n] + (float)offsets[m][g] * w_offsets[g][n]) * scales[m][g]
-   * A weight is code * scale + minimum, and w_offsets = -minimum / 64, since the activations' offsets are -64 times their sums.
+  /* The same with 4-bit codes, 0…15, a weight being code * scale + minimum:
+   *   t(g) = ((float)dot(g) * scale + ((float)offsets[m][g] * (-1 / 64)) * minimum) * scales[m][g]      (the product in brackets is exact)
    * w: codes [ceil(n/8)][ceil(k/8)][8][4]; byte j of output o in octet i holds input 8 i + j in its low half and 8 i + 4 + j in its
-   * high one. w_scales, w_offsets: [ceil(n/8)][n_groups][8] f32. group_size: a multiple of 8. */
+   * high one. w_scales: [ceil(n/8)][n_groups][2][8] f32, scales then minima. group_size: a multiple of 8. */
   void (*gemm_i8u4_f32)(size_t n_rows, size_t n, size_t k, size_t group_size, const pith_activations *x, const uint8_t *w,
-                        const float *w_scales, const float *w_offsets, const float *bias, float *y, size_t y_stride);
+                        const float *w_scales, const float *bias, float *y, size_t y_stride);
+  /* Groups of eight F16 scales and eight 4-bit zero points (PITH_U4_GROUP_BYTES; byte j of the last four holds those of outputs j and, in
+   * its high half, j + 4) as scales and minima, -zero point * scale: [n][2][8]. Scales are finite. */
+  void (*u4_scales)(size_t n, const uint8_t *src, float *dst);
 
   /* gemm_i8u7_f32's very bits for sparse weights; group_size: a multiple of 32. Rows that x's last block lacks are read, and forgotten. */
   void (*gemm_i8u7_sparse_f32)(size_t n_rows, size_t n, size_t k, size_t group_size, const pith_activations *x, const pith_sparse_panels *w,

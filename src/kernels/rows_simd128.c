@@ -1,6 +1,7 @@
 /* Everything that works on rows of floats, in four lanes. The ends of rows that fill no vector are done by the scalar functions,
  * which is the same arithmetic. */
 #include <math.h>
+#include <string.h>
 
 #include "kernels/math_simd128.h"
 #include "kernels/variants.h"
@@ -81,6 +82,19 @@ void f16_to_f32_simd128(size_t n, const uint16_t *src, float *dst) {
     wasm_v128_store(dst + i, wasm_f32x4_mul(wasm_v128_and(wasm_i32x4_shr(h, 3), without_gap), lift));
   }
   for (; i < n; i++) dst[i] = pith_f16_to_f32(src[i]);
+}
+
+void u4_scales_simd128(size_t n, const uint8_t *src, float *dst) {
+  const v128_t low = wasm_i32x4_splat(15);
+  for (size_t g = 0; g < n; g++, src += PITH_U4_GROUP_BYTES, dst += 2 * PITH_PANEL) {
+    uint16_t halves[PITH_PANEL];
+    memcpy(halves, src, sizeof halves);
+    f16_to_f32_simd128(PITH_PANEL, halves, dst);
+    const v128_t zeros = wasm_u32x4_extend_low_u16x8(wasm_u16x8_extend_low_u8x16(wasm_v128_load32_zero(src + 16)));
+    const v128_t z0 = wasm_f32x4_convert_i32x4(wasm_v128_and(zeros, low)), z1 = wasm_f32x4_convert_i32x4(wasm_u32x4_shr(zeros, 4));
+    wasm_v128_store(dst + PITH_PANEL, wasm_f32x4_mul(wasm_f32x4_neg(z0), wasm_v128_load(dst)));
+    wasm_v128_store(dst + PITH_PANEL + 4, wasm_f32x4_mul(wasm_f32x4_neg(z1), wasm_v128_load(dst + 4)));
+  }
 }
 
 void softmax_simd128(size_t n, float *x, float scale) {

@@ -64,7 +64,7 @@ static void gemm_i8u7_f32(size_t n_rows, size_t n, size_t k, size_t group_size, 
 }
 
 static void gemm_i8u4_f32(size_t n_rows, size_t n, size_t k, size_t group_size, const pith_activations *x, const uint8_t *w,
-                          const float *w_scales, const float *w_offsets, const float *bias, float *y, size_t y_stride) {
+                          const float *w_scales, const float *bias, float *y, size_t y_stride) {
   const size_t octet = 2 * PITH_QUAD, n_octets = (k + octet - 1) / octet;
   for (size_t row = 0; row < n_rows; row++) {
     const int8_t *codes = row_of(x, row, k);
@@ -73,13 +73,13 @@ static void gemm_i8u4_f32(size_t n_rows, size_t n, size_t k, size_t group_size, 
       float total = 0.0f;
       for (size_t g = 0; g < x->n_groups; g++) {
         const size_t end = (g + 1) * group_size < k ? (g + 1) * group_size : k, at = group_at(row, g, x->n_groups);
-        const size_t w_at = (o / PITH_PANEL * x->n_groups + g) * PITH_PANEL + o % PITH_PANEL;
+        const float *w_scale = w_scales + (o / PITH_PANEL * x->n_groups + g) * 2 * PITH_PANEL + o % PITH_PANEL, *minimum = w_scale + PITH_PANEL;
         int32_t dot = 0;   /* |dot| <= 127 * 15 * group_size */
         for (size_t i = g * group_size; i < end; i++) {
           const int both = panel[i / octet * PITH_PANEL * PITH_QUAD + i % PITH_QUAD];
           dot += codes[code_at(i)] * (i % octet < PITH_QUAD ? both & 15 : both >> 4);
         }
-        total += ((float)dot * w_scales[w_at] + (float)x->offsets[at] * w_offsets[w_at]) * x->scales[at];
+        total += ((float)dot * *w_scale + (float)x->offsets[at] * -0x1p-6f * *minimum) * x->scales[at];
       }
       y[row * y_stride + o] = bias ? bias[o] + total : total;
     }
@@ -125,6 +125,15 @@ static void gemm_f32(size_t n_rows, size_t n, size_t k, const float *x, size_t x
       y[row * y_stride + o] = bias ? bias[o] + total : total;
     }
   }
+}
+
+static void u4_scales(size_t n, const uint8_t *src, float *dst) {
+  for (size_t g = 0; g < n; g++, src += PITH_U4_GROUP_BYTES, dst += 2 * PITH_PANEL)
+    for (size_t o = 0; o < PITH_PANEL; o++) {
+      const int zeros = src[16 + o % 4], zero = o < 4 ? zeros & 15 : zeros >> 4;
+      dst[o] = pith_f16_to_f32((uint16_t)(src[2 * o] | src[2 * o + 1] << 8));
+      dst[PITH_PANEL + o] = -(float)zero * dst[o];
+    }
 }
 
 static void f16_to_f32(size_t n, const uint16_t *src, float *dst) {
@@ -206,5 +215,5 @@ static void rope_half(size_t half, float *x, const float *cos, const float *sin)
   }
 }
 
-const pith_kernels pith_kernels_scalar = {"scalar", sizeof(int8_t), quantize_i8, gemm_i8u7_f32, gemm_i8u4_f32, gemm_i8u7_sparse_f32, gemm_f32, f16_to_f32, layer_norm, rms_norm,
+const pith_kernels pith_kernels_scalar = {"scalar", sizeof(int8_t), quantize_i8, gemm_i8u7_f32, gemm_i8u4_f32, u4_scales, gemm_i8u7_sparse_f32, gemm_f32, f16_to_f32, layer_norm, rms_norm,
                                           add,      softmax,         gelu_erf,    gelu_tanh,     silu_mul, silu,       relu,       rope_half};

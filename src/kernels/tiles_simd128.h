@@ -17,8 +17,7 @@ typedef struct row_block {
 /* What it reads of one panel of 8 outputs. */
 typedef struct panel {
   const uint8_t *codes;
-  const float *scales;     /* [groups][8] */
-  const float *offsets;    /* [groups][8], u4 alone */
+  const float *scales;     /* [groups][8], or [groups][2][8] with minima */
 } panel;
 
 /* The product of n_rows rows (1…PITH_ROWS) with a panel, without bias. y8: (PITH_ROWS, 8) */
@@ -47,16 +46,16 @@ static inline size_t rows_in_cache(size_t row_bytes) {
   return n < 2 * PITH_ROWS ? 2 * PITH_ROWS : n;
 }
 
-/* elem_bytes: of an activation's code. panel_bytes: of a panel's codes. w_offsets may be NULL. */
-static inline __attribute__((always_inline)) void gemm_by_tiles(tile_fn *tile, size_t elem_bytes, size_t panel_bytes, size_t n_rows, size_t n, size_t k,
+/* elem_bytes: of an activation's code. panel_bytes: of a panel's codes. group_floats: of a panel's scales for one group, 8 or 16. */
+static inline __attribute__((always_inline)) void gemm_by_tiles(tile_fn *tile, size_t elem_bytes, size_t panel_bytes, size_t group_floats, size_t n_rows, size_t n, size_t k,
                                                                 size_t group_size, const pith_activations *x, const uint8_t *w, const float *w_scales,
-                                                                const float *w_offsets, const float *bias, float *y, size_t y_stride) {
+                                                                const float *bias, float *y, size_t y_stride) {
   const size_t n_quads = (k + PITH_QUAD - 1) / PITH_QUAD, row_bytes = n_quads * PITH_QUAD * elem_bytes, n_groups = x->n_groups;
   const size_t run = rows_in_cache(row_bytes);
   float y8[PITH_ROWS * PITH_PANEL];
   for (size_t begin = 0; begin < n_rows; begin += run) {
     const size_t end = n_rows - begin < run ? n_rows : begin + run;
-    panel p = {w, w_scales, w_offsets};
+    panel p = {w, w_scales};
     for (size_t o = 0; o < n; o += PITH_PANEL) {
       const size_t width = n - o < PITH_PANEL ? n - o : PITH_PANEL;
       for (size_t row = begin; row < end; row += PITH_ROWS) {
@@ -67,8 +66,7 @@ static inline __attribute__((always_inline)) void gemm_by_tiles(tile_fn *tile, s
         store_tile(rows, width, y8, bias ? bias + o : NULL, y + row * y_stride + o, y_stride);
       }
       p.codes += panel_bytes;
-      p.scales += n_groups * PITH_PANEL;
-      if (w_offsets) p.offsets += n_groups * PITH_PANEL;
+      p.scales += n_groups * group_floats;
     }
   }
 }

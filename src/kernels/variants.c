@@ -11,14 +11,14 @@
   f16_to_f32_simd128, layer_norm_simd128, rms_norm_simd128, add_simd128, softmax_simd128, gelu_erf_simd128, gelu_tanh_simd128, \
       silu_mul_simd128, silu_simd128, relu_simd128, rope_half_simd128
 
-const pith_kernels pith_kernels_simd128 = {"simd128", 2, quantize_i8_i16_simd128, gemm_i8u7_f32_simd128, gemm_i8u4_f32_simd128,
+const pith_kernels pith_kernels_simd128 = {"simd128", 2, quantize_i8_i16_simd128, gemm_i8u7_f32_simd128, gemm_i8u4_f32_simd128, u4_scales_simd128,
                                            gemm_i8u7_sparse_f32_simd128, gemm_f32_simd128, ROWS_SIMD128};
 
 #ifdef __wasm_relaxed_simd__
 const pith_kernels pith_kernels_relaxed_dot = {
-    "relaxed-dot", 1, quantize_i8_i8_simd128, gemm_i8u7_f32_relaxed_dot, gemm_i8u4_f32_relaxed_dot, gemm_i8u7_sparse_f32_dot, gemm_f32_simd128, ROWS_SIMD128};
+    "relaxed-dot", 1, quantize_i8_i8_simd128, gemm_i8u7_f32_relaxed_dot, gemm_i8u4_f32_relaxed_dot, u4_scales_simd128, gemm_i8u7_sparse_f32_dot, gemm_f32_simd128, ROWS_SIMD128};
 const pith_kernels pith_kernels_relaxed_pairs = {
-    "relaxed-pairs", 1, quantize_i8_i8_simd128, gemm_i8u7_f32_relaxed_pairs, gemm_i8u4_f32_relaxed_pairs, gemm_i8u7_sparse_f32_pairs, gemm_f32_simd128, ROWS_SIMD128};
+    "relaxed-pairs", 1, quantize_i8_i8_simd128, gemm_i8u7_f32_relaxed_pairs, gemm_i8u4_f32_relaxed_pairs, u4_scales_simd128, gemm_i8u7_sparse_f32_pairs, gemm_f32_simd128, ROWS_SIMD128};
 
 /* Whether the engine adds a dot product of four by one instruction of the processor: then none of its steps saturates. Engines
  * without it go over i16 pair sums, which do (255 * 127 * 2 becomes 32767). Operands that set bit 7 are the implementation's to
@@ -36,11 +36,11 @@ const pith_kernels *const *pith_kernels_list(void) {
   return dot_is_one_instruction() ? dot_last : pairs_last;
 }
 #elif defined(__x86_64__) || defined(__i386__)
-const pith_kernels pith_kernels_avx2 = {"avx2", 1, quantize_i8_i8_simd128, gemm_i8u7_f32_avx2, gemm_i8u4_f32_avx2, gemm_i8u7_sparse_f32_pairs, gemm_f32_avx2, ROWS_SIMD128};
+const pith_kernels pith_kernels_avx2 = {"avx2", 1, quantize_i8_i8_simd128, gemm_i8u7_f32_avx2, gemm_i8u4_f32_avx2, u4_scales_simd128, gemm_i8u7_sparse_f32_pairs, gemm_f32_avx2, ROWS_SIMD128};
 const pith_kernels pith_kernels_avx_vnni = {
-    "avx-vnni", 1, quantize_i8_i8_simd128, gemm_i8u7_f32_avx_vnni, gemm_i8u4_f32_avx_vnni, gemm_i8u7_sparse_f32_pairs, gemm_f32_avx2, ROWS_SIMD128};
+    "avx-vnni", 1, quantize_i8_i8_simd128, gemm_i8u7_f32_avx_vnni, gemm_i8u4_f32_avx_vnni, u4_scales_simd128, gemm_i8u7_sparse_f32_pairs, gemm_f32_avx2, ROWS_SIMD128};
 const pith_kernels pith_kernels_avx512_vnni = {
-    "avx512-vnni", 1, quantize_i8_i8_simd128, gemm_i8u7_f32_avx512_vnni, gemm_i8u4_f32_avx512_vnni, gemm_i8u7_sparse_f32_pairs, gemm_f32_avx2, ROWS_SIMD128};
+    "avx512-vnni", 1, quantize_i8_i8_simd128, gemm_i8u7_f32_avx512_vnni, gemm_i8u4_f32_avx512_vnni, u4_scales_simd128, gemm_i8u7_sparse_f32_pairs, gemm_f32_avx2, ROWS_SIMD128};
 
 /* What this processor runs. */
 const pith_kernels *const *pith_kernels_list(void) {

@@ -20,7 +20,7 @@ extern const pith_kernels pith_kernels_relaxed_pairs;  /* the others */
             const float *bias, float *y, size_t y_stride)
 #define PITH_GEMM_I8U4(name) \
   void name(size_t n_rows, size_t n, size_t k, size_t group_size, const pith_activations *x, const uint8_t *w, const float *w_scales, \
-            const float *w_offsets, const float *bias, float *y, size_t y_stride)
+            const float *bias, float *y, size_t y_stride)
 #define PITH_GEMM_SPARSE(name) \
   void name(size_t n_rows, size_t n, size_t k, size_t group_size, const pith_activations *x, const pith_sparse_panels *w, const float *w_scales, \
             const float *bias, float *y, size_t y_stride)
@@ -51,6 +51,7 @@ void quantize_i8_i16_simd128(size_t n_rows, size_t k, size_t group_size, const f
 void quantize_i8_i8_simd128(size_t n_rows, size_t k, size_t group_size, const float *x, size_t x_stride, const pith_activations *out);
 
 /* rows_simd128.c */
+void u4_scales_simd128(size_t n, const uint8_t *src, float *dst);
 void layer_norm_simd128(size_t n_rows, size_t n, const float *x, float *y, size_t stride, const float *weight, const float *bias, float eps);
 void rms_norm_simd128(size_t n_rows, size_t n, const float *x, float *y, size_t stride, const float *weight, float eps);
 void add_simd128(size_t n, const float *x, float *y);

@@ -50,7 +50,7 @@ static void test_gemm_i8u7(void **state) {
 /* The scalar definition of the u4 product against sums in double. */
 static void test_gemm_i8u4(void **state) {
   (void)state;
-  static float x[M * K], w_scales[PANELS * GROUPS * 8], w_offsets[PANELS * GROUPS * 8], y[M * N];
+  static float x[M * K], w_scales[PANELS * GROUPS * 16], y[M * N];
   static uint8_t w[PANELS * ((K + 7) / 8) * 32];
   static int8_t codes[QUADS * PITH_ROWS * PITH_QUAD];
   float scales[GROUPS * PITH_ROWS];
@@ -59,19 +59,16 @@ static void test_gemm_i8u4(void **state) {
   const pith_activations a = {codes, scales, offsets, GROUPS};
   for (int i = 0; i < M * K; i++) x[i] = uniform();
   for (size_t i = 0; i < sizeof w; i++) w[i] = (uint8_t)(127.0f * (1.0f + uniform()));
-  for (int i = 0; i < PANELS * GROUPS * 8; i++) {
-    w_scales[i] = 0.05f * (1.5f + uniform());
-    w_offsets[i] = 0.01f * uniform();
-  }
+  for (int i = 0; i < PANELS * GROUPS * 16; i++) w_scales[i] = i / 8 % 2 ? 0.5f * uniform() : 0.05f * (1.5f + uniform());
   kernels->quantize_i8(M, K, GROUP, x, K, &a);
-  kernels->gemm_i8u4_f32(M, N, K, GROUP, &a, w, w_scales, w_offsets, NULL, y, N);
+  kernels->gemm_i8u4_f32(M, N, K, GROUP, &a, w, w_scales, NULL, y, N);
   for (int m = 0; m < M; m++)
     for (int n = 0; n < N; n++) {
       double exact = 0.0;
       for (int k = 0; k < K; k++) {
         const int both = w[(n / 8 * ((K + 7) / 8) + k / 8) * 32 + n % 8 * 4 + k % 4], code = k % 8 < 4 ? both & 15 : both >> 4;
-        const int at = (n / 8 * GROUPS + k / GROUP) * 8 + n % 8;
-        exact += (double)x[m * K + k] * (code * (double)w_scales[at] - 64.0 * (double)w_offsets[at]);
+        const int at = (n / 8 * GROUPS + k / GROUP) * 16 + n % 8;
+        exact += (double)x[m * K + k] * (code * (double)w_scales[at] + (double)w_scales[at + 8]);
       }
       assert_true(fabs((double)y[m * N + n] - exact) < 0.06);
     }
@@ -201,18 +198,17 @@ static bool same_codes(const pith_kernels *ka, const void *a, const pith_kernels
 /* Codes of four bits in every value, out of those of seven. */
 static void test_u4(const pith_kernels *scalar, const pith_kernels *k, size_t rows, size_t n, size_t depth, size_t group, const float *x, const uint8_t *w,
                     const float *w_scales, const float *bias) {
-  static float y[2][9 * 64], scales[12 * 8], w_offsets[32 * 8 * 8];
+  static float y[2][9 * 64], scales[12 * 8];
   static uint8_t w4[8 * 50 * 32];
   static int16_t codes[12 * 200];
   static int32_t offsets[12 * 8];
-  for (int i = 0; i < 32 * 8 * 8; i++) w_offsets[i] = w_scales[i] * (float)(i % 16) * 0x1p-6f;
   for (size_t i = 0; i < sizeof w4; i++) w4[i] = (uint8_t)(2 * w[i] + i % 2);
   for (int v = 0; v < 2; v++) {
     const pith_activations a = {codes, scales, offsets, (depth + group - 1) / group};
     const pith_kernels *kernels = v ? k : scalar;
     memset(y[v], CANARY, sizeof y[v]);
     kernels->quantize_i8(rows, depth, group, x, 200, &a);
-    kernels->gemm_i8u4_f32(rows, n, depth, group, &a, w4, w_scales, w_offsets, n % 2 ? bias : NULL, y[v], 64);
+    kernels->gemm_i8u4_f32(rows, n, depth, group, &a, w4, w_scales, n % 2 ? bias : NULL, y[v], 64);
   }
   if (!same_bits(y[0], y[1], 9 * 64)) fail_msg("the u4 product of %s differs: k %zu, group %zu, rows %zu, n %zu", k->name, depth, group, rows, n);
 }
@@ -301,6 +297,26 @@ static void test_half_bit_for_bit(void **state) {
   }
 }
 
+static void test_u4_scales_bit_for_bit(void **state) {
+  (void)state;
+  enum { GROUPS_OF_U4 = 13 };
+  static uint8_t src[1 + GROUPS_OF_U4 * PITH_U4_GROUP_BYTES];
+  static float expected[GROUPS_OF_U4 * 16], got[GROUPS_OF_U4 * 16];
+  for (size_t i = 0; i < sizeof src; i++) {
+    random_state = random_state * 1664525u + 1013904223u;
+    src[i] = (uint8_t)(random_state >> 24);
+    if (i % 2 == 0) src[i] &= 0xbb;   /* the halves' upper bytes: finite */
+  }
+  pith_kernels_find("scalar")->u4_scales(GROUPS_OF_U4, src + 1, expected);
+  for (const pith_kernels *const *k = pith_kernels_list(); *k; k++) {
+    (*k)->u4_scales(GROUPS_OF_U4, src + 1, got);
+    if (!same_bits(expected, got, GROUPS_OF_U4 * 16)) fail_msg("u4_scales of %s differs", (*k)->name);
+  }
+  const float scale = pith_f16_to_f32((uint16_t)(src[1] | src[2] << 8));
+  assert_true(same_bits(&scale, &expected[0], 1));
+  assert_true(expected[8] == -(float)(src[17] & 15) * scale && expected[12] == -(float)(src[17] >> 4) * expected[4]);
+}
+
 static void test_find(void **state) {
   (void)state;
   assert_string_equal(pith_kernels_find("scalar")->name, "scalar");
@@ -312,6 +328,6 @@ static void test_find(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_gemm_i8u7), cmocka_unit_test(test_gemm_i8u4), cmocka_unit_test(test_gemm_f32), cmocka_unit_test(test_rows),
                                      cmocka_unit_test(test_rows_bit_for_bit), cmocka_unit_test(test_products_bit_for_bit),
-                                     cmocka_unit_test(test_half_bit_for_bit), cmocka_unit_test(test_find)};
+                                     cmocka_unit_test(test_half_bit_for_bit), cmocka_unit_test(test_u4_scales_bit_for_bit), cmocka_unit_test(test_find)};
   return cmocka_run_group_tests_name("kernels", tests, NULL, NULL);
 }
