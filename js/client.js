@@ -1,5 +1,5 @@
 /** The caller's end: the same calls whether the engine is in this thread or in a worker. */
-import { CancelledError, InternalError, packError, unpackError } from './errors.js';
+import { CancelledError, InternalError, packError, PithError, unpackError } from './errors.js';
 import { prepareModule, startWorker } from './load.js';
 import { Server } from './server.js';
 
@@ -44,7 +44,7 @@ function workerClient(prepared) {
     for (const { reject } of pending.values()) reject(ended);
     pending.clear();
   };
-  const worker = startWorker((error) => end(new InternalError(`the worker failed: ${error.message}`, { cause: error })));
+  const worker = startWorker((error) => end(error instanceof PithError ? error : new InternalError(`the worker failed: ${error.message}`, { cause: error })));
   worker.listen(({ id, progress, fetched, text, answer, error }) => {
     const job = pending.get(id);
     if (!job) return;

@@ -3,7 +3,7 @@
  * that bundlers for the browser see no import of them.
  */
 import { MountedFiles } from './files.js';
-import { ExistsError, IoError, NetworkError, NoSpaceError, NotFoundError } from './errors.js';
+import { ExistsError, IoError, NetworkError, NoSpaceError, NotFoundError, UnsupportedError } from './errors.js';
 
 /** @typedef {import('./engine.js').Files} Files */
 
@@ -116,13 +116,45 @@ export function startWorker(failed) {
     worker.on('exit', (code) => failed(new Error(`the worker ended (${code})`)));
     return { post: (message, transfer) => worker.postMessage(message, transfer), listen: (hear) => worker.on('message', hear), end: () => { worker.terminate(); } };
   }
-  const worker = new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'pith' });
-  worker.onerror = (event) => failed(new Error(event.message || 'the worker script cannot be loaded'));
+  const worker = newPageWorker();
+  let heard = false;
+  worker.onerror = (event) => failed(!heard && isForeign ? foreignWorkerError() : new Error(event.message || 'the worker script cannot be loaded'));
   return {
     post: (message, transfer) => worker.postMessage(message, { transfer }),
-    listen: (hear) => { worker.onmessage = (event) => hear(event.data); },
+    listen: (hear) => {
+      worker.onmessage = (event) => {
+        heard = true;
+        hear(event.data);
+      };
+    },
     end: () => worker.terminate(),
   };
+}
+
+const here = import.meta.url;
+const { origin } = new URL(here);
+/** These files come from another origin than the page. Browsers call the origin of some schemes, like those of extensions, "null". */
+const isForeign = !isNode && origin !== 'null' && origin !== (globalThis.origin ?? origin);
+/** The address of a script of the page's own origin that imports the worker's: made once, kept as long as the page. */
+let standIn = '';
+
+/** @returns {Worker} */
+function newPageWorker() {
+  if (!isForeign) return new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'pith' });
+  // A worker's own script has to be of the page's origin; what that imports may come from elsewhere.
+  const text = `import ${JSON.stringify(new URL('./worker.js', here).href)};`;
+  standIn ||= URL.createObjectURL(new Blob([text], { type: 'text/javascript' }));
+  try {
+    return new Worker(standIn, { type: 'module', name: 'pith' });
+  } catch (error) {
+    throw foreignWorkerError(error);
+  }
+}
+
+/** @param {unknown} [cause] */
+function foreignWorkerError(cause) {
+  return new UnsupportedError(`no worker could be started: its script comes from ${origin}, the page from ${globalThis.origin}; ` +
+    `that needs CORS, and "worker-src blob: ${origin}" in a page's policy; or load with worker: false`, { cause });
 }
 
 /** The worker's end. @returns {Port} */
