@@ -1,4 +1,5 @@
-// The playground in Chromium, under its policy and without COOP or COEP: what a visitor does, and what is on the screen.
+// The playground in Chromium, under its policy and without COOP or COEP: what a visitor does, and what is on the screen. (Every engine:
+// engines.test.js.)
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -6,9 +7,11 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { load } from '../../js/index.js';
-import { data, launchChromium, needsData, root, servePlayground, story, temporaryFolder } from './support.js';
+import { launchChromium, needsEngine } from './browsers.js';
+import { data, needsData, root, servePlayground, story, temporaryFolder } from './support.js';
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+const needsChromium = needsEngine('chromium');
 const text = (page, selector) => page.locator(selector).innerText();
 
 async function openPage(t, options = {}) {
@@ -28,7 +31,7 @@ async function accessibility(page) {
   return violations.map((v) => `${v.id}: ${v.nodes.map((n) => n.target).join(', ')}`);
 }
 
-test('writes, compares, stops', async (t) => {
+test('writes, compares, stops', { skip: needsChromium }, async (t) => {
   const { url, page, complaints } = await openPage(t);
   const response = await page.goto(url);
   const headers = response.headers();
@@ -63,7 +66,7 @@ test('writes, compares, stops', async (t) => {
   assert.deepEqual(complaints, []);
 });
 
-test('narrow, dark, by keyboard', async (t) => {
+test('narrow, dark, by keyboard', { skip: needsChromium }, async (t) => {
   const { url, page } = await openPage(t, { viewport: { width: 340, height: 700 }, colorScheme: 'dark' });
   await page.goto(url);
   await page.waitForSelector('#run:enabled');
@@ -74,7 +77,7 @@ test('narrow, dark, by keyboard', async (t) => {
   assert.deepEqual(await accessibility(page), []);
 });
 
-test('a checkpoint is compressed in the page, compared and downloaded', { skip: needsData }, async (t) => {
+test('a checkpoint is compressed in the page, compared and downloaded', { skip: needsChromium || needsData }, async (t) => {
   const { url, page, complaints } = await openPage(t);
   await page.goto(url);
   await page.locator('#large-facts', { hasText: 'fp16' }).waitFor();
@@ -95,7 +98,7 @@ test('a checkpoint is compressed in the page, compared and downloaded', { skip: 
   assert.deepEqual(complaints, []);
 });
 
-test('an embedding model is compressed in the page; cancel; nonsense', { skip: needsData }, async (t) => {
+test('an embedding model is compressed in the page; cancel; nonsense', { skip: needsChromium || needsData }, async (t) => {
   const { url, page } = await openPage(t);
   await page.goto(url);
   await page.locator('#large-facts', { hasText: 'fp16' }).waitFor();
@@ -120,7 +123,7 @@ test('an embedding model is compressed in the page; cancel; nonsense', { skip: n
   assert.ok(Math.abs(a - b) < 0.02 && a > 0.4, similarity);
 });
 
-test('a hundred models opened and closed, and one digest everywhere', async (t) => {
+test('a hundred models opened and closed, and one digest everywhere', { skip: needsChromium }, async (t) => {
   const { url, page } = await openPage(t);
   await page.goto(url);
   await page.waitForSelector('#run:enabled');

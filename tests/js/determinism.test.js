@@ -1,33 +1,95 @@
-// One hash everywhere: native and WebAssembly, two Node.js versions, every variant of the kernels. (Chromium: browser.test.js.)
+// One hash everywhere: native and WebAssembly, two Node.js versions, three browser engines, in every variant of the kernels that each has.
 import assert from 'node:assert/strict';
-import { join } from 'node:path';
-import { test } from 'node:test';
-import { currentNode, data, native, needsData, root, run, story, temporaryFolder } from './support.js';
+
+import { dirname, join } from 'node:path';
+import { after, test } from 'node:test';
+import { engines, needsEngine, open } from './browsers.js';
+import { currentNode, data, isolation, native, needsData, root, run, servePlayground, story, temporaryFolder } from './support.js';
+import { writeTinyEncoder } from './tiny.js';
+
+const file = { after: (end) => after(end) }; // what lasts for all tests below
 
 const cli = join(root, 'js/bin.js');
-const engines = [['native', native, []], [`Node.js ${process.version}`, process.execPath, [cli]], ['a current Node.js', currentNode, [cli]]];
-const kernelsOf = (name) => (name === 'a current Node.js' ? ['scalar', 'simd128', 'relaxed-dot', 'relaxed-pairs'] : ['scalar', 'simd128']);
+const programs = [['native', native, []], [`Node.js ${process.version}`, process.execPath, [cli]], ['a current Node.js', currentNode, [cli]]];
+
+const folder = temporaryFolder(file);
+const sources = { '/story/': story, '/story-fp16/': join(root, 'models/story-fp16'), '/encoder/': join(folder, 'encoder'), '/minilm/': join(folder, 'minilm-0') };
+writeTinyEncoder(join(folder, 'encoder-fp32'));
+run(native, ['compress', join(folder, 'encoder-fp32'), '-o', sources['/encoder/']]);
+
+/** The variants that a program has: it lists them when it is asked for one that does not exist. */
+function variantsOf(program, before) {
+  try {
+    run(program, [...before, 'digest', story, '--kernels', 'none']);
+  } catch (error) {
+    const names = /; there are ([\w-]+(?:, [\w-]+)*)/.exec(error.stderr)?.[1].split(', ') ?? [];
+    assert.ok(names.includes('scalar') && names.includes('simd128'), error.stderr);
+    return names;
+  }
+  throw new Error('kernels that do not exist were accepted');
+}
+
+/** @type {Map<string, string>} what every engine has to say, by source */
+const expected = new Map();
+const expect = (source) => {
+  if (!expected.has(source)) expected.set(source, JSON.parse(run(native, ['digest', source, '--json'])).digest);
+  return expected.get(source);
+};
 
 function assertOneDigest(source) {
-  const digests = {};
-  for (const [name, program, before] of engines)
-    for (const kernels of kernelsOf(name))
-      digests[`${name}, ${kernels}`] = JSON.parse(run(program, [...before, 'digest', source, '--kernels', kernels, '--json'])).digest;
-  assert.equal(Object.keys(digests).length, 8);
-  assert.equal(new Set(Object.values(digests)).size, 1, JSON.stringify(digests, null, 1));
+  for (const [name, program, before] of programs) {
+    for (const kernels of variantsOf(program, before)) {
+      const { digest } = JSON.parse(run(program, [...before, 'digest', source, '--kernels', kernels, '--json']));
+      assert.equal(digest, expect(source), `${name}, ${kernels}`);
+    }
+  }
 }
 
 test('the current Node.js is another one', () => assert.notEqual(run(currentNode, ['--version']).trim(), process.version));
 test('story, int8', () => assertOneDigest(story));
-test('story, fp16', () => assertOneDigest(join(root, 'models/story-fp16')));
+test('story, fp16', () => assertOneDigest(sources['/story-fp16/']));
+test('an encoder of random weights, int8', () => assertOneDigest(sources['/encoder/']));
 test('story, the fp32 checkpoint', { skip: needsData }, () => assertOneDigest(join(data, 'models/story')));
-test('MiniLM, int8: also compressed to the same bytes by each', { skip: needsData }, (t) => {
-  const folder = temporaryFolder(t), packages = [];
-  for (const [i, [name, program, before]] of engines.entries()) {
-    const output = join(folder, `${i}`);
-    run(program, [...before, 'compress', join(data, 'models/all-MiniLM-L6-v2'), '-o', output]);
-    if (i > 0) assert.equal(run('diff', ['-rq', packages[0], output]), '', `${name} made another package`);
-    packages.push(output);
+test('MiniLM, int8: also compressed to the same bytes by each', { skip: needsData }, () => {
+  for (const [i, [name, program, before]] of programs.entries()) {
+    run(program, [...before, 'compress', join(data, 'models/all-MiniLM-L6-v2'), '-o', join(folder, `minilm-${i}`)]);
+    if (i > 0) assert.equal(run('diff', ['-rq', sources['/minilm/'], join(folder, `minilm-${i}`)]), '', `${name} made another package`);
   }
-  assertOneDigest(packages[0]);
+  assertOneDigest(sources['/minilm/']);
 });
+
+/** In the page: the digests of a model, all variants at the same time, each in a worker of its own. */
+async function digestsInPage(address) {
+  const { load, version } = await import('/pith/js/index.js');
+  const { kernelsAvailable } = await version();
+  return Promise.all(kernelsAvailable.map(async (kernels) => {
+    const model = await load(address, { kernels });
+    const digest = await model.digest();
+    await model.close();
+    return { kernels, inUse: model.info.kernels, digest };
+  }));
+}
+
+for (const engine of engines) {
+  test(`${engine}: the same digests`, { skip: needsEngine(engine) }, async (t) => {
+    const texts = { '/blank.html': '<!doctype html><title>Pith</title>' };
+    const plain = await servePlayground(t, { folders: sources, texts }), isolated = await servePlayground(t, { folders: sources, texts, headers: isolation });
+    const page = await open(engine, t);
+    // An isolated page may have variants that share memory, so it computes everything; a plain page shows that it needs no isolation.
+    for (const [site, isIsolated] of [[isolated, true], [plain, false]]) {
+      await page.goto(`${site}blank.html`);
+      assert.equal(await page.evaluate(() => crossOriginIsolated), isIsolated);
+      for (const [address, source] of Object.entries(sources)) {
+        if (address === '/minilm/' && needsData) continue;
+        if (address !== '/story/' && !isIsolated) continue;
+        const seen = await page.evaluate(digestsInPage, address);
+        assert.ok(seen.length >= 2, JSON.stringify(seen));
+        for (const { kernels, inUse, digest } of seen) {
+          assert.equal(inUse, kernels);
+          assert.equal(digest, expect(source), `${address}, ${kernels}`);
+        }
+        t.diagnostic(`${address}${isIsolated ? ' isolated' : ''}: ${seen.map(({ kernels }) => kernels).join(', ')}`);
+      }
+    }
+  });
+}

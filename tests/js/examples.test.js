@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import OpenAI from 'openai';
 import { createService } from '../../examples/service/server.js';
-import { data, launchChromium, native, needsData, root, run, servePlayground, story, temporaryFolder } from './support.js';
+import { launchChromium, needsEngine } from './browsers.js';
+import { data, native, needsData, root, run, servePlayground, story, temporaryFolder } from './support.js';
 
 const here = { cwd: root };
 
@@ -36,7 +37,7 @@ test('node: search', { skip: needsData }, (t) => {
   assert.match(lines.split('\n')[0], /feline/);
 });
 
-test('page', async (t) => {
+test('page', { skip: needsEngine('chromium') }, async (t) => {
   const url = await servePlayground(t);
   const page = await (await launchChromium(t)).newPage();
   await page.goto(`${url}examples/page/`);

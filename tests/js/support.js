@@ -1,9 +1,9 @@
 // What the tests share: where things are, and what is skipped without the development data.
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { createReadStream, existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 export const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -26,18 +26,34 @@ export function temporaryFolder(t) {
 /** @param {string} program @param {string[]} args @returns {string} */
 export const run = (program, args, options = {}) => execFileSync(program, args, { encoding: 'utf8', stdio: ['pipe', 'pipe', 'pipe'], ...options });
 
-export const chromiumArguments = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-  '--disable-component-update', '--disable-sync'];
-export async function launchChromium(t) {
-  const { chromium } = await import('playwright-core');
-  const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: chromiumArguments });
-  t.after(() => browser.close());
-  return browser;
-}
+/** Headers of a page that may share memory between threads. */
+export const isolation = { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' };
 
-export async function servePlayground(t) {
-  const { serve } = await import('../../web/serve.js');
+/**
+ * The playground's server, and what a test adds to it.
+ * @param {{after: (fn: () => void) => void}} t
+ * @param {{headers?: Record<string, string>, folders?: Record<string, string>, texts?: Record<string, string>}} [more] headers of every
+ *   answer; folders by address ("/name/"); HTML and JavaScript by address, under the playground's policy
+ * @returns {Promise<string>} its address, with a slash at the end
+ */
+export async function servePlayground(t, { headers = {}, folders = {}, texts = {} } = {}) {
+  const { policy, serve } = await import('../../web/serve.js');
   const server = await serve(0);
+  const [own] = server.listeners('request');
+  server.removeAllListeners('request');
+  server.on('request', (request, response) => {
+    for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
+    const { pathname } = new URL(request.url, 'http://localhost');
+    if (pathname in texts) {
+      const type = pathname.endsWith('.js') ? 'text/javascript' : 'text/html';
+      return response.writeHead(200, { 'Content-Type': `${type}; charset=utf-8`, 'Content-Security-Policy': policy }).end(texts[pathname]);
+    }
+    const folder = Object.keys(folders).find((name) => pathname.startsWith(name));
+    if (!folder) return own.call(server, request, response);
+    const file = join(folders[folder], basename(pathname));
+    if (!existsSync(file)) return response.writeHead(404).end();
+    return createReadStream(file).pipe(response.writeHead(200, { 'Content-Length': statSync(file).size }));
+  });
   t.after(() => { server.close(); server.closeAllConnections(); });
   return `http://localhost:${server.address().port}/`;
 }
