@@ -1,7 +1,6 @@
 // One hash everywhere: native and WebAssembly, two Node.js versions, three browser engines, in every variant of the kernels that each has.
 import assert from 'node:assert/strict';
-
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { engines, needsEngine, open } from './browsers.js';
 import { currentNode, data, isolation, native, needsData, root, run, servePlayground, story, temporaryFolder } from './support.js';
