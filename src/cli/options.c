@@ -32,7 +32,7 @@ static const pith_option eval_options[] = {COMMON,
 
 static const pith_command commands[] = {
     {"inspect", "pith inspect SRC [--json]", "what a checkpoint or a package holds", inspect_options, 1, 1},
-    {"compress", "pith compress SRC -o PKG [--recipe int8|fp16|FILE] [--shard-size 4M] [--texts FILE] [--force] [--threads N] [--json]",
+    {"compress", "pith compress SRC -o PKG [--recipe int8|int4|int4-min|fp16|FILE] [--shard-size 4M] [--texts FILE] [--force] [--threads N] [--json]",
      "a checkpoint into a package, with its quality measured", compress_options, 1, 1},
     {"embed", "pith embed SRC [TEXT…] [--threads N] [--json] [--kernels NAME]", "embeddings of texts, or of the lines of standard input", embed_options, 1, -1},
     {"generate",

@@ -21,14 +21,14 @@ typedef struct pith_tensor_encoder {
   const pith_slot *slot;             /* NULL: none is open */
   const pith_checkpoint_file *file;
   const pith_tensor_entry *entry;
-  pith_encoding encoding;
-  uint32_t group_size;
-  pith_dtype scale_dtype;
+  pith_matrix matrix;                /* shape and encoding, no parts; a vector: f32 */
   bool scanning;                     /* still looking for the largest weight */
   float absmax;
   uint64_t row;                      /* of the tensor */
   uint32_t part_begin, part_rows, part;
   uint32_t n_parts;
+  uint8_t *q4_codes;                 /* (batch, cols): 4-bit codes taken over as they are, or NULL */
+  uint16_t *q4_scales, *q4_mins;     /* (batch, cols / 32) */
   float *rows;                       /* (batch_rows, cols) as they lie in the file */
   uint32_t batch_rows;               /* whole panels */
   uint8_t *codes, *scales;           /* of the part */

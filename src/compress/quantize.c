@@ -90,6 +90,121 @@ double pith_quantize_u8_rows(size_t n_rows, size_t cols, const float *w, pith_dt
   return total;
 }
 
+/* ---- four bits ---- */
+
+/* A group's codes are (w - minimum) / scale, rounded and clamped. */
+typedef struct affine {
+  float scale, minimum;
+  int zero;                  /* -minimum / scale, where that is whole */
+} affine;
+
+static int code4(float w, float inverse, float minimum) {
+  const float q = rintf((w - minimum) * inverse);
+  return q > 15.0f ? 15 : q > 0.0f ? (int)q : 0;   /* NaN: 0 */
+}
+
+static double affine_error(const float *w, size_t n, const affine *a) {
+  const float inverse = a->scale > 0.0f ? 1.0f / a->scale : 0.0f;
+  double sum = 0.0;
+  for (size_t i = 0; i < n; i++) {
+    const float e = w[i] - ((float)code4(w[i], inverse, a->minimum) * a->scale + a->minimum);
+    sum += (double)(e * e);
+  }
+  return sum;
+}
+
+static affine with_zero_point(float low, float high, float f) {
+  const float scale = rounded_scale(f * (high - low) / 15.0f, PITH_F16), zero = rintf(-f * low / scale);
+  const int z = zero > 15.0f ? 15 : zero > 0.0f ? (int)zero : 0;
+  return (affine){scale, -(float)z * scale, z};
+}
+
+static affine with_minimum(float low, float high, float f) {
+  return (affine){rounded_scale(f * (high - low) / 15.0f, PITH_F16), pith_f16_to_f32(pith_f32_to_f16(low)), 0};
+}
+
+typedef affine affine_fn(float low, float high, float f);
+
+static affine search_affine(const float *w, size_t n, affine_fn *make, bool with_zero) {
+  float low = with_zero ? 0.0f : w[0], high = low;
+  for (size_t i = 0; i < n; i++) {
+    low = w[i] < low ? w[i] : low;
+    high = w[i] > high ? w[i] : high;
+  }
+  if (low == high) return (affine){0.0f, pith_f16_to_f32(pith_f32_to_f16(low)), 0};
+  affine best = {INFINITY, low, 0};   /* stays where no candidate fits f16 */
+  double least = INFINITY;
+  for (int percent = 100; percent >= 70; percent -= 2) {
+    const affine a = make(low, high, (float)percent / 100.0f);
+    const double error = affine_error(w, n, &a);
+    if (!(error < least)) continue;
+    least = error;
+    best = a;
+  }
+  return best;
+}
+
+static void put_code4(uint8_t *codes, size_t row, size_t k, int code) {
+  codes[(k / 8 * PITH_PANEL + row) * PITH_QUAD + k % PITH_QUAD] |= (uint8_t)(k % 8 < PITH_QUAD ? code : code << 4);
+}
+
+static void put_codes4(const float *w, size_t row, size_t begin, size_t end, const affine *a, uint8_t *codes) {
+  const float inverse = a->scale > 0.0f ? 1.0f / a->scale : 0.0f;
+  for (size_t k = begin; k < end; k++) put_code4(codes, row, k, code4(w[k], inverse, a->minimum));
+}
+
+bool pith_quantize_u4_panel(size_t n_rows, size_t cols, size_t group_size, const float *w, uint8_t *codes, uint8_t *scales) {
+  const size_t n_groups = (cols + group_size - 1) / group_size;
+  bool fits = true;
+  memset(codes, 0, (cols + 7) / 8 * PITH_PANEL * PITH_QUAD);
+  memset(scales, 0, n_groups * PITH_U4_GROUP_BYTES);
+  for (size_t row = 0; row < n_rows; row++)
+    for (size_t g = 0; g < n_groups; g++) {
+      const size_t begin = g * group_size, end = begin + group_size < cols ? begin + group_size : cols;
+      const affine a = search_affine(w + row * cols + begin, end - begin, with_zero_point, true);
+      const uint16_t half = pith_f32_to_f16(a.scale);
+      uint8_t *group = scales + g * PITH_U4_GROUP_BYTES;
+      fits = fits && (half & 0x7c00) != 0x7c00;
+      group[2 * row] = (uint8_t)half;
+      group[2 * row + 1] = (uint8_t)(half >> 8);
+      group[16 + row % 4] |= (uint8_t)(row < 4 ? a.zero : a.zero << 4);
+      put_codes4(w + row * cols, row, begin, end, &a, codes);
+    }
+  return fits;
+}
+
+bool pith_quantize_u4_min_panel(size_t n_rows, size_t cols, size_t group_size, const float *w, uint8_t *codes, uint16_t *scales) {
+  const size_t n_groups = (cols + group_size - 1) / group_size;
+  bool fits = true;
+  memset(codes, 0, (cols + 7) / 8 * PITH_PANEL * PITH_QUAD);
+  memset(scales, 0, n_groups * 2 * PITH_PANEL * sizeof *scales);
+  for (size_t row = 0; row < n_rows; row++)
+    for (size_t g = 0; g < n_groups; g++) {
+      const size_t begin = g * group_size, end = begin + group_size < cols ? begin + group_size : cols;
+      const affine a = search_affine(w + row * cols + begin, end - begin, with_minimum, false);
+      uint16_t *group = scales + g * 2 * PITH_PANEL + row;
+      group[0] = pith_f32_to_f16(a.scale);
+      group[PITH_PANEL] = pith_f32_to_f16(a.minimum);
+      fits = fits && (group[0] & 0x7c00) != 0x7c00 && (group[PITH_PANEL] & 0x7c00) != 0x7c00;
+      put_codes4(w + row * cols, row, begin, end, &a, codes);
+    }
+  return fits;
+}
+
+void pith_pack_u4_min_panel(size_t n_rows, size_t cols, size_t group_size, const uint8_t *row_codes, const uint16_t *row_scales, const uint16_t *row_mins,
+                            uint8_t *codes, uint16_t *scales) {
+  const size_t n_groups = cols / group_size;
+  memset(codes, 0, (cols + 7) / 8 * PITH_PANEL * PITH_QUAD);
+  memset(scales, 0, n_groups * 2 * PITH_PANEL * sizeof *scales);
+  for (size_t row = 0; row < n_rows; row++) {
+    for (size_t k = 0; k < cols; k++) put_code4(codes, row, k, row_codes[row * cols + k]);
+    for (size_t g = 0; g < n_groups; g++) {
+      scales[g * 2 * PITH_PANEL + row] = row_scales[row * n_groups + g];
+      scales[(g * 2 + 1) * PITH_PANEL + row] = row_mins[row * n_groups + g];
+    }
+  }
+}
+
 bool pith_convert_f16_panel(size_t n_rows, size_t cols, const float *w, uint16_t *panel) {
   bool finite = true;
   for (size_t k = 0; k < cols; k++)

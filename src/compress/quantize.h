@@ -23,6 +23,21 @@ double pith_quantize_u7_panel(size_t n_rows, size_t cols, size_t group_size, con
  *   codes (n_rows, cols), scales (n_rows) */
 double pith_quantize_u8_rows(size_t n_rows, size_t cols, const float *w, pith_dtype scale_dtype, uint8_t *codes, void *scales);
 
+/* One panel of up to 8 rows as u4 codes, 0…15, with a scale and a zero point per row and group (rounded to the nearest, data-free).
+ *   codes    [ceil(cols/8)][8][4], two inputs a byte as gemm_i8u4_f32 reads them; absent rows and columns 0
+ *   scales   [ceil(cols/group_size)][PITH_U4_GROUP_BYTES]: eight F16 scales, then eight zero points of 4 bits (kernels.h, u4_scales)
+ * A group's range [low, high], widened to hold 0, is tried at f = 1, 0.98, … 0.7 of its width; scale = f (high - low) / 15 in F16, not below
+ * 2^-20, zero point = clamp(round_half_even(-f low / scale), 0, 15), code = clamp(round_half_even(w / scale) + zero point, 0, 15); the first
+ * least squared error wins. False: a scale is too large for F16. */
+bool pith_quantize_u4_panel(size_t n_rows, size_t cols, size_t group_size, const float *w, uint8_t *codes, uint8_t *scales);
+
+/* The same with a minimum instead of a zero point: scales [groups][2][8] F16, scales then minima; code = clamp(round_half_even((w - minimum) /
+ * scale), 0, 15), minimum = the group's lowest, scale = f (high - low) / 15. */
+bool pith_quantize_u4_min_panel(size_t n_rows, size_t cols, size_t group_size, const float *w, uint8_t *codes, uint16_t *scales);
+/* Codes (n_rows, cols), scales and minima (n_rows, cols / group_size) that are there already, into the same layout. */
+void pith_pack_u4_min_panel(size_t n_rows, size_t cols, size_t group_size, const uint8_t *row_codes, const uint16_t *row_scales, const uint16_t *row_mins,
+                            uint8_t *codes, uint16_t *scales);
+
 /* A panel [cols][8] of halves, absent rows 0. PITH_E_LIMIT-worthy overflow shows as a return of false. */
 bool pith_convert_f16_panel(size_t n_rows, size_t cols, const float *w, uint16_t *panel);
 

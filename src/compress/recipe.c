@@ -6,8 +6,11 @@
 #include "embedded.h"
 
 const char *pith_recipe_text(const char *name) {
-  if (strcmp(name, "int8") == 0) return pith_recipe_int8;
-  if (strcmp(name, "fp16") == 0) return pith_recipe_fp16;
+  static const struct {
+    const char *name, *text;
+  } named[] = {{"int8", pith_recipe_int8}, {"int4", pith_recipe_int4}, {"int4-min", pith_recipe_int4_min}, {"fp16", pith_recipe_fp16}};
+  for (size_t i = 0; i < sizeof named / sizeof *named; i++)
+    if (strcmp(named[i].name, name) == 0) return named[i].text;
   return NULL;
 }
 
@@ -20,46 +23,51 @@ static pith_status refuse_unknown(pith_ctx *ctx, const pith_json *object, const 
   return PITH_OK;
 }
 
-static pith_status parse_encoding(pith_ctx *ctx, const pith_json *json, const char *key, pith_encoding last, const char *what, pith_encoding *out) {
+static pith_status parse_encoding(pith_ctx *ctx, const pith_json *json, const char *key, const char *what, pith_encoding *out) {
+  const bool table = strcmp(key, "tables") == 0;
   const char *name = pith_json_string(pith_json_get(json, "encoding"));
-  for (int e = PITH_ENC_F32; e <= (int)last; e++)
-    if (name && strcmp(name, pith_encoding_name((pith_encoding)e)) == 0) {
-      *out = (pith_encoding)e;
-      return PITH_OK;
-    }
-  return pith_fail(ctx, PITH_E_UNSUPPORTED, "%s: \"%s\" has the encoding \"%.20s\"; supported are f32, f16 and u7%s", what, key, name ? name : "",
-                   last == PITH_ENC_U8_ROW ? ", and u8-row" : "");
+  if (pith_encoding_find(name, out) && (table || pith_encoding_multiplied(*out))) return PITH_OK;
+  char list[96] = "";
+  for (int e = 0; e < PITH_N_ENCODINGS; e++)
+    if (table || pith_encoding_multiplied((pith_encoding)e))
+      snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", *list ? ", " : "", pith_encoding_name((pith_encoding)e));
+  return pith_fail(ctx, PITH_E_UNSUPPORTED, "%s: \"%s\" has the encoding \"%.20s\"; supported are %s", what, key, name ? name : "", list);
 }
 
-pith_status pith_recipe_parse(pith_ctx *ctx, const pith_json *json, const char *what, pith_recipe *out) {
-  static const char *const keys[] = {"name", "description", "matrices", "tables", NULL};
-  static const char *const matrix_keys[] = {"encoding", "group_size", NULL};
-  memset(out, 0, sizeof *out);
-  if (!pith_json_is_object(json)) return pith_fail(ctx, PITH_E_FORMAT, "%s: a recipe is a JSON object", what);
-  const pith_json *matrices = pith_json_get(json, "matrices"), *tables = pith_json_get(json, "tables");
-  const char *name;
+static pith_status parse_rule(pith_ctx *ctx, const pith_json *recipe, const char *key, const char *what, pith_recipe_rule *out) {
+  static const char *const keys[] = {"encoding", "group_size", NULL};
+  const pith_json *json = pith_json_get(recipe, key), *group = pith_json_get(json, "group_size");
   PITH_TRY(refuse_unknown(ctx, json, keys, what));
-  PITH_TRY(refuse_unknown(ctx, matrices, matrix_keys, what));
-  PITH_TRY(refuse_unknown(ctx, tables, matrix_keys, what));
-  PITH_TRY(pith_json_need_string(ctx, json, "name", what, &name));
-  if (!*name || strlen(name) >= sizeof out->name) return pith_fail(ctx, PITH_E_FORMAT, "%s: a recipe's name has 1 to 63 bytes", what);
-  memcpy(out->name, name, strlen(name) + 1);
-  PITH_TRY(parse_encoding(ctx, matrices, "matrices", PITH_ENC_U7, what, &out->matrices));
-  PITH_TRY(parse_encoding(ctx, tables, "tables", PITH_ENC_U8_ROW, what, &out->tables));
-  const pith_json *group = pith_json_get(matrices, "group_size");
-  if (pith_json_get(tables, "group_size") && out->tables != PITH_ENC_U7)
-    return pith_fail(ctx, PITH_E_UNSUPPORTED, "%s: \"group_size\" of tables applies to u7 alone", what);
-  if (out->matrices != PITH_ENC_U7 && group) return pith_fail(ctx, PITH_E_UNSUPPORTED, "%s: \"group_size\" applies to u7 alone", what);
-  out->group_size = 64;
+  PITH_TRY(parse_encoding(ctx, json, key, what, &out->encoding));
+  if (pith_encoding_group_multiple(out->encoding) == 0) {
+    if (group) return pith_fail(ctx, PITH_E_UNSUPPORTED, "%s: \"%s\": \"group_size\" does not apply to %s", what, key, pith_encoding_name(out->encoding));
+    return PITH_OK;
+  }
+  out->group_size = out->encoding == PITH_ENC_U7 ? 64 : 32;
   if (pith_json_is_null(group)) return PITH_OK;
   const char *row = pith_json_string(group);
   int64_t size;
-  if (row && strcmp(row, "row") == 0) {
-    out->group_size = 0;
-  } else if (pith_json_integer(group, 32, 128, &size) && (size == 32 || size == 64 || size == 128)) {
-    out->group_size = (uint32_t)size;
-  } else {
-    return pith_fail(ctx, PITH_E_UNSUPPORTED, "%s: \"group_size\" should be 32, 64, 128 or \"row\"", what);
-  }
+  if (row && strcmp(row, "row") == 0 && out->encoding == PITH_ENC_U7) out->group_size = 0;
+  else if (pith_json_integer(group, 32, 128, &size) && (size == 32 || size == 64 || size == 128)) out->group_size = (uint32_t)size;
+  else return pith_fail(ctx, PITH_E_UNSUPPORTED, "%s: \"%s\": \"group_size\" should be 32, 64 or 128, or for u7 \"row\"", what, key);
   return PITH_OK;
+}
+
+pith_status pith_recipe_parse(pith_ctx *ctx, const pith_json *json, const char *what, pith_recipe *out) {
+  static const char *const keys[] = {"name", "description", "matrices", "head", "tables", NULL};
+  memset(out, 0, sizeof *out);
+  if (!pith_json_is_object(json)) return pith_fail(ctx, PITH_E_FORMAT, "%s: a recipe is a JSON object", what);
+  const char *name;
+  PITH_TRY(refuse_unknown(ctx, json, keys, what));
+  PITH_TRY(pith_json_need_string(ctx, json, "name", what, &name));
+  if (!*name || strlen(name) >= sizeof out->name) return pith_fail(ctx, PITH_E_FORMAT, "%s: a recipe's name has 1 to 63 bytes", what);
+  memcpy(out->name, name, strlen(name) + 1);
+  PITH_TRY(parse_rule(ctx, json, "matrices", what, &out->matrices));
+  PITH_TRY(parse_rule(ctx, json, "tables", what, &out->tables));
+  out->head = out->matrices;
+  return pith_json_is_null(pith_json_get(json, "head")) ? PITH_OK : parse_rule(ctx, json, "head", what, &out->head);
+}
+
+const pith_recipe_rule *pith_recipe_rule_of(const pith_recipe *recipe, pith_role role) {
+  return role == PITH_ROLE_TABLE ? &recipe->tables : role == PITH_ROLE_HEAD ? &recipe->head : &recipe->matrices;
 }

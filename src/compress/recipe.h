@@ -4,11 +4,18 @@
 
 #include "model/model.h"
 
+typedef struct pith_recipe_rule {
+  pith_encoding encoding;
+  uint32_t group_size;       /* of encodings that have groups; 0: the whole row is one group */
+} pith_recipe_rule;
+
 typedef struct pith_recipe {
   char name[64];
-  pith_encoding matrices, tables;
-  uint32_t group_size;       /* of u7; 0: the whole row is one group */
+  pith_recipe_rule matrices, head, tables;
 } pith_recipe;
+
+/* The rule for a slot that is no vector. */
+const pith_recipe_rule *pith_recipe_rule_of(const pith_recipe *recipe, pith_role role);
 
 /* The text of a named recipe, NULL if there is none of that name. Static storage. */
 const char *pith_recipe_text(const char *name);

@@ -7,16 +7,6 @@ const pith_family *const *pith_families(void) {
   return families;
 }
 
-const char *pith_encoding_name(pith_encoding encoding) {
-  switch (encoding) {
-    case PITH_ENC_F32: return "f32";
-    case PITH_ENC_F16: return "f16";
-    case PITH_ENC_U7: return "u7";
-    case PITH_ENC_U8_ROW: break;
-  }
-  return "u8-row";
-}
-
 static const pith_family *family_of_architecture(const char *architecture) {
   for (const pith_family *const *family = pith_families(); *family; family++)
     for (const char *const *name = (*family)->architectures; *name; name++)

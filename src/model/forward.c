@@ -14,6 +14,9 @@ enum { SCRATCH_PANELS = 8 };
 #define QUANTIZE_NS 0.3
 #define ACTIVATION_NS 1.0
 
+static bool is_u4(const pith_matrix *m) { return m->encoding == PITH_ENC_U4 || m->encoding == PITH_ENC_U4_MIN; }
+static bool is_integer(const pith_matrix *m) { return m->encoding == PITH_ENC_U7 || is_u4(m); }
+
 static size_t groups_of(size_t cols, uint32_t group_size) { return group_size ? (cols + group_size - 1) / group_size : 0; }
 
 static bool uses_rope(const pith_config *c) { return c->rope_theta > 0.0; }
@@ -30,7 +33,7 @@ static demands demands_of(const pith_weights *weights) {
       const pith_matrix *m = &weights->stages[s].weights[i].matrix;
       if (!m->n_parts) continue;
       const size_t groups = groups_of(m->cols, m->group_size);
-      const size_t panel = m->encoding == PITH_ENC_F16 ? (size_t)m->cols * PITH_PANEL : groups * PITH_PANEL;
+      const size_t panel = m->encoding == PITH_ENC_F16 ? (size_t)m->cols * PITH_PANEL : groups * PITH_PANEL * (is_u4(m) ? 2 : 1);
       if (m->cols > d.widest) d.widest = m->cols;
       if (groups > d.groups) d.groups = groups;
       if (panel * SCRATCH_PANELS > d.scratch) d.scratch = panel * SCRATCH_PANELS;
@@ -153,6 +156,22 @@ static void product_u7(const product_work *w, const pith_part *part, uint32_t be
   }
 }
 
+static void product_u4(const product_work *w, const pith_part *part, uint32_t begin, uint32_t end, const float *bias, float *y, float *scratch) {
+  const pith_forward *f = w->f;
+  const pith_matrix *m = w->m;
+  const size_t n_groups = groups_of(m->cols, m->group_size), panel_bytes = (m->cols + 2 * PITH_QUAD - 1) / (2 * PITH_QUAD) * PITH_PANEL * PITH_QUAD;
+  pith_activations a = f->activations;
+  a.n_groups = n_groups;
+  for (; begin < end; begin += SCRATCH_PANELS * PITH_PANEL, y += SCRATCH_PANELS * PITH_PANEL) {
+    const size_t panel = begin / PITH_PANEL, left = end - begin;
+    const size_t n = left < SCRATCH_PANELS * PITH_PANEL ? left : SCRATCH_PANELS * PITH_PANEL, groups = (n + PITH_PANEL - 1) / PITH_PANEL * n_groups;
+    if (m->encoding == PITH_ENC_U4) f->kernels->u4_scales(groups, (const uint8_t *)part->scales + panel * n_groups * PITH_U4_GROUP_BYTES, scratch);
+    else f->kernels->f16_to_f32(groups * 2 * PITH_PANEL, (const uint16_t *)part->scales + panel * n_groups * 2 * PITH_PANEL, scratch);
+    f->kernels->gemm_i8u4_f32(w->n_rows, n, m->cols, m->group_size, &a, (const uint8_t *)part->codes + panel * panel_bytes, scratch,
+                              bias ? bias + begin : NULL, y, w->y_stride);
+  }
+}
+
 static void product_f16(const product_work *w, const pith_part *part, uint32_t begin, uint32_t end, const float *bias, float *y, float *scratch) {
   const size_t panel_floats = (size_t)w->m->cols * PITH_PANEL;
   for (; begin < end; begin += SCRATCH_PANELS * PITH_PANEL, y += SCRATCH_PANELS * PITH_PANEL) {
@@ -183,6 +202,7 @@ static void product_panels(void *arg, uint32_t part, uint32_t n_parts, uint32_t 
     const float *bias = w->bias ? w->bias + p->row_begin : NULL;
     float *y = w->y + from;
     if (m->encoding == PITH_ENC_U7) product_u7(w, p, begin, end, bias, y, scratch);
+    else if (is_u4(m)) product_u4(w, p, begin, end, bias, y, scratch);
     else if (m->encoding == PITH_ENC_F16) product_f16(w, p, begin, end, bias, y, scratch);
     else product_f32(w, p, begin, end, bias, y);
   }
@@ -205,10 +225,14 @@ static void quantize_rows(void *arg, uint32_t part, uint32_t n_parts, uint32_t t
 void pith_forward_product(pith_forward *f, const pith_matrix *m, const float *bias, uint32_t n_rows, const float *x, size_t x_stride, float *y,
                           size_t y_stride, bool fresh) {
   product_work w = {f, m, bias, n_rows, x, y, x_stride, y_stride};
-  const bool u7 = m->encoding == PITH_ENC_U7;
-  if (u7 && fresh) pith_parallel_run(f->parallel, pith_parallel_parts(f->parallel, (n_rows + PITH_ROWS - 1) / PITH_ROWS, PITH_ROWS * m->cols * QUANTIZE_NS), quantize_rows, &w);
-  const double panel = (double)m->cols * PITH_PANEL, work_ns = panel * n_rows * (u7 ? MAC_U7_NS : MAC_F32_NS);
-  const double read_ns = panel * (u7 ? 1 : m->encoding == PITH_ENC_F16 ? 2 : 4) * BYTE_NS;
+  const bool integer = is_integer(m);
+  if (fresh) f->quantized_group = 0;
+  if (integer && f->quantized_group != m->group_size) {
+    pith_parallel_run(f->parallel, pith_parallel_parts(f->parallel, (n_rows + PITH_ROWS - 1) / PITH_ROWS, PITH_ROWS * m->cols * QUANTIZE_NS), quantize_rows, &w);
+    f->quantized_group = m->group_size;
+  }
+  const double panel = (double)m->cols * PITH_PANEL, work_ns = panel * n_rows * (integer ? MAC_U7_NS : MAC_F32_NS);
+  const double read_ns = panel * (integer ? 1 : m->encoding == PITH_ENC_F16 ? 2 : 4) * BYTE_NS;
   pith_parallel_run(f->parallel, pith_parallel_parts(f->parallel, (m->rows + PITH_PANEL - 1) / PITH_PANEL, work_ns > read_ns ? work_ns : read_ns), product_panels, &w);
 }
 

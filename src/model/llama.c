@@ -59,7 +59,7 @@ static uint32_t slots(const pith_config *c, int32_t stage, pith_slot out[PITH_MA
   uint32_t n = 0;
   const int32_t h = c->hidden_size, q = c->n_heads * c->head_dim, kv = c->n_kv_heads * c->head_dim;
   if (stage < 0) {
-    pith_slot_add(out, &n, PITH_EMBED_TOKENS, c->tied ? PITH_ROLE_MATRIX : PITH_ROLE_TABLE, c->vocab_size, h, "model.embed_tokens.weight", 0);
+    pith_slot_add(out, &n, PITH_EMBED_TOKENS, c->tied ? PITH_ROLE_HEAD : PITH_ROLE_TABLE, c->vocab_size, h, "model.embed_tokens.weight", 0);
   } else if (stage < c->n_layers) {
     pith_slot_add(out, &n, PITH_NORM_1, PITH_ROLE_VECTOR, 1, h, "model.layers.%d.input_layernorm.weight", stage);
     pith_slot_add(out, &n, PITH_QUERY, PITH_ROLE_MATRIX, q, h, "model.layers.%d.self_attn.q_proj.weight", stage);
@@ -72,7 +72,7 @@ static uint32_t slots(const pith_config *c, int32_t stage, pith_slot out[PITH_MA
     pith_slot_add(out, &n, PITH_DOWN, PITH_ROLE_MATRIX, h, c->intermediate_size, "model.layers.%d.mlp.down_proj.weight", stage);
   } else {
     pith_slot_add(out, &n, PITH_FINAL_NORM, PITH_ROLE_VECTOR, 1, h, "model.norm.weight", 0);
-    if (!c->tied) pith_slot_add(out, &n, PITH_HEAD, PITH_ROLE_MATRIX, c->vocab_size, h, "lm_head.weight", 0);
+    if (!c->tied) pith_slot_add(out, &n, PITH_HEAD, PITH_ROLE_HEAD, c->vocab_size, h, "lm_head.weight", 0);
   }
   return n;
 }

@@ -34,6 +34,7 @@ typedef struct pith_config {
 typedef enum pith_role {
   PITH_ROLE_VECTOR,               /* norms, biases: f32 (cols) */
   PITH_ROLE_MATRIX,               /* read by products: (rows outputs, cols inputs) */
+  PITH_ROLE_HEAD,                 /* a matrix whose product gives logits; where it is tied its rows are looked up too */
   PITH_ROLE_TABLE                 /* rows are looked up, never multiplied */
 } pith_role;
 
@@ -65,27 +66,41 @@ const pith_family *const *pith_families(void);   /* NULL-terminated */
  * PITH_E_UNSUPPORTED lists the supported families. */
 pith_status pith_config_parse(pith_ctx *ctx, const pith_json *json, const char *what, pith_config *out);
 
-typedef enum pith_encoding { PITH_ENC_F32, PITH_ENC_F16, PITH_ENC_U7, PITH_ENC_U8_ROW } pith_encoding;
-const char *pith_encoding_name(pith_encoding encoding);   /* "f32", "f16", "u7", "u8-row" */
+/* How a matrix's weights are stored (matrix.c). */
+typedef enum pith_encoding { PITH_ENC_F32, PITH_ENC_F16, PITH_ENC_U7, PITH_ENC_U4, PITH_ENC_U4_MIN, PITH_ENC_U8_ROW } pith_encoding;
+enum { PITH_N_ENCODINGS = PITH_ENC_U8_ROW + 1 };
+const char *pith_encoding_name(pith_encoding encoding);            /* "f32", "f16", "u7", "u4", "u4-min", "u8-row" */
+bool pith_encoding_find(const char *name, pith_encoding *out);     /* false: there is none of that name; NULL is none */
+bool pith_encoding_multiplied(pith_encoding encoding);             /* products read it; else it is for tables alone */
+bool pith_encoding_scaled(pith_encoding encoding);                 /* its scales are F16 or F32 as the tensor needs: scale_dtype */
+uint32_t pith_encoding_group_multiple(pith_encoding encoding);     /* what group_size is a multiple of; 0: no groups */
 
 /* Rows of a matrix that lie together; a matrix larger than a shard has several. row_begin is a multiple of 8. */
 typedef struct pith_part {
   uint32_t row_begin, n_rows;
-  const void *codes;       /* F32, F16: panels [rows/8][cols][8]; U7: [rows/8][ceil(cols/4)][8][4]; U8_ROW: [rows][cols] */
-  const void *scales;      /* U7: [rows/8][n_groups][8]; U8_ROW: [rows]; f16 or f32; NULL for floats */
+  const void *codes, *scales;   /* pith_matrix_planes; scales: NULL for floats */
 } pith_part;
 
 typedef struct pith_matrix {
   pith_encoding encoding;
-  pith_dtype scale_dtype;  /* PITH_F16 or PITH_F32 */
+  pith_dtype scale_dtype;  /* PITH_F16 or PITH_F32, where pith_encoding_scaled */
   uint32_t rows, cols, group_size, n_parts;
   pith_part *parts;
 } pith_matrix;
 
+/* What n_rows rows consist of, in whole panels where the encoding has panels: codes (or values), and scales. Returns the count. */
+typedef struct pith_plane {
+  const char *kind;        /* "codes", "values", "scales" */
+  pith_dtype dtype;
+  uint32_t n_dims;
+  uint64_t dims[4];
+} pith_plane;
+uint32_t pith_matrix_planes(const pith_matrix *matrix, uint64_t n_rows, pith_plane out[2]);
+/* What is wrong with the bytes of n_rows rows (from a panel's first on); NULL: nothing. */
+const char *pith_matrix_fault(const pith_matrix *matrix, uint64_t n_rows, const void *codes, const void *scales);
 /* Row `row` of a table or matrix as floats. dst: (cols) */
 void pith_matrix_row(const pith_matrix *matrix, uint32_t row, float *dst);
-/* Bytes that n_rows rows' codes and scales take in one part: whole panels, but for U8_ROW, which has none. Also the place of row
- * n_rows (a multiple of 8) within a part. */
+/* Bytes of the planes. Also the place of row n_rows (a multiple of 8) within a part. */
 uint64_t pith_matrix_code_bytes(const pith_matrix *matrix, uint64_t n_rows);
 uint64_t pith_matrix_scale_bytes(const pith_matrix *matrix, uint64_t n_rows);
 

@@ -20,36 +20,15 @@ static pith_status bad_tensor(pith_ctx *ctx, const char *name, const char *text)
 static pith_status bad(const finder *f, const char *text) { return bad_tensor(f->ctx, f->name, text); }
 
 /* Where the bytes of a shard's tensor begin, after its type, shape and alignment were found as wanted. */
-static pith_status find_data(const finder *f, int64_t shard, const char *tensor, pith_dtype dtype, uint32_t n_dims, const uint64_t *dims,
-                             uint64_t *offset) {
+static pith_status find_data(const finder *f, int64_t shard, const char *tensor, const pith_plane *plane, uint64_t *offset) {
   const pith_tensor_entry *entry = tensor ? pith_safetensors_find(&f->indexes[shard], tensor) : NULL;
   if (!entry) return bad(f, "names data that its shard does not have");
-  bool same = entry->dtype == dtype && entry->n_dims == n_dims;
-  for (uint32_t d = 0; same && d < n_dims; d++) same = entry->dims[d] == dims[d];
+  bool same = entry->dtype == plane->dtype && entry->n_dims == plane->n_dims;
+  for (uint32_t d = 0; same && d < plane->n_dims; d++) same = entry->dims[d] == plane->dims[d];
   if (!same) return bad(f, "has data of another type or shape in its shard than the manifest says");
   if (entry->offset % PITH_ALIGN != 0) return bad(f, "is not aligned to 64 bytes in its shard");
   *offset = entry->offset;
   return PITH_OK;
-}
-
-static pith_status find_codes(const finder *f, const pith_matrix *m, pith_package_part *part, const char *name) {
-  const uint64_t panels = (part->n_rows + PITH_PANEL - 1) / PITH_PANEL, cols = m->cols;
-  const uint64_t u7[] = {panels, (cols + PITH_QUAD - 1) / PITH_QUAD, PITH_PANEL, PITH_QUAD}, rows[] = {part->n_rows, cols}, floats[] = {panels, cols, PITH_PANEL};
-  switch (m->encoding) {
-    case PITH_ENC_U7: return find_data(f, part->shard, name, PITH_U8, 4, u7, &part->codes);
-    case PITH_ENC_U8_ROW: return find_data(f, part->shard, name, PITH_U8, 2, rows, &part->codes);
-    case PITH_ENC_F16: return find_data(f, part->shard, name, PITH_F16, 3, floats, &part->codes);
-    case PITH_ENC_F32: break;
-  }
-  return find_data(f, part->shard, name, PITH_F32, 3, floats, &part->codes);
-}
-
-static pith_status find_scales(const finder *f, const pith_matrix *m, pith_package_part *part, const char *name) {
-  if (m->encoding == PITH_ENC_F16 || m->encoding == PITH_ENC_F32) return PITH_OK;
-  const bool grouped = m->encoding == PITH_ENC_U7;
-  const uint64_t panels = (part->n_rows + PITH_PANEL - 1) / PITH_PANEL;
-  const uint64_t dims[] = {grouped ? panels : part->n_rows, grouped ? (m->cols + m->group_size - 1) / m->group_size : 1, PITH_PANEL};
-  return find_data(f, part->shard, name, m->scale_dtype, grouped ? 3 : 1, dims, &part->scales);
 }
 
 static pith_status find_shard(const finder *f, const pith_json *part, uint32_t *out) {
@@ -69,28 +48,29 @@ static pith_status find_part(const finder *f, const pith_json *json, const pith_
     return bad(f, "has parts whose rows do not follow each other in multiples of 8");
   part->row_begin = begin;
   part->n_rows = (uint32_t)(last - first);
-  PITH_TRY(find_codes(f, m, part, pith_json_string(pith_json_get(json, "codes"))));
-  return find_scales(f, m, part, pith_json_string(pith_json_get(json, "scales")));
+  pith_plane planes[2];
+  const uint32_t n = pith_matrix_planes(m, part->n_rows, planes);
+  PITH_TRY(find_data(f, part->shard, pith_json_string(pith_json_get(json, "codes")), &planes[0], &part->codes));
+  return n == 1 ? PITH_OK : find_data(f, part->shard, pith_json_string(pith_json_get(json, "scales")), &planes[1], &part->scales);
 }
 
 static pith_status parse_encoding(const finder *f, const pith_json *json, pith_role role, pith_matrix *m) {
   const char *name = pith_json_string(pith_json_get(json, "encoding"));
-  const pith_encoding last = role == PITH_ROLE_TABLE ? PITH_ENC_U8_ROW : PITH_ENC_U7;
-  int encoding = PITH_ENC_F32;
-  while (encoding <= (int)last && (!name || strcmp(name, pith_encoding_name((pith_encoding)encoding)) != 0)) encoding++;
-  if (encoding > (int)last)
+  if (!pith_encoding_find(name, &m->encoding) || (role != PITH_ROLE_TABLE && !pith_encoding_multiplied(m->encoding)))
     return pith_fail(f->ctx, PITH_E_UNSUPPORTED, "%s: tensor \"%s\" has the encoding \"%.20s\", which Pith does not read there", PITH_MANIFEST_FILE,
                      f->name, name ? name : "");
-  m->encoding = (pith_encoding)encoding;
   m->scale_dtype = PITH_F16;
-  if (m->encoding != PITH_ENC_U7 && m->encoding != PITH_ENC_U8_ROW) return PITH_OK;
-  const char *scales = pith_json_string(pith_json_get(json, "scales"));
-  if (!scales || (strcmp(scales, "F16") != 0 && strcmp(scales, "F32") != 0)) return bad(f, "should have \"scales\" F16 or F32");
-  if (scales[1] == '3') m->scale_dtype = PITH_F32;
-  if (m->encoding == PITH_ENC_U8_ROW) return PITH_OK;
+  if (pith_encoding_scaled(m->encoding)) {
+    const char *scales = pith_json_string(pith_json_get(json, "scales"));
+    if (!scales || (strcmp(scales, "F16") != 0 && strcmp(scales, "F32") != 0)) return bad(f, "should have \"scales\" F16 or F32");
+    if (scales[1] == '3') m->scale_dtype = PITH_F32;
+  }
+  const uint32_t multiple = pith_encoding_group_multiple(m->encoding);
   int64_t group_size;
-  if (!pith_json_integer(pith_json_get(json, "group_size"), 4, 1 << 17, &group_size) || group_size % PITH_QUAD != 0)
-    return bad(f, "should have a \"group_size\" that is a multiple of 4");
+  if (multiple == 0) return PITH_OK;
+  if (!pith_json_integer(pith_json_get(json, "group_size"), multiple, 1 << 17, &group_size) || group_size % multiple != 0)
+    return pith_fail(f->ctx, PITH_E_FORMAT, "%s: tensor \"%s\" should have a \"group_size\" that is a multiple of %u", PITH_MANIFEST_FILE, f->name,
+                     (unsigned)multiple);
   m->group_size = (uint32_t)group_size;
   return PITH_OK;
 }
@@ -113,11 +93,11 @@ static pith_status find_matrix(const finder *f, const pith_json *json, const pit
 
 static pith_status find_vector(const finder *f, const pith_json *json, const pith_slot *slot, pith_package_tensor *out) {
   const pith_json *part = pith_json_first(pith_json_get(json, "parts"));
-  const uint64_t dims[] = {slot->cols};
+  const pith_plane plane = {"values", PITH_F32, 1, {slot->cols}};
   PITH_TRY(pith_calloc(f->ctx, 1, sizeof *out->parts, &out->parts));
   PITH_TRY(find_shard(f, part, &out->parts->shard));
   out->matrix.n_parts = out->parts->n_rows = 1;
-  return find_data(f, out->parts->shard, pith_json_string(pith_json_get(part, "codes")), PITH_F32, 1, dims, &out->parts->codes);
+  return find_data(f, out->parts->shard, pith_json_string(pith_json_get(part, "codes")), &plane, &out->parts->codes);
 }
 
 static bool has_shape(const pith_json *json, const pith_slot *slot) {
@@ -155,31 +135,16 @@ void pith_package_tensor_free(pith_ctx *ctx, pith_package_tensor *tensor) {
   memset(tensor, 0, sizeof *tensor);
 }
 
-static bool all_finite(const void *data, pith_dtype dtype, uint64_t n) {
+static bool finite_vector(const float *values, uint32_t n) {
   bool finite = true;
-  if (dtype == PITH_F16) {
-    for (uint64_t i = 0; i < n; i++) finite = finite && (((const uint16_t *)data)[i] & 0x7c00) != 0x7c00;
-  } else {
-    for (uint64_t i = 0; i < n; i++) finite = finite && isfinite(((const float *)data)[i]);
-  }
+  for (uint32_t i = 0; i < n; i++) finite = finite && isfinite(values[i]);
   return finite;
 }
 
-static bool all_seven_bits(const uint8_t *codes, uint64_t n) {
-  uint8_t seen = 0;
-  for (uint64_t i = 0; i < n; i++) seen |= codes[i];
-  return seen < 128;
-}
-
 pith_status pith_package_check(pith_ctx *ctx, const pith_slot *slot, const pith_matrix *m, uint32_t n_rows, const void *codes, const void *scales) {
-  const pith_dtype dtype = m->encoding == PITH_ENC_F16 ? PITH_F16 : PITH_F32;
-  const uint64_t n_codes = slot->role == PITH_ROLE_VECTOR ? slot->cols * sizeof(float) : pith_matrix_code_bytes(m, n_rows);
-  if (m->encoding == PITH_ENC_U7 && !all_seven_bits(codes, n_codes)) return bad_tensor(ctx, slot->name, "has codes above 127");
-  if (m->encoding == PITH_ENC_U7 || m->encoding == PITH_ENC_U8_ROW) {
-    const uint64_t n = pith_matrix_scale_bytes(m, n_rows) / pith_dtype_bytes(m->scale_dtype);
-    return all_finite(scales, m->scale_dtype, n) ? PITH_OK : bad_tensor(ctx, slot->name, "has a scale that is not finite");
-  }
-  return all_finite(codes, dtype, n_codes / pith_dtype_bytes(dtype)) ? PITH_OK : bad_tensor(ctx, slot->name, "holds a value that is not finite");
+  const char *fault = slot->role != PITH_ROLE_VECTOR ? pith_matrix_fault(m, n_rows, codes, scales)
+                      : finite_vector(codes, slot->cols) ? NULL : "holds a value that is not finite";
+  return fault ? bad_tensor(ctx, slot->name, fault) : PITH_OK;
 }
 
 /* Pointers into the shards' bytes, for a part of the tensor that was found. */

@@ -30,58 +30,6 @@ pith_status pith_weights_take(pith_ctx *ctx, pith_weights *weights, size_t n_byt
   return PITH_OK;
 }
 
-void pith_matrix_row(const pith_matrix *matrix, uint32_t row, float *dst) {
-  const pith_part *part = matrix->parts;
-  while (row >= part->row_begin + part->n_rows) part++;
-  const size_t r = row - part->row_begin, cols = matrix->cols, panel = r / PITH_PANEL, lane = r % PITH_PANEL;
-  const bool half = matrix->scale_dtype == PITH_F16;
-  switch (matrix->encoding) {
-    case PITH_ENC_F32: {
-      const float *w = (const float *)part->codes + panel * cols * PITH_PANEL + lane;
-      for (size_t k = 0; k < cols; k++) dst[k] = w[k * PITH_PANEL];
-      break;
-    }
-    case PITH_ENC_F16: {
-      const uint16_t *w = (const uint16_t *)part->codes + panel * cols * PITH_PANEL + lane;
-      for (size_t k = 0; k < cols; k++) dst[k] = pith_f16_to_f32(w[k * PITH_PANEL]);
-      break;
-    }
-    case PITH_ENC_U7: {
-      const size_t n_quads = (cols + PITH_QUAD - 1) / PITH_QUAD, n_groups = (cols + matrix->group_size - 1) / matrix->group_size;
-      const uint8_t *w = (const uint8_t *)part->codes + panel * n_quads * PITH_PANEL * PITH_QUAD + lane * PITH_QUAD;
-      for (size_t k = 0; k < cols; k++) {
-        const size_t at = (panel * n_groups + k / matrix->group_size) * PITH_PANEL + lane;
-        const float scale = half ? pith_f16_to_f32(((const uint16_t *)part->scales)[at]) : ((const float *)part->scales)[at];
-        dst[k] = (float)(w[k / PITH_QUAD * PITH_PANEL * PITH_QUAD + k % PITH_QUAD] - PITH_U7_ZERO) * scale;
-      }
-      break;
-    }
-    case PITH_ENC_U8_ROW: {
-      const uint8_t *w = (const uint8_t *)part->codes + r * cols;
-      const float scale = half ? pith_f16_to_f32(((const uint16_t *)part->scales)[r]) : ((const float *)part->scales)[r];
-      for (size_t k = 0; k < cols; k++) dst[k] = (float)(w[k] - 128) * scale;
-      break;
-    }
-  }
-}
-
-uint64_t pith_matrix_code_bytes(const pith_matrix *m, uint64_t n_rows) {
-  const uint64_t cols = m->cols, padded = (n_rows + PITH_PANEL - 1) / PITH_PANEL * PITH_PANEL;
-  switch (m->encoding) {
-    case PITH_ENC_F32: return padded * cols * 4;
-    case PITH_ENC_F16: return padded * cols * 2;
-    case PITH_ENC_U7: return padded * ((cols + PITH_QUAD - 1) / PITH_QUAD) * PITH_QUAD;
-    case PITH_ENC_U8_ROW: break;
-  }
-  return n_rows * cols;
-}
-
-uint64_t pith_matrix_scale_bytes(const pith_matrix *m, uint64_t n_rows) {
-  const uint64_t elem_bytes = pith_dtype_bytes(m->scale_dtype), panels = (n_rows + PITH_PANEL - 1) / PITH_PANEL;
-  if (m->encoding == PITH_ENC_U7) return panels * PITH_PANEL * ((m->cols + m->group_size - 1) / m->group_size) * elem_bytes;
-  return m->encoding == PITH_ENC_U8_ROW ? n_rows * elem_bytes : 0;
-}
-
 static uint64_t slot_floats(const pith_slot *slot) { return (uint64_t)slot->rows * slot->cols; }
 
 pith_status pith_checkpoint_loader_init(pith_ctx *ctx, pith_checkpoint_loader *loader, pith_checkpoint *checkpoint, pith_weights *weights) {

@@ -12,9 +12,10 @@ const cli = join(root, 'js/bin.js');
 const programs = [['native', native, []], [`Node.js ${process.version}`, process.execPath, [cli]], ['a current Node.js', currentNode, [cli]]];
 
 const folder = temporaryFolder(file);
-const sources = { '/story/': story, '/story-fp16/': join(root, 'models/story-fp16'), '/encoder/': join(folder, 'encoder'), '/minilm/': join(folder, 'minilm-0') };
+const sources = { '/story/': story, '/story-fp16/': join(root, 'models/story-fp16'), '/encoder/': join(folder, 'encoder'), '/minilm/': join(folder, 'minilm-0'), '/encoder-int4/': join(folder, 'encoder-int4') };
 writeTinyEncoder(join(folder, 'encoder-fp32'));
 run(native, ['compress', join(folder, 'encoder-fp32'), '-o', sources['/encoder/']]);
+run(native, ['compress', join(folder, 'encoder-fp32'), '-o', sources['/encoder-int4/'], '--recipe', 'int4']);
 
 /** The variants that a program has: it lists them when it is asked for one that does not exist. */
 function variantsOf(program, before) {
@@ -48,6 +49,7 @@ test('the current Node.js is another one', () => assert.notEqual(run(currentNode
 test('story, int8', () => assertOneDigest(story));
 test('story, fp16', () => assertOneDigest(sources['/story-fp16/']));
 test('an encoder of random weights, int8', () => assertOneDigest(sources['/encoder/']));
+test('an encoder of random weights, int4', () => assertOneDigest(sources['/encoder-int4/']));
 test('story, the fp32 checkpoint', { skip: needsData }, () => assertOneDigest(join(data, 'models/story')));
 test('MiniLM, int8: also compressed to the same bytes by each', { skip: needsData }, () => {
   for (const [i, [name, program, before]] of programs.entries()) {
