@@ -329,8 +329,9 @@ static bool split_q4(pith_dtype dtype, const uint8_t *block, uint8_t *codes, uin
     codes[j] = packed[j] & 15;
     codes[j + 16] = packed[j] >> 4;
   }
-  *scale = (uint16_t)(block[0] | block[1] << 8);
-  *min = dtype == PITH_Q4_1 ? (uint16_t)(block[2] | block[3] << 8) : pith_f32_to_f16(-8.0f * pith_f16_to_f32(*scale));
+  memcpy(scale, block, sizeof *scale);
+  if (dtype == PITH_Q4_1) memcpy(min, block + 2, sizeof *min);
+  else *min = pith_f32_to_f16(-8.0f * pith_f16_to_f32(*scale));
   return is_finite_half(*scale) && is_finite_half(*min);
 }
 

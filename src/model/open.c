@@ -43,8 +43,9 @@ pith_status pith_model_encode(pith_ctx *ctx, const pith_model *model, const char
   return PITH_OK;
 }
 
-static pith_status open_tokenizer(pith_ctx *ctx, const pith_checkpoint *checkpoint, pith_tokenizer **out) {
+pith_status pith_model_checkpoint_tokenizer(pith_ctx *ctx, const pith_checkpoint *checkpoint, pith_tokenizer **out) {
   pith_buffer text = {0};
+  *out = NULL;
   pith_status status = pith_checkpoint_tokenizer(ctx, checkpoint, &text);
   const char *what = checkpoint->gguf_path ? checkpoint->gguf_path : "tokenizer.json";
   if (status == PITH_OK) status = pith_tokenizer_open(ctx, text.data ? text.data : "", text.n_bytes, what, out);
@@ -56,7 +57,7 @@ static pith_status begin_checkpoint(pith_ctx *ctx, pith_model_loader *l, const c
   PITH_TRY(pith_checkpoint_open(ctx, source, &l->checkpoint));
   l->model->config = l->checkpoint.config;
   for (size_t i = 0; i < l->checkpoint.n_files; i++) l->model->n_source_bytes += l->checkpoint.files[i].n_bytes;
-  PITH_TRY(open_tokenizer(ctx, &l->checkpoint, &l->model->tokenizer));
+  PITH_TRY(pith_model_checkpoint_tokenizer(ctx, &l->checkpoint, &l->model->tokenizer));
   PITH_TRY(pith_checkpoint_loader_init(ctx, &l->weights, &l->checkpoint, &l->model->weights));
   l->reading_checkpoint = true;
   l->total_bytes = (double)l->weights.total_bytes;

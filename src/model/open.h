@@ -47,6 +47,8 @@ void pith_model_loader_free(pith_ctx *ctx, pith_model_loader *loader);
 pith_status pith_model_read_manifest(pith_ctx *ctx, const char *path, pith_model *model, size_t *n_bytes);
 /* Reads a package's tokenizer, which has to be the file of the record. */
 pith_status pith_model_read_tokenizer(pith_ctx *ctx, const char *folder, const pith_file_record *record, pith_tokenizer **out);
+/* A checkpoint's, whichever container it is in. */
+pith_status pith_model_checkpoint_tokenizer(pith_ctx *ctx, const pith_checkpoint *checkpoint, pith_tokenizer **out);
 
 /* ids of a text as this model wants them: special tokens, the first token, cut at max_tokens when `truncate`. Appends. */
 pith_status pith_model_encode(pith_ctx *ctx, const pith_model *model, const char *text, size_t n_bytes, bool special_tokens, bool truncate,

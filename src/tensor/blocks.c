@@ -129,7 +129,7 @@ static void decode_iq4_xs(const uint8_t *b, float *y) {
   const float d = half_at(b);
   const uint32_t high = u16_at(b + 2);
   for (uint32_t s = 0; s < 8; s++) {
-    const uint32_t low = b[4 + s / 2] >> (s % 2 * 4) & 15u;
+    const uint32_t low = (uint32_t)b[4 + s / 2] >> (s % 2 * 4) & 15u;
     decode_iq4(b + 8 + s * 16, d * (float)((int)(low | (high >> (2 * s) & 3u) << 4) - 32), y + s * 32);
   }
 }
