@@ -1,5 +1,5 @@
 /** The caller's end: the same calls whether the engine is in this thread or in a worker. */
-import { CancelledError, InternalError, packError, PithError, unpackError } from './errors.js';
+import { ArgumentError, CancelledError, InternalError, PithError, unpackError } from './errors.js';
 import { prepareModule, startWorker } from './load.js';
 import { Server } from './server.js';
 
@@ -33,7 +33,7 @@ function localClient(prepared) {
 
 /** @param {import('./engine.js').Prepared} prepared @returns {Client} */
 function workerClient(prepared) {
-  /** @type {Map<number, {resolve: (answer: Answer) => void, reject: (error: Error) => void, hooks: Hooks}>} */
+  /** `thrown`: by a callback of the caller's. @type {Map<number, {resolve: (answer: Answer) => void, reject: (error: unknown) => void, hooks: Hooks, thrown?: unknown[]}>} */
   const pending = new Map();
   let next = 1;
   /** @type {Error | null} */
@@ -48,12 +48,21 @@ function workerClient(prepared) {
   worker.listen(({ id, progress, fetched, text, answer, error }) => {
     const job = pending.get(id);
     if (!job) return;
-    if (progress) job.hooks.onProgress?.(progress);
-    else if (fetched !== undefined) job.hooks.onFetched?.(fetched);
-    else if (text !== undefined) job.hooks.onText?.(text);
-    else {
+    if (progress || text !== undefined) {
+      if (job.thrown) return;
+      try {
+        if (progress) job.hooks.onProgress?.(progress);
+        else job.hooks.onText?.(text);
+      } catch (problem) { // the job ends first, so that it leaves nothing half-written
+        job.thrown = [problem];
+        worker.post({ cancel: id });
+      }
+    } else if (fetched !== undefined) {
+      job.hooks.onFetched?.(fetched);
+    } else {
       pending.delete(id);
-      if (error) job.reject(unpackError(error));
+      if (job.thrown) job.reject(job.thrown[0]);
+      else if (error) job.reject(unpackError(error));
       else job.resolve(answer);
     }
   });
@@ -73,7 +82,7 @@ function workerClient(prepared) {
           worker.post({ id, verb, args });
         } catch (error) { // what cannot be cloned
           pending.delete(id);
-          reject(unpackError(packError(error)));
+          reject(new ArgumentError(`${verb}: a worker cannot be given this: ${/** @type {Error} */ (error).message}`, { cause: error }));
         }
       });
       return job.finally(() => signal?.removeEventListener('abort', cancel));

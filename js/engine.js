@@ -2,7 +2,7 @@
  * One instance of the WebAssembly module and the driver of its jobs. Jobs run one after another; each is stepped for STEP_MS at a
  * time, and between steps the thread hears messages, so that an abort acts soon without shared memory.
  */
-import { CancelledError, errorFromStatus, InternalError, IoError, MemoryError, PithError, statusOf } from './errors.js';
+import { ArgumentError, CancelledError, errorFromStatus, InternalError, IoError, MemoryError, PithError, statusOf } from './errors.js';
 
 const STEP_MS = 20;
 const PENDING = 1;
@@ -35,6 +35,45 @@ const PROGRESS_EVERY_MS = 50;
  * @property {(text: string) => void} [onText]
  */
 /** @typedef {{result: any, data: Uint8Array | null}} JobResult */
+
+/** What a caller's callback threw: it ends that caller's job and nothing else. */
+class CallbackFailure {
+  /** @param {unknown} error */
+  constructor(error) { this.error = error; }
+}
+
+/** @template T @param {((value: T) => void) | undefined} callback @param {T} value */
+function tell(callback, value) {
+  try {
+    callback?.(value);
+  } catch (error) {
+    throw new CallbackFailure(error);
+  }
+}
+
+/**
+ * The request as JSON. What JSON would drop or turn into null is refused, so that no wrong value becomes a default unseen.
+ * @param {Record<string, unknown>} request
+ */
+function requestText(request) {
+  let option = '';
+  /** @this {unknown} @param {string} key @param {unknown} value */
+  function checked(key, value) {
+    if (this === request) option = key;
+    const refuse = (/** @type {string} */ says) => { throw new ArgumentError(`${request.verb}: "${option}" ${says}`); };
+    if (typeof value === 'number' && !Number.isFinite(value)) refuse(this === request ? `should be a finite number, not ${value}` : `should hold finite numbers, not ${value}`);
+    if (['bigint', 'function', 'symbol'].includes(typeof value)) refuse(`cannot hold a ${typeof value}`);
+    if (typeof value !== 'string') return value;
+    if (value.includes('\0')) refuse('holds a NUL character');
+    return value.toWellFormed(); // a lone surrogate has no UTF-8: it becomes U+FFFD, as TextEncoder does it
+  }
+  try {
+    return JSON.stringify(request, checked);
+  } catch (error) {
+    if (error instanceof PithError) throw error;
+    throw new ArgumentError(`${request.verb}: "${option}" cannot be written as JSON: ${String(error instanceof Error ? error.message : error).split('\n')[0]}`, { cause: error });
+  }
+}
 
 export class Engine {
   /** @type {Record<string, any>} */ #wasm = {};
@@ -171,6 +210,7 @@ export class Engine {
       return await this.#drive(request, onProgress, onText);
     } catch (error) {
       if (error instanceof PithError) throw error;
+      if (error instanceof CallbackFailure) throw error.error;
       // A trap leaves the module's memory in no known state.
       this.#broken = new InternalError(`the module failed (${error instanceof Error ? error.message : error}); close the model and load it again`, { cause: error });
       throw this.#broken;
@@ -186,7 +226,7 @@ export class Engine {
    */
   async #drive(request, onProgress, onText) {
     const wasm = this.#wasm;
-    const job = this.#withText(JSON.stringify(request), (at, n) => wasm.pith_wasm_start(at, n));
+    const job = this.#withText(requestText(request), (at, n) => wasm.pith_wasm_start(at, n));
     if (job === 0) throw this.#failure(wasm.pith_wasm_start_status());
     try {
       let reported = 0;
@@ -194,12 +234,12 @@ export class Engine {
         const status = wasm.pith_wasm_step(job, STEP_MS);
         if (onText) {
           const at = wasm.pith_wasm_take_text(job), n = wasm.pith_wasm_bytes();
-          if (n > 0) onText(this.#text(at, n));
+          if (n > 0) tell(onText, this.#text(at, n));
         }
         const now = performance.now();
         if (onProgress && (status === 0 || now - reported >= PROGRESS_EVERY_MS)) {
           reported = now;
-          onProgress({ phase: this.#cText(wasm.pith_wasm_progress_phase(job)), unit: this.#cText(wasm.pith_wasm_progress_unit(job)),
+          tell(onProgress, { phase: this.#cText(wasm.pith_wasm_progress_phase(job)), unit: this.#cText(wasm.pith_wasm_progress_unit(job)),
             done: wasm.pith_wasm_progress_done(job), total: wasm.pith_wasm_progress_total(job) });
         }
         if (status === 0) return this.#take(job);

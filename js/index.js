@@ -23,7 +23,7 @@ export * from './errors.js';
 /**
  * @typedef {object} TaskOptions
  * @property {AbortSignal} [signal] stops the work within about 100 ms; the promise then rejects with a CancelledError
- * @property {(progress: Progress) => void} [onProgress]
+ * @property {(progress: Progress) => void} [onProgress] what it throws ends the work and rejects the promise
  */
 /**
  * @typedef {object} LoadOptions
@@ -102,7 +102,7 @@ function describe(source) {
 function checkText(text, name) {
   if (typeof text !== 'string') throw new ArgumentError(`${name} should be a string`);
   if (text.includes('\0')) throw new ArgumentError(`${name} holds a NUL character`);
-  return text.toWellFormed(); // a lone surrogate has no UTF-8: it becomes U+FFFD, as TextEncoder does it
+  return text;
 }
 
 /** @param {AbortSignal | undefined} signal */
@@ -115,6 +115,7 @@ function checkSignal(signal) {
 function checkOptions(options, known, verb) {
   if (options === null || typeof options !== 'object') throw new ArgumentError(`${verb}: the options should be an object`);
   for (const key of Object.keys(options)) if (!known.includes(key)) throw new ArgumentError(`${verb} has no option "${key}"`);
+  if (options.onProgress !== undefined && typeof options.onProgress !== 'function') throw new ArgumentError(`${verb}: onProgress should be a function`);
 }
 
 /** @param {unknown} kernels @returns {string | undefined} */
@@ -261,6 +262,8 @@ export class Model {
    * @returns {Promise<string>}
    */
   async digest(options = {}) {
+    checkOptions(options, ['signal', 'onProgress'], 'digest');
+    checkSignal(options.signal);
     return (await this.#run('digest', {}, options)).result.digest;
   }
 

@@ -1,0 +1,63 @@
+// Wrong values, callbacks that throw, aborts and closes: each ends its own call, with a stable error, and leaves the model usable.
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { compress, evaluate, load } from '../../js/index.js';
+import { story, temporaryFolder } from './support.js';
+import { writeTinyCheckpoint } from './tiny.js';
+
+const code = (expected, says) => (error) => {
+  assert.equal(error.code, expected, error.message);
+  if (says) assert.match(error.message, says);
+  return true;
+};
+
+function checkpoint(t) {
+  const folder = join(temporaryFolder(t), 'checkpoint');
+  writeTinyCheckpoint(folder);
+  return folder;
+}
+
+for (const worker of [false, true]) {
+  const where = worker ? 'in a worker' : 'in this thread';
+
+  test(`values that JSON cannot say are refused by the option's name ${where}`, async (t) => {
+    const model = await load(story, { worker }), source = checkpoint(t);
+    t.after(() => model.close());
+    const circular = {};
+    circular.itself = circular;
+    for (const wrong of [{ seed: 10n }, { seed: NaN }, { maxTokens: NaN }, { temperature: NaN }, { temperature: Infinity }, { minP: -Infinity }, { topK: () => 3 }, { topP: Symbol('p') }])
+      await assert.rejects(model.generate('x', wrong).result, code('PITH_E_ARGUMENT', worker ? /./ : new RegExp(Object.keys(wrong)[0])));
+    await assert.rejects(model.tokenizer.decode([1, NaN]), code('PITH_E_ARGUMENT', /"ids"/));
+    await assert.rejects(compress(source, { worker, shardSize: NaN }), code('PITH_E_ARGUMENT', /"shardSize"/));
+    await assert.rejects(compress(source, { worker, recipe: circular }), code('PITH_E_ARGUMENT', /"recipe"/));
+    await assert.rejects(compress(source, { worker, texts: ['a\0'] }), code('PITH_E_ARGUMENT', /"texts" holds a NUL/));
+    await assert.rejects(model.digest({ texts: ['x'] }), code('PITH_E_ARGUMENT', /no option "texts"/));
+    assert.throws(() => model.generate('x', { onProgress: 5 }), code('PITH_E_ARGUMENT', /onProgress/));
+    assert.equal((await model.generate('Once', { maxTokens: 3 }).result).ids.length, 3);
+  });
+
+  test(`a lone surrogate is U+FFFD everywhere ${where}`, async (t) => {
+    const model = await load(story, { worker }), source = checkpoint(t);
+    t.after(() => model.close());
+    const options = { maxTokens: 4, stop: '\udc00' };
+    assert.deepEqual((await model.generate('Once \ud800 upon', options).result).ids, (await model.generate('Once \ufffd upon', options).result).ids);
+    assert.deepEqual(await model.tokenizer.encode('\ud83d'), await model.tokenizer.encode('\ufffd'));
+    assert.deepEqual((await compress(source, { worker, texts: ['a \ud800 b c'] })).quality, (await compress(source, { worker, texts: ['a \ufffd b c'] })).quality);
+    assert.deepEqual(await evaluate(story, { worker, perplexity: 'Once \ud800 upon' }), await evaluate(story, { worker, perplexity: 'Once \ufffd upon' }));
+  });
+
+  test(`what a callback throws rejects that call, and nothing else ends ${where}`, async (t) => {
+    const model = await load(story, { worker }), source = checkpoint(t), output = join(temporaryFolder(t), 'package');
+    t.after(() => model.close());
+    const mine = new RangeError('mine'), onProgress = () => { throw mine; };
+    const isMine = (error) => error === mine;
+    await assert.rejects(model.generate('Once', { maxTokens: 5, onProgress }).result, isMine);
+    await assert.rejects(model.digest({ onProgress }), isMine);
+    await assert.rejects(load(story, { worker, onProgress }), isMine);
+    await assert.rejects(compress(source, { worker, output, onProgress }), isMine);
+    assert.ok(!existsSync(`${output}.partial`), 'nothing half-written stays');
+    assert.equal((await model.generate('Once', { maxTokens: 3 }).result).ids.length, 3);
+  });
+}
