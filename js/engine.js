@@ -84,6 +84,7 @@ export class Engine {
   #turn;
   #lastError = '';
   #cancelled = false;
+  /** The last step stopped at bytes that are on their way. */ #waits = false;
   /** The last job, so that the next waits for it. @type {Promise<unknown>} */ #queue = Promise.resolve();
   /** Why the module cannot be used any more. @type {PithError | null} */ #broken = null;
 
@@ -154,7 +155,13 @@ export class Engine {
       /** @param {number} at @param {number} n */
       create: (at, n) => this.#guard(() => files.create(this.#text(at, n))),
       /** @param {number} handle @param {number} offset @param {number} at @param {number} n */
-      read: (handle, offset, at, n) => this.#guard(() => files.read(handle, offset, this.#bytes(at, n)) ?? HOST_WAIT),
+      read: (handle, offset, at, n) => this.#guard(() => {
+        const got = files.read(handle, offset, this.#bytes(at, n));
+        if (got !== undefined) return got;
+        if (this.#cancelled) throw new CancelledError(); // as a read that a signal interrupts
+        this.#waits = true;
+        return HOST_WAIT;
+      }),
       /** @param {number} handle @param {number} at @param {number} n */
       write: (handle, at, n) => this.#guard(() => (files.write(handle, this.#bytes(at, n)), 0)),
       /** @param {number} handle */
@@ -244,7 +251,7 @@ export class Engine {
         }
         if (status === 0) return this.#take(job);
         if (status !== PENDING && status !== WAITING) throw this.#failure(status);
-        if (status === WAITING) await this.#arrivalOrCancel();
+        if (status === WAITING) await this.#arrivalOr(() => this.#cancelled);
         else await this.#turn();
       }
     } finally {
@@ -253,10 +260,10 @@ export class Engine {
   }
 
   /** A cancel must not wait for a stalled network. */
-  async #arrivalOrCancel() {
+  async #arrivalOr(/** @type {() => boolean} */ ended) {
     let settled = false;
     const arrival = this.#files.arrival().then(() => { settled = true; });
-    while (!settled && !this.#cancelled) {
+    while (!settled && !ended()) {
       let timer;
       const tick = new Promise((resolve) => { timer = setTimeout(resolve, 50); });
       await Promise.race([arrival, tick]);
@@ -289,7 +296,9 @@ export class Engine {
     const cli = this.#withText(JSON.stringify(argv), (at, n) => wasm.pith_wasm_cli_open(at, n, terminal ? 1 : 0));
     if (cli === 0) throw new MemoryError('there is no memory for the command line');
     while (wasm.pith_wasm_cli_step(cli, STEP_MS) === PENDING) {
-      await this.#turn();
+      if (this.#waits) await this.#arrivalOr(interrupted);
+      else await this.#turn();
+      this.#waits = false;
       if (interrupted()) this.#cancelled = true;
     }
     const code = wasm.pith_wasm_cli_exit_code(cli);

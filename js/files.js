@@ -172,7 +172,10 @@ export class MountedFiles {
     return this.#needSystem().list(folder);
   }
 
-  arrival() { return /** @type {Promise<void>} */ (new Promise((resolve) => this.#waiting.push(resolve))); }
+  arrival() {
+    const mounts = /** @type {Promise<void>} */ (new Promise((resolve) => this.#waiting.push(resolve)));
+    return this.#system ? Promise.race([mounts, this.#system.arrival()]) : mounts;
+  }
 }
 
 /** @param {Uint8Array[]} chunks */

@@ -195,8 +195,40 @@ function systemError(error) {
   }
 }
 
+/**
+ * Standard input as it comes: while a read blocks, no signal is heard.
+ * @returns {{read: (target: Uint8Array) => number | undefined, arrival: () => Promise<void>}}
+ */
+function standardInput() {
+  const { stdin } = process;
+  /** @type {Uint8Array[]} */
+  const chunks = [];
+  let ended = false, wake = () => {};
+  /** @type {unknown} */
+  let problem;
+  stdin.on('data', (/** @type {Uint8Array} */ chunk) => { chunks.push(chunk); wake(); });
+  stdin.on('end', () => { ended = true; wake(); });
+  stdin.on('error', (error) => { problem = error; ended = true; wake(); });
+  /** @type {{unref?: () => void}} */ (stdin).unref?.(); // an interrupted process ends, whatever is still to come
+  return {
+    read(target) {
+      const chunk = chunks[0];
+      if (!chunk && problem) throw problem;
+      if (!chunk) return ended ? 0 : undefined;
+      const part = chunk.subarray(0, target.length);
+      target.set(part);
+      if (part.length === chunk.length) chunks.shift();
+      else chunks[0] = chunk.subarray(part.length);
+      return part.length;
+    },
+    arrival: () => new Promise((resolve) => { wake = resolve; if (ended || chunks.length > 0) resolve(); }),
+  };
+}
+
 /** @param {typeof import('node:fs')} fs @returns {Files} */
 function nodeFiles(fs) {
+  /** @type {ReturnType<typeof standardInput> | undefined} */
+  let input;
   /** @template T @param {() => T} action @returns {T} */
   const guarded = (action) => {
     for (;;) {
@@ -204,7 +236,7 @@ function nodeFiles(fs) {
         return action();
       } catch (error) {
         const code = /** @type {any} */ (error)?.code;
-        if (code === 'EAGAIN') Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5); // a pipe or terminal that is not ready
+        if (code === 'EAGAIN') Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5); // a pipe that is full
         else throw systemError(error);
       }
     }
@@ -222,7 +254,8 @@ function nodeFiles(fs) {
     }),
     read: (handle, offset, target) => guarded(() => {
       try {
-        return fs.readSync(handle, target, 0, target.length, handle === 0 ? null : offset);
+        if (handle === 0) return (input ??= standardInput()).read(target);
+        return fs.readSync(handle, target, 0, target.length, offset);
       } catch (error) {
         if (/** @type {any} */ (error)?.code === 'EOF') return 0;
         throw error;
@@ -257,6 +290,6 @@ function nodeFiles(fs) {
       }
     },
     list: (folder) => guarded(() => fs.readdirSync(folder).filter((name) => !fs.statSync(`${folder}/${name}`, { throwIfNoEntry: false })?.isDirectory())),
-    arrival: () => Promise.resolve(),
+    arrival: () => input?.arrival() ?? new Promise(() => {}),
   };
 }

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -59,7 +60,15 @@ static int32_t host_create(void *user, const char *path) {
   return fd < 0 ? failure(user, errno) : fd;
 }
 
+/* Waits for standard input; false when interrupted. A signal that comes between two reads would leave the next one waiting. */
+static bool wait_for_input(void) {
+  struct pollfd input = {.fd = PITH_STDIN, .events = POLLIN};
+  while (!interrupted && poll(&input, 1, 100) == 0) continue;
+  return !interrupted;
+}
+
 static int64_t host_read(void *user, int32_t handle, uint64_t offset, void *dst, uint64_t n_bytes) {
+  if (handle == PITH_STDIN && !wait_for_input()) return -(int64_t)PITH_E_CANCELLED;
   for (;;) {
     const size_t n = n_bytes < (1u << 30) ? (size_t)n_bytes : (size_t)1 << 30;
     /* pipes and terminals have no offset */

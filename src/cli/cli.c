@@ -64,16 +64,17 @@ static pith_json *new_request(const char *verb) {
 
 /* ---- input ---- */
 
+/* PITH_PENDING where the host waits for more. */
 static pith_status read_stdin(pith_cli *cli) {
   char chunk[65536];
-  uint64_t offset = 0;
   for (;;) {
+    const uint64_t offset = cli->input.n_bytes;
     const int64_t n = cli->ctx.host.read(cli->ctx.host.user, PITH_STDIN, offset, chunk, sizeof chunk);
+    if (n == PITH_HOST_WAIT) return PITH_PENDING;
     PITH_TRY(pith_io_status(&cli->ctx, n, "read", "standard input"));
     if (n == 0) return pith_buffer_append(&cli->ctx, &cli->input, "", 0);
     if (offset + (uint64_t)n > MAX_INPUT) return pith_fail(&cli->ctx, PITH_E_LIMIT, "standard input has more than 1 GiB");
     PITH_TRY(pith_buffer_append(&cli->ctx, &cli->input, chunk, (size_t)n));
-    offset += (uint64_t)n;
   }
 }
 
@@ -275,13 +276,13 @@ static pith_status build_digest(pith_cli *cli, pith_json *request) {
   return PITH_OK;
 }
 
-/* The words after SRC, or the lines of standard input. */
+/* The words after SRC, or the lines of standard input; begun anew while that is pending. */
 static pith_status collect_texts(pith_cli *cli) {
-  cli->texts = pith_json_new_array();
   const pith_json *word = pith_json_next(words(cli));
+  if (!word) PITH_TRY(read_stdin(cli));
+  cli->texts = pith_json_new_array();
   for (; word; word = pith_json_next(word)) pith_json_add_string(cli->texts, NULL, pith_json_string(word));
   if (!pith_json_first(cli->texts)) {
-    PITH_TRY(read_stdin(cli));
     PITH_TRY(add_lines(cli, cli->texts, cli->input.data, cli->input.n_bytes, true));
     if (!pith_json_first(cli->texts)) return pith_fail(&cli->ctx, PITH_E_ARGUMENT, "there is no text: give some as words, or lines on standard input");
   }
@@ -313,10 +314,10 @@ static pith_status advance(pith_cli *cli, bool *more) {
     return start_with(cli, "load", build_load);
   }
   if (!cli->loaded) {
+    if (is_command(cli, "embed") || is_command(cli, "tokenize")) PITH_TRY(collect_texts(cli));
     cli->loaded = true;
     if (is_command(cli, "generate")) return start_with(cli, "generate", build_generate);
     if (is_command(cli, "digest")) return start_with(cli, "digest", build_digest);
-    if (is_command(cli, "embed") || is_command(cli, "tokenize")) PITH_TRY(collect_texts(cli));
   }
   if (cli->next_text) return start_batch(cli);
   *more = false;

@@ -70,4 +70,30 @@ for (const [name, program, before] of programs) {
     assert.match(errors, /cancelled/);
     assert.ok(!existsSync(output) && !existsSync(`${output}.partial`));
   });
+
+  for (const signal of ['SIGINT', 'SIGTERM']) {
+    test(`${name}: ${signal} is heard while standard input is waited for`, async () => {
+      const child = spawn(program, [...before, 'tokenize', story], { stdio: ['pipe', 'ignore', 'pipe'] });
+      const ended = new Promise((resolve) => child.on('exit', (...how) => resolve(how)));
+      let errors = '';
+      child.stderr.on('data', (chunk) => { errors += chunk; });
+      child.stdin.on('error', () => {});
+      await new Promise((resolve) => child.stdin.write('a line of text\n'.repeat(1 << 16), resolve)); // more than a pipe holds: it is being read
+      child.kill(signal);
+      const timer = setTimeout(() => child.kill('SIGKILL'), 10000);
+      assert.deepEqual(await ended, [130, null], errors);
+      assert.match(errors, /cancelled/);
+      clearTimeout(timer);
+    });
+  }
+
+  test(`${name}: standard input may come in parts`, async () => {
+    const child = spawn(program, [...before, 'tokenize', story, '--json'], { stdio: ['pipe', 'pipe', 'ignore'] });
+    let output = '';
+    child.stdout.on('data', (chunk) => { output += chunk; });
+    child.stdin.write('one\ntw');
+    setTimeout(() => child.stdin.end('o\n'), 600);
+    assert.equal(await new Promise((resolve) => child.on('close', resolve)), 0);
+    assert.deepEqual(output.trim().split('\n').map((line) => JSON.parse(line).text), ['one', 'two']);
+  });
 }
