@@ -194,15 +194,30 @@ export class Engine {
   }
 
   /**
-   * Runs a verb of pith.h to its end, after the jobs before it.
+   * Runs a verb of pith.h to its end, after the jobs before it. Aborted while it waits for those, it is gone at once.
    * @param {Record<string, unknown>} request
    * @param {JobHooks} [hooks]
    * @returns {Promise<JobResult>}
    */
   run(request, hooks = {}) {
-    const job = this.#queue.then(() => this.#run(request, hooks));
+    const { signal } = hooks;
+    /** @type {Record<string, unknown> | null} */
+    let waiting = request;
+    const job = this.#queue.then(() => {
+      if (!waiting) return undefined;
+      waiting = null;
+      return this.#run(request, hooks);
+    });
     this.#queue = job.catch(() => {});
-    return job;
+    return new Promise((resolve, reject) => {
+      const leave = () => {
+        if (!waiting) return; // #run hears of it
+        waiting = null;
+        reject(new CancelledError('cancelled', { cause: signal?.reason }));
+      };
+      signal?.addEventListener('abort', leave);
+      job.then((result) => resolve(/** @type {JobResult} */ (result)), reject).finally(() => signal?.removeEventListener('abort', leave));
+    });
   }
 
   /** @param {Record<string, unknown>} request @param {JobHooks} hooks */

@@ -61,3 +61,22 @@ for (const worker of [false, true]) {
     assert.equal((await model.generate('Once', { maxTokens: 3 }).result).ids.length, 3);
   });
 }
+
+for (const worker of [false, true]) {
+  test(`a call that waits behind another is gone at its abort ${worker ? 'in a worker' : 'in this thread'}`, async (t) => {
+    const model = await load(story, { worker });
+    t.after(() => model.close());
+    const control = new AbortController();
+    let ended = false, begin = () => {};
+    const begun = new Promise((resolve) => { begin = () => resolve(undefined); });
+    const long = model.generate('Once upon a time', { maxTokens: 450, temperature: 1, seed: 3, repetitionPenalty: 1.5, onProgress: begin });
+    const ending = long.result.then((result) => { ended = true; return result; });
+    const queued = model.generate('Hello', { maxTokens: 5, signal: control.signal }), last = model.generate('Hello', { maxTokens: 5 });
+    await begun;
+    control.abort();
+    await assert.rejects(queued.result, code('PITH_E_CANCELLED'));
+    assert.equal(ended, false, 'the call before it had to end first');
+    assert.ok((await ending).ids.length > 5);
+    assert.equal((await last.result).ids.length, 5);
+  });
+}
