@@ -184,9 +184,17 @@ export function locate(where) {
   return { url: new URL(text, globalThis.document?.baseURI ?? globalThis.location?.href).href };
 }
 
+/** Where libuv words an error otherwise than the C library, and so than the native program. @type {Record<string, string>} */
+const wordsOfC = {
+  EBUSY: 'Device or resource busy', EDQUOT: 'Disk quota exceeded', EEXIST: 'File exists', EIO: 'Input/output error', EISDIR: 'Is a directory',
+  ELOOP: 'Too many levels of symbolic links', ENAMETOOLONG: 'File name too long', EMFILE: 'Too many open files', ENFILE: 'Too many open files in system',
+  ENOTDIR: 'Not a directory', ETXTBSY: 'Text file busy', EXDEV: 'Invalid cross-device link',
+};
+
 /** @param {any} error of node:fs @returns {Error} */
 function systemError(error) {
-  const says = String(error?.message ?? error).replace(/^\w+: /, '').replace(/, \w+( '.*')?$/, '');
+  const own = String(error?.message ?? error).replace(/^\w+: /, '').replace(/, \w+( '.*')?$/, '');
+  const says = wordsOfC[error?.code] ?? own.charAt(0).toUpperCase() + own.slice(1);
   switch (error?.code) {
     case 'ENOENT': case 'ENOTDIR': return new NotFoundError(says);
     case 'EEXIST': return new ExistsError(says);
@@ -248,7 +256,7 @@ function nodeFiles(fs) {
       const handle = fs.openSync(path, 'r'), info = fs.fstatSync(handle);
       if (info.isDirectory()) {
         fs.closeSync(handle);
-        throw Object.assign(new Error('it is a folder'), { code: 'EISDIR' });
+        throw Object.assign(new Error('a folder'), { code: 'EISDIR' });
       }
       return { handle, size: info.isFile() ? info.size : -1 };
     }),
@@ -284,9 +292,8 @@ function nodeFiles(fs) {
       try {
         const info = fs.statSync(path, { throwIfNoEntry: false });
         return info ? (info.isDirectory() ? 2 : 1) : 0;
-      } catch (error) { // below a file there is nothing
-        if (/** @type {any} */ (error)?.code === 'ENOTDIR') return 0;
-        throw systemError(error);
+      } catch { // as the native program: what cannot be looked at is not there
+        return 0;
       }
     },
     list: (folder) => guarded(() => fs.readdirSync(folder).filter((name) => !fs.statSync(`${folder}/${name}`, { throwIfNoEntry: false })?.isDirectory())),

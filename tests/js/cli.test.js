@@ -1,10 +1,11 @@
 // The command line, native and by Node.js: the same answers, exit codes and messages.
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { data, native, needsData, root, story, temporaryFolder } from './support.js';
+import { writeTinyCheckpoint } from './tiny.js';
 
 const programs = [['native', native, []], ['Node.js', process.execPath, [join(root, 'js/bin.js')]]];
 for (const [name, program, before] of programs) {
@@ -97,3 +98,26 @@ for (const [name, program, before] of programs) {
     assert.deepEqual(output.trim().split('\n').map((line) => JSON.parse(line).text), ['one', 'two']);
   });
 }
+
+test('both say the same where the system fails', (t) => {
+  const folder = temporaryFolder(t), file = join(folder, 'file'), source = join(folder, 'checkpoint');
+  writeFileSync(file, 'text');
+  writeTinyCheckpoint(source);
+  const both = (args, says, options = {}) => {
+    const [a, b] = programs.map(([, program, before]) => spawnSync(program, [...before, ...args], { encoding: 'utf8', ...options }));
+    assert.deepEqual([b.stderr, b.status], [a.stderr, a.status]);
+    assert.match(a.stderr, says);
+  };
+  both(['eval', story, '--texts', '/nowhere/texts'], /: No such file or directory/);
+  both(['eval', story, '--texts', folder], /: Is a directory/);
+  both(['eval', story, '--texts', join(file, 'texts')], /: Not a directory/);
+  both(['eval', story, '--texts', 'x'.repeat(300)], /: File name too long/);
+  both(['inspect', join(folder, 'nothing')], /neither a package/);
+  both(['compress', source, '-o', join(folder, 'no/where')], /: No such file or directory/);
+  both(['compress', source, '-o', join(file, 'package')], /: Not a directory/);
+  both(['compress', source, '-o', '/proc/sys/package'], /cannot \w+ .*: [A-Z]/); // a folder that nobody may write
+  if (!existsSync('/dev/full')) return;
+  const full = openSync('/dev/full', 'w');
+  both(['tokenize', story, 'x'], /: No space left on device/, { stdio: ['ignore', full, 'pipe'] });
+  closeSync(full);
+});
