@@ -81,7 +81,13 @@ function describe(source) {
     if (String(source) === '') throw new ArgumentError('the model\'s address is empty');
     return locate(source);
   }
-  if (source instanceof Map) return { files: source };
+  if (source instanceof Map) {
+    for (const [name, file] of source) {
+      if (typeof name !== 'string' || !(file instanceof Blob || file instanceof Uint8Array))
+        throw new ArgumentError(`a Map of files should hold Blobs or Uint8Arrays by their path; "${String(name)}" does not`);
+    }
+    return { files: source };
+  }
   if (source instanceof Blob) { // alone, a file can only be a GGUF file, whatever its name
     const name = 'name' in source && source.name ? String(source.name) : 'model.gguf';
     return { files: new Map([[/\.gguf$/i.test(name) ? name : `${name}.gguf`, source]]) };

@@ -3,7 +3,7 @@
  * that bundlers for the browser see no import of them.
  */
 import { MountedFiles } from './files.js';
-import { ExistsError, IoError, NetworkError, NoSpaceError, NotFoundError, UnsupportedError } from './errors.js';
+import { ArgumentError, ExistsError, IoError, NetworkError, NoSpaceError, NotFoundError, UnsupportedError } from './errors.js';
 
 /** @typedef {import('./engine.js').Files} Files */
 
@@ -177,11 +177,15 @@ export function parentPort() {
  */
 export function locate(where) {
   const text = String(where);
-  if (isNode) {
-    if (text.startsWith('file:')) return { path: node('node:url').fileURLToPath(text) };
-    return /^https?:/i.test(text) ? { url: text } : { path: node('node:path').resolve(text) };
+  try {
+    if (isNode) {
+      if (/^file:/i.test(text)) return { path: node('node:url').fileURLToPath(text) };
+      return /^https?:/i.test(text) ? { url: new URL(text).href } : { path: node('node:path').resolve(text) };
+    }
+    return { url: new URL(text, globalThis.document?.baseURI ?? globalThis.location?.href).href };
+  } catch (error) {
+    throw new ArgumentError(`"${text}" is no address of a model: ${/** @type {Error} */ (error).message}`, { cause: error });
   }
-  return { url: new URL(text, globalThis.document?.baseURI ?? globalThis.location?.href).href };
 }
 
 /** Where libuv words an error otherwise than the C library, and so than the native program. @type {Record<string, string>} */

@@ -1,6 +1,6 @@
 /** What a client asks of an engine, in the same thread or behind a worker's port: mounting of sources, verbs, cancellation. */
 import { Engine } from './engine.js';
-import { ArgumentError, CancelledError } from './errors.js';
+import { ArgumentError, CancelledError, PithError } from './errors.js';
 import { fetchedMount } from './fetch.js';
 import { filesMount, rootedFiles } from './files.js';
 import { eventLoopTurn, openFiles, readBlobNow } from './load.js';
@@ -26,6 +26,20 @@ async function filesOf(directory, prefix = '', depth = 2) {
   return found;
 }
 
+/** The folder that a mounted URL stands for. @param {string} url */
+function folderOf(url) {
+  const { origin, pathname } = new URL(url);
+  return origin + (/\.gguf$/i.test(pathname) ? pathname.slice(0, pathname.lastIndexOf('/') + 1) : pathname.replace(/\/*$/, '/'));
+}
+
+/** Files are named as the caller knows them, not as the module does. @param {unknown} error @param {Map<string, string>} mounts */
+function inCallersWords(error, mounts) {
+  if (!(error instanceof PithError)) return error;
+  let { message } = error;
+  for (const [mount, folder] of mounts) message = message.replaceAll(`${mount}/`, folder).replaceAll(mount, folder || 'the given files');
+  return message === error.message ? error : new /** @type {new (message: string, options: object) => PithError} */ (error.constructor)(message, { cause: error.cause });
+}
+
 export class Server {
   #name;
   #engine;
@@ -45,8 +59,8 @@ export class Server {
    * @returns {Promise<Answer>}
    */
   async run(verb, args, hooks) {
-    /** @type {string[]} */
-    const mounts = [];
+    /** Prefix of the module's paths → what the caller calls it. @type {Map<string, string>} */
+    const mounts = new Map();
     const leave = new AbortController();
     const onAbort = () => leave.abort();
     hooks.signal?.addEventListener('abort', onAbort);
@@ -57,7 +71,7 @@ export class Server {
       for (const key of SOURCES) {
         if (args[key] === undefined) continue;
         request[key] = await this.#mount(args[key], leave.signal, hooks.onFetched ?? (() => {}));
-        if (request[key].startsWith('mount:')) mounts.push(request[key]);
+        if (request[key].startsWith('mount:')) mounts.set(request[key], 'url' in args[key] ? folderOf(args[key].url) : '');
       }
       const inMemory = verb === 'compress' && request.output === undefined;
       if (inMemory) request.output = this.#files.outputPath();
@@ -67,11 +81,11 @@ export class Server {
       return { ...answer, memoryBytes: this.#engine.memoryBytes, ...(inMemory ? { files: this.#files.takeOutput(request.output) } : {}) };
     } catch (error) {
       if (hooks.signal?.aborted) throw new CancelledError();
-      throw error;
+      throw inCallersWords(error, mounts);
     } finally {
       hooks.signal?.removeEventListener('abort', onAbort);
       leave.abort();
-      for (const mount of mounts) this.#files.unmount(mount);
+      for (const mount of mounts.keys()) this.#files.unmount(mount);
     }
   }
 

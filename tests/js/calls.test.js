@@ -1,6 +1,7 @@
 // Wrong values, callbacks that throw, aborts and closes: each ends its own call, with a stable error, and leaves the model usable.
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
+import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { compress, evaluate, load } from '../../js/index.js';
@@ -78,5 +79,27 @@ for (const worker of [false, true]) {
     assert.equal(ended, false, 'the call before it had to end first');
     assert.ok((await ending).ids.length > 5);
     assert.equal((await last.result).ids.length, 5);
+  });
+}
+
+test('what is no source is refused with a stable code', async () => {
+  for (const wrong of [new Map([['config.json', '{}']]), new Map([[7, new Blob(['x'])]]), 'http://[bad', 'https://', 'file://elsewhere/model', [new Uint8Array(3)], 7])
+    await assert.rejects(load(wrong), code('PITH_E_ARGUMENT'), String(wrong));
+});
+
+for (const worker of [false, true]) {
+  test(`errors name files as the caller knows them ${worker ? 'from a worker' : 'from this thread'}`, async (t) => {
+    const says = (expected) => (error) => {
+      assert.match(error.message, expected);
+      assert.doesNotMatch(`${error.message}${error.stack}`, /mount:/);
+      return ['PITH_E_FORMAT', 'PITH_E_NOT_FOUND'].includes(error.code);
+    };
+    const server = createServer((request, response) => response.end('{"format": "other"}'));
+    await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+    t.after(() => { server.close(); server.closeAllConnections(); });
+    const other = `http://127.0.0.1:${server.address().port}/there`;
+    await assert.rejects(load(other, { worker }), says(new RegExp(`${other}/pith\\.json`)));
+    await assert.rejects(load(new Map([['any/pith.json', new Blob(['{"format": "other"}'])]]), { worker }), says(/^pith\.json/));
+    await assert.rejects(load(new Map([['config.json', new Blob(['{}'])]]), { worker }), says(/./));
   });
 }
