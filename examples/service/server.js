@@ -45,6 +45,23 @@ function textList(value, name) {
   return list;
 }
 
+/** Up to four, as the interface says; an empty one would end every text at once. @param {unknown} value @returns {string[]} */
+function stopTexts(value) {
+  const list = Array.isArray(value) ? value : [value];
+  if (list.length > 4 || list.some((text) => typeof text !== 'string' || text === ''))
+    throw new HttpError(400, '"stop" should be a text that is not empty, or up to four', 'invalid_request_error', 'stop');
+  return list;
+}
+
+/** The decoded path of a request. @param {string} url */
+function pathOf(url) {
+  try {
+    return decodeURIComponent(url.split('?', 1)[0]);
+  } catch {
+    throw new HttpError(400, `${url} is no address: its escapes are wrong`);
+  }
+}
+
 /**
  * @param {Record<string, string>} packages name → package
  * @param {{queue?: number}} [options] requests that a model holds at once before it answers 429
@@ -95,7 +112,7 @@ export async function createService(packages, { queue = 8 } = {}) {
       { n: 1, best_of: 1, echo: false, frequency_penalty: 0, presence_penalty: 0, logit_bias: {} });
     const entry = find(body.model, 'generate'), prompts = textList(body.prompt, 'prompt');
     const options = { maxTokens: body.max_tokens ?? 16, temperature: body.temperature ?? 1, topP: body.top_p ?? 1,
-      seed: body.seed ?? Math.floor(Math.random() * 2 ** 32), ...(body.stop ? { stop: body.stop } : {}) };
+      seed: body.seed ?? Math.floor(Math.random() * 2 ** 32), ...(body.stop === undefined || body.stop === null ? {} : { stop: stopTexts(body.stop) }) };
     const head = { id: `cmpl-${Date.now().toString(36)}-${++serial}`, object: 'text_completion', created: Math.floor(Date.now() / 1000), model: body.model };
     const choice = (index, text, reason) => ({ index, text, logprobs: null, finish_reason: reason });
     const usage = { prompt_tokens: 0, completion_tokens: 0, total_tokens: 0 };
@@ -129,11 +146,11 @@ export async function createService(packages, { queue = 8 } = {}) {
   }
 
   async function answer(request, response) {
-    const { pathname } = new URL(request.url, 'http://localhost');
+    const pathname = pathOf(request.url);
     const card = ([id, { created }]) => ({ id, object: 'model', created, owned_by: 'pith' });
     if (request.method === 'GET' && pathname === '/v1/models') return { object: 'list', data: [...models].map(card) };
     if (request.method === 'GET' && pathname.startsWith('/v1/models/')) {
-      const id = decodeURIComponent(pathname.slice('/v1/models/'.length));
+      const id = pathname.slice('/v1/models/'.length);
       if (!models.has(id)) throw new HttpError(404, `there is no model "${id}"`);
       return card([id, models.get(id)]);
     }
@@ -168,14 +185,29 @@ export async function createService(packages, { queue = 8 } = {}) {
   };
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
+/** @param {string} text @param {string} name @param {number} most */
+function wholeNumber(text, name, most) {
+  if (!/^\d+$/.test(text) || Number(text) > most) throw new Error(`--${name} should be a whole number up to ${most}, not "${text}"`);
+  return Number(text);
+}
+
+async function main() {
   const { parseArgs } = await import('node:util');
   const { values, positionals } = parseArgs({ allowPositionals: true, options: { port: { type: 'string', default: '8000' }, queue: { type: 'string', default: '8' } } });
+  const port = wholeNumber(values.port, 'port', 65535), queue = wholeNumber(values.queue, 'queue', 1e6);
   const packages = Object.fromEntries((positionals.length ? positionals : ['story=models/story']).map((word) => {
     const cut = word.indexOf('=');
     return cut < 0 ? [word, word] : [word.slice(0, cut), word.slice(cut + 1)];
   }));
-  const service = await createService(packages, { queue: Number(values.queue) });
-  service.server.listen(Number(values.port), '127.0.0.1', () => console.log(`http://127.0.0.1:${service.server.address().port}/v1: ${Object.keys(packages).join(', ')}`));
+  const service = await createService(packages, { queue });
   for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => service.close());
+  await new Promise((resolve, reject) => { service.server.once('error', reject).listen(port, '127.0.0.1', () => resolve(undefined)); });
+  console.log(`http://127.0.0.1:${service.server.address().port}/v1: ${Object.keys(packages).join(', ')}`);
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  main().catch((error) => {
+    console.error(`service: ${error.message.split('\n')[0]}`);
+    process.exit(1); // models that are loaded have workers that would stay
+  });
 }

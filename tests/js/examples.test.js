@@ -1,5 +1,7 @@
 // Every example runs; the service is spoken to by the official client.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { get } from 'node:http';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import OpenAI from 'openai';
@@ -84,6 +86,23 @@ test('service: refusals are the client\'s own error classes', async (t) => {
   assert.equal((await fetch(`${baseURL}/completions`, { method: 'POST', body: 'x'.repeat(2 << 20) })).status, 413);
   assert.equal((await fetch(`${baseURL}/completions`)).status, 405);
   assert.equal((await fetch(`${baseURL}/chat/completions`, { method: 'POST' })).status, 404);
+  await refused(client.completions.create({ ...request, stop: '' }), OpenAI.BadRequestError, /"stop"/);
+  await refused(client.completions.create({ ...request, stop: ['a', ''] }), OpenAI.BadRequestError, /"stop"/);
+  assert.equal((await client.completions.create({ ...request, prompt: 'a \ud800', max_tokens: 2, stop: null })).usage.completion_tokens, 2);
+  assert.equal((await fetch(`${baseURL}/models/%zz`)).status, 400);
+  assert.equal((await fetch(`${baseURL}/models/sto%72y`)).status, 200);
+  const { port } = new URL(baseURL); // fetch would tidy this path up
+  assert.equal(await new Promise((resolve, reject) => get({ host: '127.0.0.1', port, path: '//' }, (answer) => { answer.resume(); resolve(answer.statusCode); }).on('error', reject)), 404);
+});
+
+test('service: what cannot be started is one line', () => {
+  const started = (...args) => spawnSync(process.execPath, ['examples/service/server.js', ...args], { ...here, encoding: 'utf8', timeout: 20000 });
+  for (const [args, says] of [[['--port', 'abc'], /--port/], [['--port', '70000'], /--port/], [['--queue', '-1'], /queue/], [['--colour'], /colour/], [['x=/no/where'], /\/no\/where/]]) {
+    const { status, stderr, stdout } = started(...args);
+    assert.deepEqual([status, stdout], [1, ''], stderr);
+    assert.match(stderr, says);
+    assert.equal(stderr.trim().split('\n').length, 1, stderr);
+  }
 });
 
 test('service: full, it says so; a client that leaves makes room', async (t) => {
