@@ -21,9 +21,10 @@ const PROGRESS_EVERY_MS = 50;
  * @property {(handle: number) => void} close
  * @property {(path: string) => void} makeDirectory
  * @property {(from: string, to: string) => void} rename
- * @property {(path: string) => void} removeTree
+ * @property {(path: string) => void} remove   a file, or a folder that is empty; absent is not an error
  * @property {(path: string) => 0 | 1 | 2} exists   no, file, directory
- * @property {(folder: string) => Iterable<string>} list   names of the files of a folder, not of folders within
+ * @property {(folder: string, all?: boolean) => Iterable<string>} list   names of the files of a folder; with `all`, of folders within too
+ * @property {(path: string) => string} resolve   the one name of what is there, links followed
  * @property {() => Promise<void>} arrival   settles when more bytes may be there
  */
 /** A module that is ready to be instantiated; it can be posted to a worker. @typedef {{name: string, module: WebAssembly.Module}} Prepared */
@@ -129,6 +130,13 @@ export class Engine {
     }
   }
 
+  /** A name that goes back to the module. @param {string} name @param {number} at @param {number} capacity */
+  #putName(name, at, capacity) {
+    const bytes = this.#encoder.encode(`${name}\0`);
+    if (bytes.length > capacity) throw new IoError(`a file's name has more than ${capacity - 1} bytes`);
+    this.#bytes(at, bytes.length).set(bytes);
+  }
+
   /** A host callback: what it throws becomes a status and the detail of the next message. @param {() => number} action */
   #guard(action) {
     try {
@@ -171,18 +179,17 @@ export class Engine {
       /** @param {number} from @param {number} nFrom @param {number} to @param {number} nTo */
       rename: (from, nFrom, to, nTo) => this.#guard(() => (files.rename(this.#text(from, nFrom), this.#text(to, nTo)), 0)),
       /** @param {number} at @param {number} n */
-      remove_tree: (at, n) => this.#guard(() => (files.removeTree(this.#text(at, n)), 0)),
+      remove: (at, n) => this.#guard(() => (files.remove(this.#text(at, n)), 0)),
       /** @param {number} at @param {number} n */
       exists: (at, n) => this.#guard(() => files.exists(this.#text(at, n))),
       /** @param {number} at @param {number} n @param {number} suffixAt @param {number} nSuffix @param {number} nameAt @param {number} capacity */
       find: (at, n, suffixAt, nSuffix, nameAt, capacity) => this.#guard(() => {
-        const suffix = this.#text(suffixAt, nSuffix), found = [...files.list(this.#text(at, n))].filter((name) => name.endsWith(suffix));
-        if (found.length === 0) return 0;
-        const name = this.#encoder.encode(`${found[0]}\0`);
-        if (name.length > capacity) throw new IoError(`a file's name has more than ${capacity - 1} bytes`);
-        this.#bytes(nameAt, name.length).set(name);
+        const suffix = this.#text(suffixAt, nSuffix), found = [...files.list(this.#text(at, n), suffix === '')].filter((name) => name.endsWith(suffix));
+        if (found.length > 0) this.#putName(found[0], nameAt, capacity);
         return found.length;
       }),
+      /** @param {number} at @param {number} n @param {number} nameAt @param {number} capacity */
+      resolve: (at, n, nameAt, capacity) => this.#guard(() => (this.#putName(files.resolve(this.#text(at, n)), nameAt, capacity), 0)),
       /** @param {number} at @param {number} capacity */
       last_error: (at, capacity) => {
         const { written } = this.#encoder.encodeInto(this.#lastError, this.#bytes(at, capacity));

@@ -149,9 +149,13 @@ export class MountedFiles {
   }
 
   /** @param {string} path */
-  removeTree(path) {
-    if (this.#memory(path)) this.#outputs.delete(path);
-    else this.#needSystem().removeTree(path);
+  remove(path) {
+    const at = this.#memory(path);
+    if (!at) return this.#needSystem().remove(path);
+    const folder = this.#outputs.get(at.folder);
+    if (at.name !== '') folder?.delete(at.name);
+    else if (folder && folder.size > 0) throw new IoError('the folder is not empty');
+    else this.#outputs.delete(at.folder);
   }
 
   /** @param {string} path @returns {0 | 1 | 2} */
@@ -163,13 +167,19 @@ export class MountedFiles {
     return this.#system ? this.#system.exists(path) : 0;
   }
 
-  /** @param {string} folder @returns {Iterable<string>} */
-  list(folder) {
+  /** @param {string} path */
+  resolve(path) {
+    if (this.#mounted(path) || this.#memory(path)) return path;
+    return this.#needSystem().resolve(path);
+  }
+
+  /** @param {string} folder @param {boolean} [all] @returns {Iterable<string>} */
+  list(folder, all) {
     const at = this.#mounted(folder);
     if (at) return at.name === '' ? at.mount.names() : [];
     const memory = this.#memory(folder);
     if (memory) return memory.name === '' ? (this.#outputs.get(folder)?.keys() ?? []) : [];
-    return this.#needSystem().list(folder);
+    return this.#needSystem().list(folder, all);
   }
 
   arrival() {

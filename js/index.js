@@ -323,7 +323,7 @@ async function once(verb, args, { signal, onProgress, worker = workerByDefault }
  * @param {ModelSource} source
  * @param {TaskOptions & {output?: string, recipe?: string | Record<string, unknown>, shardSize?: number, texts?: string[], force?: boolean,
  *   worker?: boolean}} [options] recipe: 'int8', 'fp16' or a recipe's object; shardSize in bytes: 4 MiB; texts to measure quality on;
- *   force: replace an output that is there
+ *   force: replace a package that is there (never another folder)
  * @returns {Promise<CompressResult>}
  */
 export async function compress(source, options = {}) {

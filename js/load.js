@@ -291,7 +291,11 @@ function nodeFiles(fs) {
     }),
     makeDirectory: (path) => guarded(() => fs.mkdirSync(path)),
     rename: (from, to) => guarded(() => fs.renameSync(from, to)),
-    removeTree: (path) => guarded(() => fs.rmSync(path, { recursive: true, force: true })),
+    remove: (path) => guarded(() => {
+      const info = fs.lstatSync(path, { throwIfNoEntry: false });
+      if (info?.isDirectory()) fs.rmdirSync(path);
+      else if (info) fs.unlinkSync(path);
+    }),
     exists: (path) => {
       try {
         const info = fs.statSync(path, { throwIfNoEntry: false });
@@ -300,7 +304,8 @@ function nodeFiles(fs) {
         return 0;
       }
     },
-    list: (folder) => guarded(() => fs.readdirSync(folder).filter((name) => !fs.statSync(`${folder}/${name}`, { throwIfNoEntry: false })?.isDirectory())),
+    list: (folder, all) => guarded(() => fs.readdirSync(folder).filter((name) => all || !fs.statSync(`${folder}/${name}`, { throwIfNoEntry: false })?.isDirectory())),
+    resolve: (path) => guarded(() => fs.realpathSync.native(path)),
     arrival: () => input?.arrival() ?? new Promise(() => {}),
   };
 }

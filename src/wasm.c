@@ -19,9 +19,10 @@ HOST(write) extern int32_t import_write(int32_t handle, const void *src, uint32_
 HOST(close) extern int32_t import_close(int32_t handle);
 HOST(make_dir) extern int32_t import_make_dir(const char *path, uint32_t n_bytes);
 HOST(rename) extern int32_t import_rename(const char *from, uint32_t n_from, const char *to, uint32_t n_to);
-HOST(remove_tree) extern int32_t import_remove_tree(const char *path, uint32_t n_bytes);
+HOST(remove) extern int32_t import_remove(const char *path, uint32_t n_bytes);
 HOST(exists) extern int32_t import_exists(const char *path, uint32_t n_bytes);
 HOST(find) extern int32_t import_find(const char *folder, uint32_t n_folder, const char *suffix, uint32_t n_suffix, char *name, uint32_t capacity);
+HOST(resolve) extern int32_t import_resolve(const char *path, uint32_t n_bytes, char *name, uint32_t capacity);
 HOST(last_error) extern uint32_t import_last_error(char *dst, uint32_t capacity);
 HOST(now_ms) extern double import_now_ms(void);
 HOST(cancelled) extern int32_t import_cancelled(void);
@@ -65,9 +66,9 @@ static int32_t host_rename(void *user, const char *from, const char *to) {
   return import_rename(from, (uint32_t)strlen(from), to, (uint32_t)strlen(to));
 }
 
-static int32_t host_remove_tree(void *user, const char *path) {
+static int32_t host_remove(void *user, const char *path) {
   (void)user;
-  return import_remove_tree(path, (uint32_t)strlen(path));
+  return import_remove(path, (uint32_t)strlen(path));
 }
 
 static int32_t host_exists(void *user, const char *path) {
@@ -78,6 +79,11 @@ static int32_t host_exists(void *user, const char *path) {
 static int32_t host_find(void *user, const char *folder, const char *suffix, char *name, uint32_t capacity) {
   (void)user;
   return import_find(folder, (uint32_t)strlen(folder), suffix, (uint32_t)strlen(suffix), name, capacity);
+}
+
+static int32_t host_resolve(void *user, const char *path, char *name, uint32_t capacity) {
+  (void)user;
+  return import_resolve(path, (uint32_t)strlen(path), name, capacity);
 }
 
 static const char *host_last_error(void *user) {
@@ -103,7 +109,8 @@ static char error_text[PITH_MESSAGE_CAP];
 
 static pith_host wasm_host(void) {
   const pith_host host = {error_text, host_open, host_create, host_read, host_write, host_close, host_make_dir, host_rename,
-                          host_remove_tree, host_exists, host_find, host_last_error, host_now_ms, host_cancelled, NULL};
+                          host_remove, host_exists, host_find, host_last_error, host_now_ms, host_cancelled, NULL,
+                          host_resolve};
   return host;
 }
 

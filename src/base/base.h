@@ -47,10 +47,11 @@ typedef struct pith_host {
   int32_t (*close)(void *user, int32_t handle);
   int32_t (*make_dir)(void *user, const char *path);                     /* fails with PITH_E_EXISTS if there */
   int32_t (*rename)(void *user, const char *from, const char *to);       /* atomic where the host can */
-  int32_t (*remove_tree)(void *user, const char *path);                  /* absent is not an error */
+  int32_t (*remove)(void *user, const char *path);   /* a file, or a folder that is empty; absent is not an error. Never follows a link */
   int32_t (*exists)(void *user, const char *path);                       /* 0 no, 1 file, 2 directory */
   /* How many files a folder has whose names end in `suffix` (folders within are not looked into), or -(status). The name of one of them
-   * goes to `name`, NUL-terminated. May be NULL: no folder can be looked into. */
+   * goes to `name`, NUL-terminated. With an empty suffix all that it holds is counted, folders too. May be NULL: no folder can be looked
+   * into. */
   int32_t (*find)(void *user, const char *folder, const char *suffix, char *name, uint32_t capacity);
   /* Detail of the last failure ("HTTP 404 for …", "No space left on device"); may be empty. Valid until the next call. */
   const char *(*last_error)(void *user);
@@ -59,6 +60,9 @@ typedef struct pith_host {
   /* Threads to work on: n in all, the caller's counted, or with 0 as many as suit the machine. NULL: one. What cannot be had is no error:
    * the answer tells how many there are. It lives as long as the host, and asking again gives the same. May be NULL: one thread. */
   const pith_parallel *(*threads)(void *user, uint32_t n);
+  /* The one name of what `path` leads to, links followed, into `name`, NUL-terminated. Returns 0 or -(status): what is not there has none.
+   * May be NULL: every path is that name itself. */
+  int32_t (*resolve)(void *user, const char *path, char *name, uint32_t capacity);
 } pith_host;
 #define PITH_HOST_WAIT (-1000)
 #define PITH_STDIN 0

@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -31,7 +32,10 @@ void pith_host_posix_catch_signals(void) {
 
 static int32_t failure(void *user, int number) {
   pith_host_posix *state = user;
-  snprintf(state->error, sizeof state->error, "%s", strerror(number));
+  const char *says = number == EISDIR ? "it is a folder" : strerror(number);
+  snprintf(state->error, sizeof state->error, "%s", says);
+  /* as Node.js says it: the two command lines differ in nothing */
+  if (says[0] >= 'A' && says[0] <= 'Z' && says[1] >= 'a' && says[1] <= 'z') state->error[0] = (char)(says[0] - 'A' + 'a');
   switch (number) {
     case ENOENT: return -(int32_t)PITH_E_NOT_FOUND;
     case ENOTDIR: return -(int32_t)PITH_E_NOT_FOUND;
@@ -102,33 +106,7 @@ static int32_t host_close(void *user, int32_t handle) {
 static int32_t host_make_dir(void *user, const char *path) { return mkdir(path, 0777) == 0 ? 0 : failure(user, errno); }
 static int32_t host_rename(void *user, const char *from, const char *to) { return rename(from, to) == 0 ? 0 : failure(user, errno); }
 
-/* Depth is bounded: a package is one folder of files. Links are removed, never followed. */
-static int remove_at(const char *path, int depth) {
-  struct stat info;
-  if (lstat(path, &info) != 0) return errno == ENOENT ? 0 : -1;
-  if (!S_ISDIR(info.st_mode)) return unlink(path);
-  DIR *dir = opendir(path);
-  if (!dir) return -1;
-  int result = 0;
-  const struct dirent *entry;
-  while (result == 0 && (entry = readdir(dir)) != NULL) {
-    char child[4096];
-    if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
-    const int n = snprintf(child, sizeof child, "%s/%s", path, entry->d_name);
-    if (n < 0 || (size_t)n >= sizeof child || depth == 0) {
-      errno = ENAMETOOLONG;
-      result = -1;
-    } else {
-      result = remove_at(child, depth - 1);
-    }
-  }
-  const int number = errno;
-  closedir(dir);
-  errno = number;
-  return result == 0 ? rmdir(path) : -1;
-}
-
-static int32_t host_remove_tree(void *user, const char *path) { return remove_at(path, 4) == 0 ? 0 : failure(user, errno); }
+static int32_t host_remove(void *user, const char *path) { return remove(path) == 0 || errno == ENOENT ? 0 : failure(user, errno); }
 
 static int32_t host_exists(void *user, const char *path) {
   struct stat info;
@@ -146,7 +124,8 @@ static int32_t host_find(void *user, const char *folder, const char *suffix, cha
     const size_t length = strlen(entry->d_name);
     struct stat info;
     if (length < n_suffix || strcmp(entry->d_name + length - n_suffix, suffix) != 0) continue;
-    if (fstatat(dirfd(dir), entry->d_name, &info, 0) != 0 || S_ISDIR(info.st_mode)) continue;
+    if (n_suffix == 0 && (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)) continue;
+    if (n_suffix > 0 && (fstatat(dirfd(dir), entry->d_name, &info, 0) != 0 || S_ISDIR(info.st_mode))) continue;
     if (length >= capacity) {
       closedir(dir);
       return failure(user, ENAMETOOLONG);
@@ -179,6 +158,15 @@ static const pith_parallel *host_threads(void *user, uint32_t n) {
   return state->threads ? pith_threads_posix_parallel(state->threads) : NULL;
 }
 
+static int32_t host_resolve(void *user, const char *path, char *name, uint32_t capacity) {
+  char *real = realpath(path, NULL);
+  if (!real) return failure(user, errno);
+  const size_t n = strlen(real) + 1;
+  if (n <= capacity) memcpy(name, real, n);
+  free(real);
+  return n <= capacity ? 0 : failure(user, ENAMETOOLONG);
+}
+
 void pith_host_posix_free(pith_host_posix *state) {
   pith_threads_posix_close(state->threads);
   state->threads = NULL;
@@ -187,7 +175,7 @@ void pith_host_posix_free(pith_host_posix *state) {
 pith_host pith_host_posix_init(pith_host_posix *state) {
   memset(state, 0, sizeof *state);
   const pith_host host = {state,         host_open,   host_create,      host_read,   host_write,      host_close,  host_make_dir,
-                          host_rename,   host_remove_tree, host_exists, host_find, host_last_error, host_now_ms, host_cancelled,
-                          host_threads};
+                          host_rename,   host_remove, host_exists, host_find, host_last_error, host_now_ms, host_cancelled,
+                          host_threads,  host_resolve};
   return host;
 }

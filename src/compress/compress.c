@@ -17,7 +17,7 @@ pith_status pith_compression_begin(pith_ctx *ctx, pith_compression *c, const pit
   PITH_TRY(check_options(ctx, options));
   PITH_TRY(pith_recipe_parse(ctx, options->recipe, "the recipe", &c->recipe));
   PITH_TRY(pith_checkpoint_open(ctx, options->source, &c->checkpoint));
-  PITH_TRY(pith_package_writer_open(ctx, &c->writer, options->output, options->shard_bytes, options->force));
+  PITH_TRY(pith_package_writer_open(ctx, &c->writer, options->output, options->source, options->shard_bytes, options->force));
   PITH_TRY(pith_malloc(ctx, CHUNK_BYTES, &c->chunk));
   c->parent_files = pith_json_new_array();
   c->tensors = pith_json_new_array();
@@ -69,7 +69,7 @@ static pith_status next_slot(pith_ctx *ctx, pith_compression *c) {
 static pith_status write_tokenizer(pith_ctx *ctx, pith_compression *c) {
   pith_buffer text = {0};
   pith_status status = pith_checkpoint_tokenizer(ctx, &c->checkpoint, &text);
-  if (status == PITH_OK) status = pith_package_writer_file(ctx, &c->writer, "tokenizer.json", text.data, text.n_bytes, &c->tokenizer);
+  if (status == PITH_OK) status = pith_package_writer_file(ctx, &c->writer, PITH_TOKENIZER_FILE, text.data, text.n_bytes, &c->tokenizer);
   pith_buffer_free(ctx, &text);
   return status;
 }
@@ -166,7 +166,7 @@ static pith_status step_load(pith_ctx *ctx, pith_compression *c) {
   if (status != PITH_OK) return status;
   pith_model_loader_free(ctx, &c->loader);
   if (c->loading++ == 0) {
-    PITH_TRY(pith_model_loader_init(ctx, &c->loader, &c->package, c->writer.partial, c->options.kernels));
+    PITH_TRY(pith_model_loader_init(ctx, &c->loader, &c->package, c->writer.folder.partial, c->options.kernels));
     c->total = c->loader.total_bytes;
     return PITH_PENDING;
   }

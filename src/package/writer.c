@@ -5,25 +5,10 @@
 
 #include "base/sha256.h"
 
-pith_status pith_package_writer_open(pith_ctx *ctx, pith_package_writer *w, const char *folder, uint64_t shard_bytes, bool force) {
+pith_status pith_package_writer_open(pith_ctx *ctx, pith_package_writer *w, const char *folder, const char *source, uint64_t shard_bytes, bool force) {
   memset(w, 0, sizeof *w);
-  size_t n = strlen(folder);
-  while (n > 1 && folder[n - 1] == '/') n--;
-  if (n == 0) return pith_fail(ctx, PITH_E_ARGUMENT, "the output needs a name");
   w->shard_bytes = shard_bytes;
-  PITH_TRY(pith_malloc(ctx, n + 1, &w->folder));
-  memcpy(w->folder, folder, n);
-  w->folder[n] = '\0';
-  static const char suffix[] = ".partial";
-  PITH_TRY(pith_malloc(ctx, n + sizeof suffix, &w->partial));
-  memcpy(w->partial, w->folder, n);
-  memcpy(w->partial + n, suffix, sizeof suffix);
-  if (!force && ctx->host.exists(ctx->host.user, w->folder) != 0)
-    return pith_fail(ctx, PITH_E_EXISTS, "%s is there already: choose another name, or replace it with --force", w->folder);
-  /* What a broken run has left is ours to remove: nothing else has that name. */
-  PITH_TRY(pith_io_status(ctx, ctx->host.remove_tree(ctx->host.user, w->partial), "remove", w->partial));
-  PITH_TRY(pith_io_status(ctx, ctx->host.make_dir(ctx->host.user, w->partial), "make the folder", w->partial));
-  w->partial_made = true;
+  PITH_TRY(pith_package_folder_open(ctx, &w->folder, folder, source, force));
   w->shards = pith_json_new_array();
   return PITH_OK;
 }
@@ -37,7 +22,7 @@ typedef struct piece {
 static pith_status write_file(pith_ctx *ctx, pith_package_writer *w, const char *name, const piece pieces[2], pith_file_record *record) {
   char *path;
   pith_sha256 sha;
-  PITH_TRY(pith_path_join(ctx, w->partial, name, &path));
+  PITH_TRY(pith_path_join(ctx, w->folder.partial, name, &path));
   const int32_t handle = ctx->host.create(ctx->host.user, path);
   pith_status status = pith_io_status(ctx, handle, "create", path);
   if (status == PITH_OK) {
@@ -108,10 +93,10 @@ static void forget_entries(pith_ctx *ctx, pith_package_writer *w) {
 pith_status pith_package_writer_flush(pith_ctx *ctx, pith_package_writer *w) {
   if (w->n_entries == 0) return PITH_OK;
   static const char *const metadata[] = {"format", "pith"};
-  char name[64];
+  char name[PITH_SHARD_NAME];
   pith_buffer header = {0};
   pith_file_record record;
-  snprintf(name, sizeof name, "shard-%05u.safetensors", (unsigned)w->n_shards + 1);
+  pith_shard_name(w->n_shards + 1, name);
   pith_status status = pith_safetensors_print(ctx, w->entries, w->n_entries, metadata, 1, &header);
   const piece pieces[2] = {{header.data, header.n_bytes}, {w->data.data, w->data.n_bytes}};
   if (status == PITH_OK) status = write_file(ctx, w, name, pieces, &record);
@@ -125,19 +110,12 @@ pith_status pith_package_writer_flush(pith_ctx *ctx, pith_package_writer *w) {
   return PITH_OK;
 }
 
-pith_status pith_package_writer_publish(pith_ctx *ctx, pith_package_writer *w) {
-  PITH_TRY(pith_io_status(ctx, ctx->host.remove_tree(ctx->host.user, w->folder), "replace", w->folder));
-  PITH_TRY(pith_io_status(ctx, ctx->host.rename(ctx->host.user, w->partial, w->folder), "publish", w->folder));
-  w->partial_made = false;
-  return PITH_OK;
-}
+pith_status pith_package_writer_publish(pith_ctx *ctx, pith_package_writer *w) { return pith_package_folder_publish(ctx, &w->folder); }
 
 void pith_package_writer_close(pith_ctx *ctx, pith_package_writer *w) {
-  if (w->partial_made) ctx->host.remove_tree(ctx->host.user, w->partial);
   forget_entries(ctx, w);
   pith_free(ctx, w->entries);
   pith_json_free(w->shards);
-  pith_free(ctx, w->folder);
-  pith_free(ctx, w->partial);
+  pith_package_folder_close(ctx, &w->folder);
   memset(w, 0, sizeof *w);
 }

@@ -3,12 +3,12 @@
 #ifndef PITH_PACKAGE_WRITER_H
 #define PITH_PACKAGE_WRITER_H
 
+#include "package/folder.h"
 #include "package/manifest.h"
 #include "tensor/safetensors.h"
 
 typedef struct pith_package_writer {
-  char *folder, *partial;    /* the final folder, and where the files are until then */
-  bool partial_made;
+  pith_package_folder folder;
   uint64_t shard_bytes;      /* wished size of a shard's data */
   /* the shard that is being filled */
   pith_tensor_entry *entries;
@@ -21,8 +21,8 @@ typedef struct pith_package_writer {
   uint64_t n_bytes;          /* of all files */
 } pith_package_writer;
 
-/* PITH_E_EXISTS when the folder is there, unless `force`, which replaces it at the end. Zero-initialise first. */
-pith_status pith_package_writer_open(pith_ctx *ctx, pith_package_writer *w, const char *folder, uint64_t shard_bytes, bool force);
+/* folder, source, force: pith_package_folder_open. Zero-initialise first. */
+pith_status pith_package_writer_open(pith_ctx *ctx, pith_package_writer *w, const char *folder, const char *source, uint64_t shard_bytes, bool force);
 /* Appends a tensor, 64-byte aligned in its shard; starts a new shard when this one would grow past shard_bytes.
  * `keep_together`: bytes that follow and belong into the same shard. Returns the shard's number, from 0. */
 pith_status pith_package_writer_add(pith_ctx *ctx, pith_package_writer *w, const char *name, pith_dtype dtype, const uint64_t *dims,
@@ -32,7 +32,7 @@ pith_status pith_package_writer_flush(pith_ctx *ctx, pith_package_writer *w);
 /* Writes a whole file into the package; `record` receives size and hash (its `file` points at `name`). */
 pith_status pith_package_writer_file(pith_ctx *ctx, pith_package_writer *w, const char *name, const void *data, uint64_t n_bytes,
                                      pith_file_record *record);
-/* Renames the partial folder to the final one. */
+/* The package is whole: it goes to its place. */
 pith_status pith_package_writer_publish(pith_ctx *ctx, pith_package_writer *w);
 /* Frees; what was not published is removed. */
 void pith_package_writer_close(pith_ctx *ctx, pith_package_writer *w);
