@@ -193,10 +193,7 @@ pith_status pith_tokenizer_decode(pith_ctx *ctx, const pith_tokenizer *t, const 
   for (size_t i = 0; i < n && status == PITH_OK; i++) {
     const char *text;
     size_t n_bytes;
-    if (!token_text(t, ids[i], &text, &n_bytes)) {
-      status = pith_fail(ctx, PITH_E_ARGUMENT, "no token has the id %d", (int)ids[i]);
-      break;
-    }
+    if (!token_text(t, ids[i], &text, &n_bytes)) continue;   /* embeddings padded to a round number have ids that no token has */
     if (skip_special_tokens && pith_tokenizer_is_special(t, ids[i])) continue;
     if (!t->has_decoder && pieces.n > 0) status = pith_buffer_append(ctx, &pieces.text, " ", 1);
     if (status == PITH_OK) status = pith_buffer_append(ctx, &pieces.text, text, n_bytes);

@@ -35,8 +35,8 @@ typedef struct pith_encode_options {
 pith_status pith_tokenizer_encode(pith_ctx *ctx, const pith_tokenizer *tokenizer, const char *text, size_t n_bytes,
                                   pith_encode_options options, pith_ids *out);
 
-/* Appends the text of ids to *out: tokenizer.json's decoder over the whole list. Ids out of range: PITH_E_ARGUMENT.
- * Bytes that are no UTF-8 become U+FFFD as the `tokenizers` library does. */
+/* Appends the text of ids to *out: tokenizer.json's decoder over the whole list. Ids that no token has are empty text, as in transformers:
+ * a model's vocabulary may be padded. Bytes that are no UTF-8 become U+FFFD as the `tokenizers` library does. */
 pith_status pith_tokenizer_decode(pith_ctx *ctx, const pith_tokenizer *tokenizer, const int32_t *ids, size_t n,
                                   bool skip_special_tokens, pith_buffer *out);
 

@@ -39,9 +39,10 @@ function writeFolder(folder, config, tokenizer) {
   writeFileSync(join(folder, 'tokenizer.json'), JSON.stringify(tokenizer));
 }
 
-/** A Llama-type decoder. @param {string} folder is made @param {number} [nFiles] more than one: with an index, as the Hub shards large checkpoints */
-export function writeTinyCheckpoint(folder, nFiles = 1) {
-  const { tokenizer, vocabulary } = tokenizerOf('BPE');
+/** A Llama-type decoder. @param {string} folder is made @param {number} [nFiles] more than one: with an index, as the Hub shards large checkpoints
+ * @param {number} [padding] ids that the tokenizer does not have */
+export function writeTinyCheckpoint(folder, nFiles = 1, padding = 0) {
+  const { tokenizer, vocabulary: tokens } = tokenizerOf('BPE'), vocabulary = tokens + padding;
   const hidden = 32, inner = 48, layers = 2;
   const config = { architectures: ['LlamaForCausalLM'], model_type: 'llama', hidden_size: hidden, intermediate_size: inner, num_hidden_layers: layers,
     num_attention_heads: 4, num_key_value_heads: 2, vocab_size: vocabulary, max_position_embeddings: 64, rms_norm_eps: 1e-5, rope_theta: 10000,
