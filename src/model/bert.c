@@ -31,6 +31,10 @@ static pith_status parse(pith_ctx *ctx, const pith_json *json, const char *what,
     if (!name || strcmp(name, "absolute") != 0)
       return pith_fail(ctx, PITH_E_UNSUPPORTED, "%s: \"position_embedding_type\" is not \"absolute\", the only one supported", what);
   }
+  static const char *const refused[] = {"is_decoder", "add_cross_attention"};
+  for (int i = 0; i < 2; i++)
+    if (pith_json_true(pith_json_get(json, refused[i])))
+      return pith_fail(ctx, PITH_E_UNSUPPORTED, "%s: \"%s\": true is not supported; BERT is an encoder here", what, refused[i]);
   out->max_tokens = out->max_positions;
   out->pooling = PITH_POOL_MEAN;
   return PITH_OK;

@@ -33,6 +33,8 @@ static pith_status parse(pith_ctx *ctx, const pith_json *json, const char *what,
   PITH_TRY(pith_config_size(ctx, json, "num_attention_heads", PITH_MAX_HEADS, what, &out->n_heads));
   PITH_TRY(pith_config_size_or(ctx, json, "num_key_value_heads", PITH_MAX_HEADS, out->n_heads, what, &out->n_kv_heads));
   PITH_TRY(pith_config_size_or(ctx, json, "max_position_embeddings", PITH_MAX_CONTEXT, 2048, what, &out->max_positions));
+  if (out->max_positions < 2)
+    return pith_fail(ctx, PITH_E_UNSUPPORTED, "%s: a context of %d token (\"max_position_embeddings\") leaves none to guess", what, (int)out->max_positions);
   if (out->n_heads % out->n_kv_heads != 0)
     return pith_fail(ctx, PITH_E_FORMAT, "%s: %d attention heads cannot share %d key/value heads evenly", what, (int)out->n_heads,
                      (int)out->n_kv_heads);

@@ -49,6 +49,8 @@ static void test_refusals(void **state) {
       {"{" LLAMA "\"rope_scaling\":{\"type\":\"linear\",\"factor\":2}}", PITH_E_UNSUPPORTED, "linear"},
       {"{" LLAMA "\"attention_bias\":true}", PITH_E_UNSUPPORTED, "attention_bias"},
       {"{" LLAMA "\"eos_token_id\":4096}", PITH_E_FORMAT, "eos_token_id"},
+      {"{" LLAMA "\"max_position_embeddings\":1}", PITH_E_UNSUPPORTED, "none to guess"},
+      {"{" BERT ",\"is_decoder\":true}", PITH_E_UNSUPPORTED, "is_decoder"},
       {"{" LLAMA "\"head_dim\":33}", PITH_E_FORMAT, "halves"},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
