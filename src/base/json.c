@@ -57,13 +57,31 @@ static bool has_escaped_nul(const char *text, size_t n_bytes) {
   return false;
 }
 
+/* cJSON says nowhere that memory ran out: its text then looks malformed. */
+static _Thread_local bool memory_ran_out;
+static void *noting_malloc(size_t n_bytes) {
+  void *memory = malloc(n_bytes);
+  if (!memory) memory_ran_out = true;
+  return memory;
+}
+
+static cJSON *parse_noting(const char *text, size_t n_bytes, const char **end) {
+  cJSON_Hooks noting = {noting_malloc, free}, usual = {malloc, free};
+  memory_ran_out = false;
+  cJSON_InitHooks(&noting);
+  cJSON *json = cJSON_ParseWithLengthOpts(text, n_bytes, end, 0);
+  cJSON_InitHooks(&usual);
+  return json;
+}
+
 pith_status pith_json_parse(pith_ctx *ctx, const char *text, size_t n_bytes, const char *what, pith_json **out) {
   *out = NULL;
   if (memchr(text, '\0', n_bytes)) return pith_fail(ctx, PITH_E_FORMAT, "%s is not JSON: it has a NUL byte", what);
   if (too_deep(text, n_bytes)) return pith_fail(ctx, PITH_E_FORMAT, "%s nests deeper than %d levels", what, MAX_DEPTH);
   if (has_escaped_nul(text, n_bytes)) return pith_fail(ctx, PITH_E_FORMAT, "%s has a string with a NUL character (\\u0000), which Pith's texts cannot hold", what);
   const char *end = NULL;
-  cJSON *json = cJSON_ParseWithLengthOpts(text, n_bytes, &end, 0);
+  cJSON *json = parse_noting(text, n_bytes, &end);
+  if (!json && memory_ran_out) return pith_fail(ctx, PITH_E_MEMORY, "out of memory while %s was read, which has %zu bytes", what, n_bytes);
   size_t at = end ? (size_t)(end - text) : 0;
   while (json && at < n_bytes && strchr(" \t\r\n", text[at])) at++;
   if (!json || at < n_bytes) {
@@ -165,6 +183,9 @@ static pith_status indent(pith_ctx *ctx, bool pretty, int depth, pith_buffer *bu
 }
 
 static pith_status print_leaf(pith_ctx *ctx, const cJSON *json, pith_buffer *buffer) {
+  /* cJSON gives 15 digits where they are near enough, and whole numbers up to 2^53 have 16: a seed has to be exact */
+  if (cJSON_IsNumber(json) && fabs(json->valuedouble) > 2147483647.0 && fabs(json->valuedouble) <= 9007199254740992.0 && json->valuedouble == floor(json->valuedouble))
+    return pith_buffer_printf(ctx, buffer, "%.0f", json->valuedouble);
   char *text = cJSON_PrintUnformatted(json);
   if (!text) return pith_fail(ctx, PITH_E_MEMORY, "out of memory while JSON was printed");
   const pith_status status = pith_buffer_append(ctx, buffer, text, strlen(text));
