@@ -41,10 +41,12 @@ static float search_scale(const float *w, size_t n, pith_dtype dtype, int levels
   if (absmax == 0.0f) return 0.0f;
   *error = INFINITY;
   for (int percent = 100; percent >= 75; percent--) {
-    const float scale = rounded_scale(absmax * (float)percent / (float)(100 * levels), dtype);
+    /* the second way could not overflow either, and rounds otherwise */
+    const float wished = absmax < 0x1p120f ? absmax * (float)percent / (float)(100 * levels) : absmax / (float)(100 * levels) * (float)percent;
+    const float scale = rounded_scale(wished, dtype);
     if (scale == best) continue;
     const double e = squared_error(w, n, scale, (float)levels);
-    if (e >= *error) continue;
+    if (e >= *error && best != 0.0f) continue;   /* the error of huge weights is infinite at every scale */
     *error = e;
     best = scale;
   }
