@@ -16,7 +16,7 @@ static pith_status read_json(pith_ctx *ctx, const char *folder, const char *name
   *out = NULL;
   PITH_TRY(pith_path_join(ctx, folder, name, &path));
   pith_status status = PITH_OK;
-  if (!optional || ctx->host.exists(ctx->host.user, path) == 1) {
+  if (!optional || ctx->host.exists(ctx->host.user, path) != 0) {   /* a folder of that name is an error of opening */
     status = pith_io_read_file(ctx, path, MAX_JSON, &text, &n_bytes);
     if (status == PITH_OK) status = pith_json_parse(ctx, text, n_bytes, path, out);
   }
@@ -70,8 +70,12 @@ static pith_status open_shards(pith_ctx *ctx, pith_checkpoint *c, const pith_jso
 }
 
 static pith_status open_weights(pith_ctx *ctx, pith_checkpoint *c) {
-  pith_json *index;
-  PITH_TRY(read_json(ctx, c->folder, "model.safetensors.index.json", true, &index));
+  pith_json *index = NULL;
+  char *single;
+  PITH_TRY(pith_path_join(ctx, c->folder, "model.safetensors", &single));
+  const bool whole = ctx->host.exists(ctx->host.user, single) == 1;   /* comes before an index, as in transformers */
+  pith_free(ctx, single);
+  if (!whole) PITH_TRY(read_json(ctx, c->folder, "model.safetensors.index.json", true, &index));
   if (index) {
     const pith_status status = open_shards(ctx, c, index);
     pith_json_free(index);
@@ -99,6 +103,27 @@ static bool ends_with(const char *text, const char *end) {
   return n >= m && strcmp(text + n - m, end) == 0;
 }
 
+/* Texts are cut where sentence_bert_config.json says, else where tokenizer.json does. */
+static pith_status apply_sentence_bert(pith_ctx *ctx, pith_checkpoint *c) {
+  static const char *const what = "sentence_bert_config.json";
+  pith_json *settings, *tokenizer = NULL;
+  PITH_TRY(read_json(ctx, c->folder, what, true, &settings));
+  pith_status status = PITH_OK;
+  int64_t limit = c->config.max_tokens;
+  const bool limited = !pith_json_is_null(pith_json_get(settings, "max_seq_length")), lower = pith_json_true(pith_json_get(settings, "do_lower_case"));
+  if (limited) status = pith_json_need_integer(ctx, settings, "max_seq_length", 1, 1 << 22, what, &limit);
+  pith_json_free(settings);
+  PITH_TRY(status);
+  if (!limited || lower) PITH_TRY(read_json(ctx, c->folder, "tokenizer.json", true, &tokenizer));
+  const pith_json *truncation = pith_json_get(tokenizer, "truncation");
+  if (!limited && !pith_json_is_null(truncation)) status = pith_json_need_integer(ctx, truncation, "max_length", 1, INT32_MAX, "tokenizer.json", &limit);
+  if (lower && !pith_json_true(pith_json_get(pith_json_get(tokenizer, "normalizer"), "lowercase")))
+    status = pith_fail(ctx, PITH_E_UNSUPPORTED, "%s: \"do_lower_case\": true is supported only where the tokenizer's normalizer does it", what);
+  pith_json_free(tokenizer);
+  if (status == PITH_OK && limit < c->config.max_tokens) c->config.max_tokens = (int32_t)limit;
+  return status;
+}
+
 /* modules.json lists what sentence-transformers runs after the transformer. */
 static pith_status apply_modules(pith_ctx *ctx, pith_checkpoint *c) {
   pith_json *modules, *detail = NULL;
@@ -121,14 +146,7 @@ static pith_status apply_modules(pith_ctx *ctx, pith_checkpoint *c) {
   }
   pith_json_free(modules);
   PITH_TRY(status);
-  PITH_TRY(read_json(ctx, c->folder, "sentence_bert_config.json", true, &detail));
-  int64_t limit;
-  if (!pith_json_is_null(pith_json_get(detail, "max_seq_length"))) {
-    status = pith_json_need_integer(ctx, detail, "max_seq_length", 1, 1 << 22, "sentence_bert_config.json", &limit);
-    if (status == PITH_OK && limit < c->config.max_tokens) c->config.max_tokens = (int32_t)limit;
-  }
-  pith_json_free(detail);
-  return status;
+  return apply_sentence_bert(ctx, c);
 }
 
 /* generation_config.json knows more end tokens than config.json; tokenizer_config.json says whether a text begins with one. */
