@@ -64,6 +64,30 @@ static pith_status begin_checkpoint(pith_ctx *ctx, pith_model_loader *l, const c
   return PITH_OK;
 }
 
+/* What the manifest says beside the configuration must follow from it. */
+static pith_status check_agreement(pith_ctx *ctx, const pith_manifest *m, const pith_config *c, const char *path) {
+  const char *family;
+  int64_t parameters;
+  PITH_TRY(pith_json_need_string(ctx, m->json, "family", path, &family));
+  PITH_TRY(pith_json_need_integer(ctx, m->json, "parameters", 0, (int64_t)1 << 53, path, &parameters));
+  if (strcmp(family, c->family->name) != 0)
+    return pith_fail(ctx, PITH_E_FORMAT, "%s: \"family\" is \"%.20s\", and its configuration is of a %s", path, family, c->family->name);
+  uint64_t n_parameters = 0;
+  size_t n_tensors = 0;
+  for (int32_t stage = -1; stage <= c->n_layers; stage++) {
+    pith_slot slots[PITH_MAX_SLOTS];
+    const uint32_t n = c->family->slots(c, stage, slots);
+    for (uint32_t i = 0; i < n; i++) n_parameters += (uint64_t)slots[i].rows * slots[i].cols;
+    n_tensors += n;
+  }
+  const size_t n_listed = pith_json_count(pith_json_get(m->json, "tensors"));
+  if (n_listed != n_tensors)
+    return pith_fail(ctx, PITH_E_FORMAT, "%s lists %zu tensors, and its configuration has %zu", path, n_listed, n_tensors);
+  if ((uint64_t)parameters != n_parameters)
+    return pith_fail(ctx, PITH_E_FORMAT, "%s: \"parameters\" is %lld, and its configuration has %llu", path, (long long)parameters, (unsigned long long)n_parameters);
+  return PITH_OK;
+}
+
 pith_status pith_model_read_manifest(pith_ctx *ctx, const char *path, pith_model *model, size_t *n_bytes) {
   char *text;
   PITH_TRY(pith_io_read_file(ctx, path, PITH_MANIFEST_MAX_BYTES, &text, n_bytes));
@@ -72,6 +96,7 @@ pith_status pith_model_read_manifest(pith_ctx *ctx, const char *path, pith_model
   PITH_TRY(status);
   model->is_package = true;
   PITH_TRY(pith_config_parse(ctx, pith_json_get(model->manifest.json, "config"), path, &model->config));
+  PITH_TRY(check_agreement(ctx, &model->manifest, &model->config, path));
   return pith_settings_parse(ctx, pith_json_get(model->manifest.json, "settings"), path, &model->config);
 }
 

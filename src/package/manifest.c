@@ -41,6 +41,19 @@ pith_json *pith_file_record_print(const pith_file_record *record) {
   return json;
 }
 
+/* What every tensor has; the rest is checked against its architecture. */
+static pith_status check_tensors(pith_ctx *ctx, const char *what, const pith_json *tensors) {
+  const char *text;
+  if (!pith_json_is_array(tensors)) return pith_fail(ctx, PITH_E_FORMAT, "%s has no \"tensors\"", what);
+  for (const pith_json *t = pith_json_first(tensors); t; t = pith_json_next(t)) {
+    PITH_TRY(pith_json_need_string(ctx, t, "name", what, &text));
+    PITH_TRY(pith_json_need_string(ctx, t, "encoding", what, &text));
+    if (!pith_json_is_array(pith_json_get(t, "shape")))
+      return pith_fail(ctx, PITH_E_FORMAT, "%s: the tensor \"%.80s\" has no \"shape\"", what, pith_json_string(pith_json_get(t, "name")));
+  }
+  return PITH_OK;
+}
+
 static pith_status check(pith_ctx *ctx, const char *what, pith_manifest *m) {
   const char *format = pith_json_string(pith_json_get(m->json, "format"));
   int64_t version;
@@ -57,8 +70,7 @@ static pith_status check(pith_ctx *ctx, const char *what, pith_manifest *m) {
   PITH_TRY(pith_calloc(ctx, n, sizeof *m->shards, &m->shards));
   for (const pith_json *s = pith_json_first(shards); s; s = pith_json_next(s)) PITH_TRY(pith_file_record_parse(ctx, s, what, &m->shards[m->n_shards++]));
   if (!pith_json_is_object(pith_json_get(m->json, "config"))) return pith_fail(ctx, PITH_E_FORMAT, "%s has no \"config\"", what);
-  if (!pith_json_is_array(pith_json_get(m->json, "tensors"))) return pith_fail(ctx, PITH_E_FORMAT, "%s has no \"tensors\"", what);
-  return PITH_OK;
+  return check_tensors(ctx, what, pith_json_get(m->json, "tensors"));
 }
 
 pith_status pith_manifest_parse(pith_ctx *ctx, const char *text, size_t n_bytes, const char *what, pith_manifest *out) {

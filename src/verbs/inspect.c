@@ -4,7 +4,7 @@
 
 typedef struct inspect_state {
   pith_checkpoint checkpoint;
-  pith_manifest manifest;
+  pith_model package;        /* its manifest and configuration */
 } inspect_state;
 
 static pith_json *shape_of(const uint64_t *dims, uint32_t n_dims) {
@@ -88,27 +88,22 @@ static void add_tensors(pith_job *job, const pith_manifest *m, const pith_safete
 
 static pith_status inspect_package(pith_job *job, const char *path, const char *manifest_path) {
   inspect_state *s = job->state;
-  char *text;
+  pith_manifest *m = &s->package.manifest;
   size_t n_bytes;
-  pith_config config;
-  PITH_TRY(pith_io_read_file(job->ctx, manifest_path, PITH_MANIFEST_MAX_BYTES, &text, &n_bytes));
-  pith_status status = pith_manifest_parse(job->ctx, text, n_bytes, manifest_path, &s->manifest);
-  pith_free(job->ctx, text);
-  PITH_TRY(status);
-  PITH_TRY(pith_config_parse(job->ctx, pith_json_get(s->manifest.json, "config"), manifest_path, &config));
-  double total = (double)(n_bytes + s->manifest.tokenizer.n_bytes);
-  for (uint32_t i = 0; i < s->manifest.n_shards; i++) total += (double)s->manifest.shards[i].n_bytes;
-  add_head(job, "package", &config, pith_json_number(pith_json_get(s->manifest.json, "parameters"), 0), total);
+  PITH_TRY(pith_model_read_manifest(job->ctx, manifest_path, &s->package, &n_bytes));
+  double total = (double)(n_bytes + m->tokenizer.n_bytes);
+  for (uint32_t i = 0; i < m->n_shards; i++) total += (double)m->shards[i].n_bytes;
+  add_head(job, "package", &s->package.config, pith_json_number(pith_json_get(m->json, "parameters"), 0), total);
   static const char *const copied[] = {"recipe", "parent", "quality", "omitted", "config", "settings", "shards"};
   for (size_t i = 0; i < sizeof copied / sizeof *copied; i++) {
-    const pith_json *part = pith_json_get(s->manifest.json, copied[i]);
+    const pith_json *part = pith_json_get(m->json, copied[i]);
     if (part) pith_json_add(job->result, copied[i], pith_json_copy(part));
   }
   pith_safetensors *indexes;
-  PITH_TRY(pith_calloc(job->ctx, s->manifest.n_shards, sizeof *indexes, &indexes));
-  status = shard_bytes(job, path, &s->manifest, indexes);
-  if (status == PITH_OK) add_tensors(job, &s->manifest, indexes);
-  for (uint32_t i = 0; i < s->manifest.n_shards; i++) pith_safetensors_free(job->ctx, &indexes[i]);
+  PITH_TRY(pith_calloc(job->ctx, m->n_shards, sizeof *indexes, &indexes));
+  const pith_status status = shard_bytes(job, path, m, indexes);
+  if (status == PITH_OK) add_tensors(job, m, indexes);
+  for (uint32_t i = 0; i < m->n_shards; i++) pith_safetensors_free(job->ctx, &indexes[i]);
   pith_free(job->ctx, indexes);
   return status;
 }
@@ -127,7 +122,7 @@ static pith_status start_inspect(pith_job *job) {
 static void free_inspect(pith_job *job) {
   inspect_state *s = job->state;
   pith_checkpoint_close(job->ctx, &s->checkpoint);
-  pith_manifest_free(job->ctx, &s->manifest);
+  pith_model_close(job->ctx, &s->package);
 }
 
 static const char *const keys[] = {"path", NULL};
