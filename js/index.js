@@ -57,7 +57,7 @@ export * from './errors.js';
 /**
  * @typedef {object} GenerateOptions
  * @property {number} [maxTokens] 128
- * @property {number} [temperature] 0: greedy
+ * @property {number} [temperature] 0: greedy, whatever the rest says. The default is 0, or 1 where `topK`, `topP` or `minP` is given
  * @property {number} [topK] 0: all
  * @property {number} [topP] 1
  * @property {number} [minP] 0

@@ -22,7 +22,8 @@
  *   {"verb":"embed","model":1,"texts":[…],"normalize":null}  → {"dims":[n,d],"tokens":[…]}; data: f32 (n, d)
  *        "normalize": as the checkpoint's modules say unless true or false is given.
  *   {"verb":"generate","model":1,"prompt":T, "maxTokens":128,"temperature":0,"topK":0,"topP":1,"minP":0,
- *        "repetitionPenalty":1,"seed":0,"stop":[…]}     temperature 0 is greedy
+ *        "repetitionPenalty":1,"seed":0,"stop":[…]}
+ *        temperature 0 is greedy, whatever the rest says; without one it is 1 where topK, topP or minP is given. seed: below 2^53
  *        → {"text","ids":[…],"promptTokens","finishReason":"stop|length|context|stopText","promptMs","decodeMs"};
  *        text arrives piece by piece through pith_job_take_text; "text" is their concatenation.
  *   {"verb":"compress","source":P,"output":Q,"recipe":"int8"|{…},"shardSize":4194304,"texts":[…],"force":false}

@@ -7,6 +7,7 @@
 
 #include "cli/options.h"
 #include "cli/output.h"
+#include "text/unicode.h"
 
 enum { MAX_INPUT = 1 << 30, BATCH_TEXTS = 64 };
 
@@ -79,9 +80,10 @@ static pith_status read_stdin(pith_cli *cli) {
 }
 
 /* JSON strings end at a NUL, so a text with one is refused rather than cut. */
-static pith_status add_text(pith_cli *cli, pith_json *list, char *text, size_t n_bytes) {
-  if (n_bytes > 0 && text[n_bytes - 1] == '\r') n_bytes--;
-  if (memchr(text, '\0', n_bytes)) return pith_fail(&cli->ctx, PITH_E_ARGUMENT, "a text holds a NUL byte");
+static pith_status add_text(pith_cli *cli, pith_json *list, char *text, size_t n_bytes, const char *what, size_t line) {
+  if (memchr(text, '\0', n_bytes)) return pith_fail(&cli->ctx, PITH_E_ARGUMENT, "%s, line %zu: the text holds a NUL byte", what, line);
+  const size_t valid = pith_utf8_validate(text, n_bytes);
+  if (valid < n_bytes) return pith_fail(&cli->ctx, PITH_E_ARGUMENT, "%s, line %zu: the text is no UTF-8 at byte %zu", what, line, valid);
   const char kept = text[n_bytes];
   text[n_bytes] = '\0';
   pith_json_add_string(list, NULL, text);
@@ -89,12 +91,14 @@ static pith_status add_text(pith_cli *cli, pith_json *list, char *text, size_t n
   return PITH_OK;
 }
 
-/* Lines of a buffer; blank ones are texts too where `blank` says so. */
-static pith_status add_lines(pith_cli *cli, pith_json *list, char *text, size_t n_bytes, bool blank) {
-  for (size_t begin = 0; begin < n_bytes;) {
+/* Lines of a buffer, ended by LF or CRLF; blank ones are texts too where `blank` says so. */
+static pith_status add_lines(pith_cli *cli, pith_json *list, char *text, size_t n_bytes, bool blank, const char *what) {
+  for (size_t begin = 0, line = 1; begin < n_bytes; line++) {
     char *newline = memchr(text + begin, '\n', n_bytes - begin);
     const size_t end = newline ? (size_t)(newline - text) : n_bytes;
-    if (blank || end > begin) PITH_TRY(add_text(cli, list, text + begin, end - begin));
+    size_t length = end - begin;
+    if (length > 0 && text[end - 1] == '\r') length--;
+    if (blank || length > 0) PITH_TRY(add_text(cli, list, text + begin, length, what, line));
     begin = end + 1;
   }
   return PITH_OK;
@@ -114,7 +118,7 @@ static pith_status add_texts_file(pith_cli *cli, pith_json *request) {
   if (!path) return PITH_OK;
   PITH_TRY(read_text_file(cli, path, &text, &n_bytes));
   pith_json *list = pith_json_new_array();
-  const pith_status status = add_lines(cli, list, text, n_bytes, false);
+  const pith_status status = add_lines(cli, list, text, n_bytes, false, path);
   pith_json_add(request, "texts", list);
   pith_free(&cli->ctx, text);
   return status;
@@ -200,13 +204,14 @@ static pith_status add_perplexity(pith_cli *cli, pith_json *request) {
   return PITH_OK;
 }
 
-/* A recipe's name, or a file where one of that name exists. */
+/* A recipe's name, or a file: its path holds a slash or ends in .json, so that no file hides a name. */
 static pith_status add_recipe(pith_cli *cli, pith_json *request) {
   const char *name = argument(cli, "recipe");
   char *text;
   size_t n_bytes;
   if (!name) return PITH_OK;
-  if (cli->ctx.host.exists(cli->ctx.host.user, name) != 1) {
+  const size_t n_name = strlen(name);
+  if (!strchr(name, '/') && !(n_name > 5 && strcmp(name + n_name - 5, ".json") == 0)) {
     pith_json_add_string(request, "recipe", name);
     return PITH_OK;
   }
@@ -283,7 +288,7 @@ static pith_status collect_texts(pith_cli *cli) {
   cli->texts = pith_json_new_array();
   for (; word; word = pith_json_next(word)) pith_json_add_string(cli->texts, NULL, pith_json_string(word));
   if (!pith_json_first(cli->texts)) {
-    PITH_TRY(add_lines(cli, cli->texts, cli->input.data, cli->input.n_bytes, true));
+    PITH_TRY(add_lines(cli, cli->texts, cli->input.data, cli->input.n_bytes, true, "standard input"));
     if (!pith_json_first(cli->texts)) return pith_fail(&cli->ctx, PITH_E_ARGUMENT, "there is no text: give some as words, or lines on standard input");
   }
   cli->next_text = pith_json_first(cli->texts);

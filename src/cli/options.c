@@ -38,7 +38,7 @@ static const pith_command commands[] = {
     {"generate",
      "pith generate SRC PROMPT [--max-tokens N] [--temperature T] [--top-k K] [--top-p P] [--min-p M]\n"
      "                [--repetition-penalty R] [--seed S] [--stop TEXT]… [--threads N] [--json] [--kernels NAME]",
-     "text that continues the prompt", generate_options, 2, 2},
+     "text that continues the prompt: the likeliest tokens, or drawn at temperature T (1 where --top-k, --top-p or --min-p is given alone)", generate_options, 2, 2},
     {"eval", "pith eval SRC [--against PARENT] (--texts FILE | --similarity FILE [--columns score,a,b] | --perplexity FILE) [--threads N] [--json]",
      "quality: cosine, correlation, perplexity, KL divergence", eval_options, 1, 1},
     {"tokenize", "pith tokenize SRC [TEXT…] [--json]", "token ids of texts, or of the lines of standard input", embed_options, 1, -1},

@@ -20,7 +20,7 @@ static pith_status read_recipe(pith_job *job, pith_json **out) {
   const char *name;
   PITH_TRY(pith_request_string(job, "recipe", false, &name));
   const char *text = pith_recipe_text(name ? name : "int8");
-  if (!text) return pith_fail(job->ctx, PITH_E_NOT_FOUND, "there is no recipe \"%.60s\"; there are int8, int4, int4-min and fp16, and recipes in files", name);
+  if (!text) return pith_fail(job->ctx, PITH_E_NOT_FOUND, "there is no recipe \"%.60s\"; there are int8, int4, int4-min and fp16, and files, whose paths hold a / or end in .json", name);
   return pith_json_parse(job->ctx, text, strlen(text), "the recipe", out);
 }
 
@@ -33,6 +33,7 @@ static pith_status start(pith_job *job) {
   PITH_TRY(pith_request_integer(job, "shardSize", 1, (int64_t)1 << 40, 4 << 20, &shard_size));
   PITH_TRY(pith_request_bool(job, "force", false, &options.force));
   PITH_TRY(pith_request_texts(job, "texts", &s->texts));
+  if (s->texts.texts && s->texts.n == 0) return pith_fail(job->ctx, PITH_E_ARGUMENT, "compress: there is no text to measure with");
   PITH_TRY(read_recipe(job, &s->recipe));
   PITH_TRY(pith_request_threads(job));
   char *manifest;

@@ -9,15 +9,19 @@ typedef struct generate_state {
   size_t n_taken;            /* of the generator's text */
 } generate_state;
 
+static bool is_given(const pith_job *job, const char *key) { return !pith_json_is_null(pith_json_get(job->request, key)); }
+
+/* Greedy unless the request asks for a draw: by a temperature, or by what narrows one. */
 static pith_status read_sampling(pith_job *job, pith_sampling *s) {
+  const double fallback = is_given(job, "topK") || is_given(job, "topP") || is_given(job, "minP") ? 1.0 : 0.0;
   double temperature, top_p, min_p, penalty;
   int64_t top_k, seed;
-  PITH_TRY(pith_request_number(job, "temperature", 0.0, &temperature));
+  PITH_TRY(pith_request_number(job, "temperature", fallback, &temperature));
   PITH_TRY(pith_request_number(job, "topP", 1.0, &top_p));
   PITH_TRY(pith_request_number(job, "minP", 0.0, &min_p));
   PITH_TRY(pith_request_number(job, "repetitionPenalty", 1.0, &penalty));
   PITH_TRY(pith_request_integer(job, "topK", 0, INT32_MAX, 0, &top_k));
-  PITH_TRY(pith_request_integer(job, "seed", 0, (int64_t)1 << 53, 0, &seed));
+  PITH_TRY(pith_request_integer(job, "seed", 0, ((int64_t)1 << 53) - 1, 0, &seed));
   *s = (pith_sampling){(float)temperature, (int32_t)top_k, (float)top_p, (float)min_p, (float)penalty, (uint64_t)seed};
   return PITH_OK;
 }
