@@ -110,7 +110,8 @@ static pith_status step_embedding(pith_ctx *ctx, pith_evaluation *e) {
                                  e->embeddings[e->which] + e->next * h));
     return PITH_PENDING;
   }
-  if (pith_embedder_step(&e->embedders[e->which]) == PITH_PENDING) return PITH_PENDING;
+  const pith_status status = pith_embedder_step(ctx, &e->embedders[e->which]);
+  if (status != PITH_OK) return status;
   if (e->against && e->which == 0) {
     e->which = 1;
     e->n_block = 0;   /* the same block again, for the other model */
@@ -179,8 +180,7 @@ static pith_status step_scoring(pith_evaluation *e) {
     pith_forward_begin(f, e->window + e->row, e->span.n_rows, &e->span, 1);
     e->unit = 1;
   } else if (e->unit <= 2 * n_layers) {
-    if (e->unit % 2 == 1) pith_forward_attention(f, (e->unit - 1) / 2);
-    else pith_forward_feed(f, (e->unit - 2) / 2);
+    if (!pith_forward_half(f, e->unit - 1)) return PITH_PENDING;
     e->unit++;
     if (e->unit > 2 * n_layers) pith_forward_finish(f);
     if (e->unit > 2 * n_layers && e->against && e->which == 0) {

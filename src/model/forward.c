@@ -3,6 +3,8 @@
 #include <string.h>
 
 enum { SCRATCH_PANELS = 8 };
+/* Multiplications that one call of pith_forward_half is worth, about: some 10 ms in WebAssembly, one thread. */
+#define STEP_MACS 33554432.0
 
 /* What work takes on one thread, roughly, in nanoseconds: into how many parts it goes depends on it, and nothing else. */
 #define MAC_U7_NS 0.02      /* of a product by rows */
@@ -133,6 +135,7 @@ typedef struct product_work {
   const float *x;
   float *y;
   size_t x_stride, y_stride;
+  size_t panel_begin, panel_end;
 } product_work;
 
 /* Outputs [begin, end) of a matrix part; begin is a panel's first. y: the column of `begin`. */
@@ -191,8 +194,8 @@ static void product_f32(const product_work *w, const pith_part *part, uint32_t b
 static void product_panels(void *arg, uint32_t part, uint32_t n_parts, uint32_t thread) {
   const product_work *w = arg;
   const pith_matrix *m = w->m;
-  const size_t n_panels = (m->rows + PITH_PANEL - 1) / PITH_PANEL, first = pith_share_begin(n_panels, part, n_parts) * PITH_PANEL;
-  const size_t past = pith_share_end(n_panels, part, n_parts) * PITH_PANEL, last = past < m->rows ? past : m->rows;
+  const size_t n_panels = w->panel_end - w->panel_begin, first = (w->panel_begin + pith_share_begin(n_panels, part, n_parts)) * PITH_PANEL;
+  const size_t past = (w->panel_begin + pith_share_end(n_panels, part, n_parts)) * PITH_PANEL, last = past < m->rows ? past : m->rows;
   float *scratch = w->f->scratch + thread * w->f->scratch_floats;
   for (uint32_t i = 0; i < m->n_parts; i++) {
     const pith_part *p = &m->parts[i];
@@ -222,18 +225,26 @@ static void quantize_rows(void *arg, uint32_t part, uint32_t n_parts, uint32_t t
   w->f->kernels->quantize_i8(end - begin, m->cols, m->group_size, w->x + begin * w->x_stride, w->x_stride, &a);
 }
 
-void pith_forward_product(pith_forward *f, const pith_matrix *m, const float *bias, uint32_t n_rows, const float *x, size_t x_stride, float *y,
-                          size_t y_stride, bool fresh) {
-  product_work w = {f, m, bias, n_rows, x, y, x_stride, y_stride};
+static size_t panels_of(const pith_matrix *m) { return (m->rows + PITH_PANEL - 1) / PITH_PANEL; }
+
+/* Panels [begin, end) of the outputs; the first of them find x quantised where it is `fresh`. */
+static void product_range(pith_forward *f, const pith_matrix *m, const float *bias, uint32_t n_rows, const float *x, size_t x_stride, float *y,
+                          size_t y_stride, bool fresh, size_t begin, size_t end) {
+  product_work w = {f, m, bias, n_rows, x, y, x_stride, y_stride, begin, end};
   const bool integer = is_integer(m);
-  if (fresh) f->quantized_group = 0;
+  if (fresh && begin == 0) f->quantized_group = 0;
   if (integer && f->quantized_group != m->group_size) {
     pith_parallel_run(f->parallel, pith_parallel_parts(f->parallel, (n_rows + PITH_ROWS - 1) / PITH_ROWS, PITH_ROWS * m->cols * QUANTIZE_NS), quantize_rows, &w);
     f->quantized_group = m->group_size;
   }
   const double panel = (double)m->cols * PITH_PANEL, work_ns = panel * n_rows * (integer ? MAC_U7_NS : MAC_F32_NS);
   const double read_ns = panel * (integer ? 1 : m->encoding == PITH_ENC_F16 ? 2 : 4) * BYTE_NS;
-  pith_parallel_run(f->parallel, pith_parallel_parts(f->parallel, (m->rows + PITH_PANEL - 1) / PITH_PANEL, work_ns > read_ns ? work_ns : read_ns), product_panels, &w);
+  pith_parallel_run(f->parallel, pith_parallel_parts(f->parallel, end - begin, work_ns > read_ns ? work_ns : read_ns), product_panels, &w);
+}
+
+void pith_forward_product(pith_forward *f, const pith_matrix *m, const float *bias, uint32_t n_rows, const float *x, size_t x_stride, float *y,
+                          size_t y_stride, bool fresh) {
+  product_range(f, m, bias, n_rows, x, x_stride, y, y_stride, fresh, 0, panels_of(m));
 }
 
 /* ---- attention: divided over heads ---- */
@@ -253,8 +264,9 @@ static void store_keys_values(pith_forward *f, const pith_span *span, uint32_t c
   }
 }
 
-/* softmax(q · kᵀ / √head_dim) · v for one head of one span, PITH_SCORE_ROWS queries at a time. Causal for decoders. */
-static void attend_head(pith_forward *f, const pith_span *span, uint32_t cached_layer, size_t head, uint32_t thread) {
+/* softmax(q · kᵀ / √head_dim) · v for one head and some rows of one span, PITH_SCORE_ROWS queries at a time; `from` is a multiple of them.
+ * Causal for decoders. */
+static void attend_head(pith_forward *f, const pith_span *span, size_t from, size_t to, uint32_t cached_layer, size_t head, uint32_t thread) {
   const pith_config *c = f->config;
   const float scale = (float)(1.0 / __builtin_sqrt((double)c->head_dim));
   const size_t hd = (size_t)c->head_dim, ctx = pith_round_up(f->max_context, PITH_PANEL), hd8 = pith_round_up(hd, PITH_PANEL);
@@ -263,8 +275,8 @@ static void attend_head(pith_forward *f, const pith_span *span, uint32_t cached_
   const float *keys = f->keys + at * ctx * hd, *values = f->values + at * ctx * hd8;
   const bool causal = c->family->task == PITH_TASK_GENERATE;
   float *tile = f->scores + thread * PITH_SCORE_ROWS * ctx;
-  for (size_t begin = 0; begin < span->n_rows; begin += PITH_SCORE_ROWS) {
-    const size_t n = span->n_rows - begin < PITH_SCORE_ROWS ? span->n_rows - begin : PITH_SCORE_ROWS;
+  for (size_t begin = from; begin < to; begin += PITH_SCORE_ROWS) {
+    const size_t n = to - begin < PITH_SCORE_ROWS ? to - begin : PITH_SCORE_ROWS;
     const size_t row = span->row + begin, first = span->position + begin, n_keys = causal ? first + n : span->n_rows;
     f->kernels->gemm_f32(n, n_keys, hd, f->q + row * q_stride + head * hd, q_stride, keys, hd * PITH_PANEL, NULL, tile, ctx);
     for (size_t i = 0; i < n; i++) {
@@ -280,6 +292,8 @@ static void attend_head(pith_forward *f, const pith_span *span, uint32_t cached_
 typedef struct attention_work {
   pith_forward *f;
   uint32_t cached_layer;
+  const pith_span *span;     /* attend_heads: this one's rows [from, to) */
+  size_t from, to;
 } attention_work;
 
 /* Heads of keys and values, each with all spans and with the query heads that read it: an encoder's panels serve span after span. */
@@ -289,30 +303,54 @@ static void attend_kv_heads(void *arg, uint32_t part, uint32_t n_parts, uint32_t
   for (size_t head = pith_share_begin(n_kv, part, n_parts); head < pith_share_end(n_kv, part, n_parts); head++)
     for (uint32_t s = 0; s < w->f->n_spans; s++) {
       store_keys_values(w->f, &w->f->spans[s], w->cached_layer, head);
-      for (size_t q = head * n_shared; q < (head + 1) * n_shared; q++) attend_head(w->f, &w->f->spans[s], w->cached_layer, q, thread);
+      for (size_t q = head * n_shared; q < (head + 1) * n_shared; q++) attend_head(w->f, &w->f->spans[s], 0, w->f->spans[s].n_rows, w->cached_layer, q, thread);
     }
 }
 
-/* Query heads of the one span there is, whose keys and values are stored. */
+/* Query heads of one span, whose keys and values are stored. */
 static void attend_heads(void *arg, uint32_t part, uint32_t n_parts, uint32_t thread) {
   const attention_work *w = arg;
   const size_t n = (size_t)w->f->config->n_heads;
   for (size_t head = pith_share_begin(n, part, n_parts); head < pith_share_end(n, part, n_parts); head++)
-    attend_head(w->f, w->f->spans, w->cached_layer, head, thread);
+    attend_head(w->f, w->span, w->from, w->to, w->cached_layer, head, thread);
 }
 
-static void attend(pith_forward *f, uint32_t cached_layer) {
+static double attention_macs(const pith_config *c, const pith_span *span, size_t n_rows) {
+  return 2.0 * c->n_heads * c->head_dim * (double)n_rows * (span->position + span->n_rows);
+}
+
+/* Nanoseconds of one head. */
+static double head_ns(const pith_config *c, const pith_span *span, size_t n_rows) {
+  return (double)n_rows * (span->position + span->n_rows) * (2 * c->head_dim * MAC_F32_NS + ACTIVATION_NS);
+}
+
+/* All of a short batch at once, many short sequences among them; else the rows of one span after another. True when all are done. */
+static bool attend(pith_forward *f, uint32_t cached_layer, double *budget) {
   const pith_config *c = f->config;
-  attention_work w = {f, cached_layer};
-  double head_ns = 0;
-  for (uint32_t s = 0; s < f->n_spans; s++)
-    head_ns += (double)f->spans[s].n_rows * (f->spans[s].position + f->spans[s].n_rows) * (2 * c->head_dim * MAC_F32_NS + ACTIVATION_NS);
-  if (f->n_spans == 1 && c->n_kv_heads < c->n_heads) {
-    for (size_t head = 0; head < (size_t)c->n_kv_heads; head++) store_keys_values(f, f->spans, cached_layer, head);
-    pith_parallel_run(f->parallel, pith_parallel_parts(f->parallel, (size_t)c->n_heads, head_ns), attend_heads, &w);
-  } else {
-    pith_parallel_run(f->parallel, pith_parallel_parts(f->parallel, (size_t)c->n_kv_heads, head_ns * (c->n_heads / c->n_kv_heads)), attend_kv_heads, &w);
+  attention_work w = {.f = f, .cached_layer = cached_layer};
+  double macs = 0, ns = 0;
+  for (uint32_t s = 0; s < f->n_spans; s++) {
+    macs += attention_macs(c, &f->spans[s], f->spans[s].n_rows);
+    ns += head_ns(c, &f->spans[s], f->spans[s].n_rows);
   }
+  if (macs <= STEP_MACS && !(f->n_spans == 1 && c->n_kv_heads < c->n_heads)) {
+    pith_parallel_run(f->parallel, pith_parallel_parts(f->parallel, (size_t)c->n_kv_heads, ns * (c->n_heads / c->n_kv_heads)), attend_kv_heads, &w);
+    *budget -= macs;
+    return true;
+  }
+  if (f->span == f->n_spans) return true;   /* there is none */
+  w.span = &f->spans[f->span];
+  w.from = f->done;
+  for (size_t head = 0; w.from == 0 && head < (size_t)c->n_kv_heads; head++) store_keys_values(f, w.span, cached_layer, head);
+  const double tiles = *budget / (attention_macs(c, w.span, PITH_SCORE_ROWS) + 1.0);
+  const size_t left = w.span->n_rows - w.from, wished = (tiles > 1.0 ? (size_t)tiles : 1) * PITH_SCORE_ROWS, n = left < wished ? left : wished;
+  w.to = w.from + n;
+  pith_parallel_run(f->parallel, pith_parallel_parts(f->parallel, (size_t)c->n_heads, head_ns(c, w.span, n)), attend_heads, &w);
+  *budget -= attention_macs(c, w.span, n);
+  f->done = w.to;
+  if (w.to < w.span->n_rows) return false;
+  f->done = 0;
+  return ++f->span == f->n_spans;
 }
 
 /* ---- what is done row by row: divided over rows ---- */
@@ -366,6 +404,8 @@ void pith_forward_begin(pith_forward *f, const int32_t *ids, uint32_t n_rows, co
   f->n_rows = n_rows;
   f->spans = spans;
   f->n_spans = n_spans;
+  f->op = 0;
+  f->done = 0;
   row_work w = {.f = f, .stage = pith_weights_stage(f->weights, -1)};
   over_rows(f, f->config->hidden_size * (3 * LOOKUP_NS + NORM_NS), embed_rows, &w);
 }
@@ -441,54 +481,88 @@ static void residual(pith_forward *f, const pith_stage *stage, int norm_id) {
   over_rows(f, f->config->hidden_size * (ADD_NS + (norm_id >= 0 ? NORM_NS : 0)), residual_rows, &w);
 }
 
-static void project(pith_forward *f, const pith_stage *stage, int id, bool biased, const float *x, size_t x_stride, float *y, bool fresh) {
+/* Some panels of a product; true when all are there. */
+static bool project(pith_forward *f, const pith_stage *stage, int id, bool biased, const float *x, size_t x_stride, float *y, bool fresh, double *budget) {
   const pith_matrix *m = &stage->weights[id].matrix;
-  pith_forward_product(f, m, biased ? stage->weights[id + 1].vector : NULL, f->n_rows, x, x_stride, y, m->rows, fresh);
+  const size_t n_panels = panels_of(m), left = n_panels - f->done;
+  const double panel = (double)m->cols * PITH_PANEL * (f->n_rows > 0 ? f->n_rows : 1), wished = *budget / panel;
+  size_t n = wished < SCRATCH_PANELS ? SCRATCH_PANELS : wished < (double)left ? (size_t)wished : left;
+  if (n > left) n = left;
+  product_range(f, m, biased ? stage->weights[id + 1].vector : NULL, f->n_rows, x, x_stride, y, m->rows, fresh, f->done, f->done + n);
+  *budget -= (double)n * panel;
+  f->done += n;
+  if (f->done < n_panels) return false;
+  f->done = 0;
+  return true;
 }
 
 /* BERT norms after the residual sum, Llama before the block: the one difference in the skeleton of a layer. */
 static bool norms_after(const pith_config *c) { return c->family->task == PITH_TASK_EMBED; }
 
-void pith_forward_attention(pith_forward *f, int32_t layer) {
+enum { N_ATTENTION_OPS = 8, N_FEED_OPS = 6 };
+
+/* One operation of a half-layer, or a part of it; true when the operation is done. */
+static bool attention_op(pith_forward *f, int32_t layer, double *budget) {
   const pith_config *c = f->config;
   const pith_stage *stage = pith_weights_stage(f->weights, layer);
-  const size_t h = (size_t)c->hidden_size, q_width = (size_t)c->n_heads * (size_t)c->head_dim;
-  const float *input = f->x;
-  if (!norms_after(c)) {
-    norm(f, stage, PITH_NORM_1, f->x, f->h);
-    input = f->h;
+  const size_t h = (size_t)c->hidden_size;
+  const float *input = norms_after(c) ? f->x : f->h;
+  switch (f->op) {
+    case 0:
+      if (!norms_after(c)) norm(f, stage, PITH_NORM_1, f->x, f->h);
+      return true;
+    case 1: return project(f, stage, PITH_QUERY, true, input, h, f->q, true, budget);
+    case 2: return project(f, stage, PITH_KEY, true, input, h, f->k, false, budget);
+    case 3: return project(f, stage, PITH_VALUE, true, input, h, f->v, false, budget);
+    case 4:
+      f->span = 0;
+      if (uses_rope(c)) {
+        rotate(f, f->q, c->n_heads);
+        rotate(f, f->k, c->n_kv_heads);
+      }
+      return true;
+    case 5: return attend(f, f->n_cached_layers > 1 ? (uint32_t)layer : 0, budget);
+    case 6: return project(f, stage, PITH_ATTENTION_OUT, true, f->attended, (size_t)c->n_heads * (size_t)c->head_dim, f->h, true, budget);
+    default: residual(f, stage, norms_after(c) ? PITH_NORM_1 : -1); return true;
   }
-  project(f, stage, PITH_QUERY, true, input, h, f->q, true);
-  project(f, stage, PITH_KEY, true, input, h, f->k, false);
-  project(f, stage, PITH_VALUE, true, input, h, f->v, false);
-  if (uses_rope(c)) {
-    rotate(f, f->q, c->n_heads);
-    rotate(f, f->k, c->n_kv_heads);
-  }
-  attend(f, f->n_cached_layers > 1 ? (uint32_t)layer : 0);
-  project(f, stage, PITH_ATTENTION_OUT, true, f->attended, q_width, f->h, true);
-  residual(f, stage, norms_after(c) ? PITH_NORM_1 : -1);
 }
 
-void pith_forward_feed(pith_forward *f, int32_t layer) {
+static bool feed_op(pith_forward *f, int32_t layer, double *budget) {
   const pith_config *c = f->config;
   const pith_stage *stage = pith_weights_stage(f->weights, layer);
   const size_t h = (size_t)c->hidden_size, ff = (size_t)c->intermediate_size;
-  const float *input = f->x;
-  if (!norms_after(c)) {
-    norm(f, stage, PITH_NORM_2, f->x, f->h);
-    input = f->h;
-  }
-  const float *inner = f->up;
-  project(f, stage, PITH_UP, true, input, h, f->up, true);
-  if (stage->weights[PITH_GATE].matrix.n_parts) {
-    project(f, stage, PITH_GATE, false, input, h, f->gate, false);
-    inner = f->gate;
-  }
+  const float *input = norms_after(c) ? f->x : f->h;
+  const bool gated = stage->weights[PITH_GATE].matrix.n_parts != 0;
   row_work w = {.f = f, .stage = stage};
-  over_rows(f, (double)ff * ACTIVATION_NS, activate_rows, &w);
-  project(f, stage, PITH_DOWN, true, inner, ff, f->h, true);
-  residual(f, stage, norms_after(c) ? PITH_NORM_2 : -1);
+  switch (f->op) {
+    case 0:
+      if (!norms_after(c)) norm(f, stage, PITH_NORM_2, f->x, f->h);
+      return true;
+    case 1: return project(f, stage, PITH_UP, true, input, h, f->up, true, budget);
+    case 2: return !gated || project(f, stage, PITH_GATE, false, input, h, f->gate, false, budget);
+    case 3: over_rows(f, (double)ff * ACTIVATION_NS, activate_rows, &w); return true;
+    case 4: return project(f, stage, PITH_DOWN, true, gated ? f->gate : f->up, ff, f->h, true, budget);
+    default: residual(f, stage, norms_after(c) ? PITH_NORM_2 : -1); return true;
+  }
+}
+
+bool pith_forward_half(pith_forward *f, int32_t half) {
+  const bool feed = half % 2 != 0;
+  for (double budget = STEP_MACS; budget > 0;) {
+    if (!(feed ? feed_op(f, half / 2, &budget) : attention_op(f, half / 2, &budget))) continue;
+    if (++f->op < (feed ? N_FEED_OPS : N_ATTENTION_OPS)) continue;
+    f->op = 0;
+    return true;
+  }
+  return false;
+}
+
+void pith_forward_attention(pith_forward *f, int32_t layer) {
+  while (!pith_forward_half(f, 2 * layer)) continue;
+}
+
+void pith_forward_feed(pith_forward *f, int32_t layer) {
+  while (!pith_forward_half(f, 2 * layer + 1)) continue;
 }
 
 void pith_forward_finish(pith_forward *f) {

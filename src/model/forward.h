@@ -24,6 +24,9 @@ typedef struct pith_forward {
   const int32_t *ids;        /* (n_rows) */
   const pith_span *spans;
   uint32_t n_rows, n_spans;
+  /* where in a half-layer the next call goes on: the operation, its span, and the panels or rows of it that are done */
+  uint32_t op, span;
+  size_t done;
   /* buffers in the arena */
   float *x;                  /* (max_rows, hidden) the residual stream */
   float *h;                  /* (max_rows, hidden) normed rows, and block outputs */
@@ -48,9 +51,12 @@ bool pith_forward_plan(const pith_ctx *ctx, const pith_config *config, const pit
 pith_status pith_forward_init(pith_ctx *ctx, pith_forward *forward, const pith_config *config, const pith_weights *weights,
                               const pith_kernels *kernels, uint32_t max_rows, uint32_t max_context, pith_arena *arena);
 
-/* A batch: embed, then attention and feed-forward of every layer in order, then finish. Ids below the vocabulary and
+/* A batch: embed, then the half-layers of every layer in order, then finish. Ids below the vocabulary and
  * positions below max_context are the caller's duty. */
 void pith_forward_begin(pith_forward *forward, const int32_t *ids, uint32_t n_rows, const pith_span *spans, uint32_t n_spans);
+/* Half-layer 2 layer is attention, 2 layer + 1 the feed-forward: as much of it as stays short, whatever the sizes. True when it is done. */
+bool pith_forward_half(pith_forward *forward, int32_t half);
+/* A whole half-layer. */
 void pith_forward_attention(pith_forward *forward, int32_t layer);
 void pith_forward_feed(pith_forward *forward, int32_t layer);
 void pith_forward_finish(pith_forward *forward);

@@ -1,10 +1,11 @@
 #include "runtime/embed.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 /* Rows of a batch: enough to use the tiles well, few enough that a half-layer stays short. */
-enum { MIN_ROWS = 128 };
+enum { MIN_ROWS = 128, TOKENIZE_BYTES = 1 << 14 /* of text a step */ };
 
 pith_status pith_embedder_init(pith_ctx *ctx, pith_embedder *e, const pith_model *model) {
   memset(e, 0, sizeof *e);
@@ -33,25 +34,34 @@ pith_status pith_embedder_begin(pith_ctx *ctx, pith_embedder *e, const char *con
   e->ends = NULL;
   e->ids.n = 0;
   PITH_TRY(pith_calloc(ctx, n, sizeof *e->ends, &e->ends));
-  for (size_t i = 0; i < n; i++) {
-    const pith_status status = pith_model_encode(ctx, e->model, texts[i], n_bytes[i], true, true, &e->ids);
-    if (status != PITH_OK && n > 1) {
-      char which[48] = "text ";
-      size_t digits = 1, at = 5;
-      for (size_t d = i + 1; d >= 10; d /= 10) digits++;
-      for (size_t d = i + 1, k = digits; k-- > 0; d /= 10) which[at + k] = (char)('0' + d % 10);
-      which[at + digits] = '\0';
-      return pith_fail_in(ctx, status, which);
-    }
-    PITH_TRY(status);
-    e->ends[i] = e->ids.n;
-  }
+  e->texts = texts;
+  e->n_bytes = n_bytes;
   e->n_texts = n;
+  e->n_tokenized = 0;
   e->out = out;
   e->normalize = normalize < 0 ? e->model->config.normalize : normalize != 0;
   e->first = e->next = 0;
   e->unit = 0;
   return PITH_OK;
+}
+
+/* Some of the texts. */
+static pith_status tokenize(pith_ctx *ctx, pith_embedder *e) {
+  size_t n_done = 0;
+  while (e->n_tokenized < e->n_texts && n_done < TOKENIZE_BYTES) {
+    const size_t i = e->n_tokenized;
+    const pith_status status = pith_model_encode(ctx, e->model, e->texts[i], e->n_bytes[i], true, true, &e->ids);
+    if (status != PITH_OK && e->n_texts > 1) {
+      char which[48];
+      snprintf(which, sizeof which, "text %llu", (unsigned long long)i + 1);
+      return pith_fail_in(ctx, status, which);
+    }
+    PITH_TRY(status);
+    e->ends[i] = e->ids.n;
+    n_done += e->n_bytes[i] + 64;   /* an empty one takes time too */
+    e->n_tokenized++;
+  }
+  return PITH_PENDING;
 }
 
 size_t pith_embedder_tokens(const pith_embedder *e, size_t i) { return e->ends[i] - (i > 0 ? e->ends[i - 1] : 0); }
@@ -91,14 +101,13 @@ static void pool(pith_embedder *e) {
   }
 }
 
-pith_status pith_embedder_step(pith_embedder *e) {
+pith_status pith_embedder_step(pith_ctx *ctx, pith_embedder *e) {
+  if (e->n_tokenized < e->n_texts) return tokenize(ctx, e);
   if (e->unit == 0) {
     if (e->next == e->n_texts) return PITH_OK;
     gather(e);
-  } else if (e->unit % 2 == 1) {
-    pith_forward_attention(&e->forward, (e->unit - 1) / 2);
-  } else {
-    pith_forward_feed(&e->forward, (e->unit - 2) / 2);
+  } else if (!pith_forward_half(&e->forward, e->unit - 1)) {
+    return PITH_PENDING;
   }
   if (e->unit++ < 2 * e->model->config.n_layers) return PITH_PENDING;
   pith_forward_finish(&e->forward);

@@ -140,9 +140,7 @@ pith_status pith_generator_step(pith_ctx *ctx, pith_generator *g) {
     return PITH_PENDING;
   }
   if (g->unit <= 2 * n_layers) {
-    if (g->unit % 2 == 1) pith_forward_attention(&g->forward, (g->unit - 1) / 2);
-    else pith_forward_feed(&g->forward, (g->unit - 2) / 2);
-    g->unit++;
+    if (pith_forward_half(&g->forward, g->unit - 1)) g->unit++;
     return PITH_PENDING;
   }
   g->unit = 0;

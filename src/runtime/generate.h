@@ -40,7 +40,7 @@ typedef struct pith_generator {
 /* Zero-initialise first. The prompt gets the tokenizer's special tokens. PITH_E_LIMIT when it does not fit the context. */
 pith_status pith_generator_begin(pith_ctx *ctx, pith_generator *g, const pith_model *model, const char *prompt, size_t n_bytes,
                                  const pith_generation *options);
-/* One half-layer, or the choice of a token. PITH_OK when finished. */
+/* A half-layer or a part of it, or the choice of a token. PITH_OK when finished. */
 pith_status pith_generator_step(pith_ctx *ctx, pith_generator *g);
 void pith_generator_free(pith_ctx *ctx, pith_generator *g);
 

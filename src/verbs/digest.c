@@ -76,7 +76,7 @@ static pith_status step_generation(pith_job *job) {
 static pith_status step(pith_job *job) {
   digest_state *s = job->state;
   if (!s->embeddings) return step_generation(job);
-  const pith_status status = pith_embedder_step(&s->embedder);
+  const pith_status status = pith_embedder_step(job->ctx, &s->embedder);
   if (status != PITH_OK) return status;
   pith_sha256_update(&s->sha, s->embeddings, s->texts.n * (size_t)s->model->config.hidden_size * sizeof(float));
   return finish(job);

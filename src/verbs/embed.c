@@ -25,7 +25,7 @@ static pith_status start(pith_job *job) {
 
 static pith_status step(pith_job *job) {
   embed_state *s = job->state;
-  const pith_status status = pith_embedder_step(&s->embedder);
+  const pith_status status = pith_embedder_step(job->ctx, &s->embedder);
   job->progress.done = (double)s->embedder.first;
   if (status != PITH_OK) return status;
   pith_json *dims = pith_json_new_array(), *tokens = pith_json_new_array();

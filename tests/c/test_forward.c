@@ -167,7 +167,58 @@ static void test_tinystories(void **state) {
   check_decoder("models/TinyStories-656K", "golden/tinystories.json", "golden/tinystories.safetensors", 2048);
 }
 
+/* All layers of a batch; the calls that the longest half-layer took. */
+static int run_pieces(pith_forward *f, int32_t *ids, uint32_t n, const pith_span *spans, uint32_t n_spans) {
+  int most = 0;
+  pith_forward_begin(f, ids, n, spans, n_spans);
+  for (int32_t half = 0; half < 2 * f->config->n_layers; half++) {
+    int calls = 1;
+    while (!pith_forward_half(f, half)) calls++;
+    most = calls > most ? calls : most;
+  }
+  return most;
+}
+
+/* Large half-layers come in several pieces, and a text's bits depend neither on that nor on what is beside it. */
+static void test_pieces(void **state) {
+  (void)state;
+  static const char *const models[][3] = {{"models/all-MiniLM-L6-v2", "golden/minilm.json", "golden/minilm.safetensors"},
+                                          {"models/story", "golden/story.json", "golden/story.safetensors"}};
+  enum { ROWS = 576, TEXT = 64 };
+  for (int m = 0; m < 2; m++) {
+    fixture f;
+    if (!open_fixture(&f, models[m][0], models[m][1], models[m][2], ROWS)) skip();
+    const size_t h = (size_t)f.checkpoint.config.hidden_size;
+    int32_t ids[ROWS];
+    float *expected;
+    for (int i = 0; i < ROWS; i++) ids[i] = 1000 + i * 7 % 2000;
+    assert_int_equal(pith_malloc(&f.ctx, ROWS * h * sizeof(float), &expected), PITH_OK);
+    if (m == 0) {   /* a text among short ones, and beside one so long that attention goes by its rows */
+      pith_span spans[] = {{0, TEXT, 0}, {TEXT, TEXT, 0}};
+      const int few = run_pieces(&f.forward, ids, 2 * TEXT, spans, 2);
+      memcpy(expected, f.forward.x, TEXT * h * sizeof(float));
+      spans[1].n_rows = ROWS - TEXT;
+      const int many = run_pieces(&f.forward, ids, ROWS, spans, 2);
+      print_message("calls of a half-layer: %d for %d rows, %d for %d\n", few, 2 * TEXT, many, ROWS);
+      assert_true(few <= 5 && many > 5);
+      assert_memory_equal(f.forward.x, expected, TEXT * h * sizeof(float));
+    } else {        /* a prompt at once, and in chunks through the cache */
+      pith_span span = {0, 512, 0};
+      assert_true(run_pieces(&f.forward, ids, 512, &span, 1) > 1);
+      memcpy(expected, f.forward.x, 512 * h * sizeof(float));
+      for (uint32_t at = 0; at < 512; at += TEXT) {
+        span = (pith_span){0, TEXT, at};
+        run_pieces(&f.forward, ids + at, TEXT, &span, 1);
+        assert_memory_equal(f.forward.x, expected + at * h, TEXT * h * sizeof(float));
+      }
+    }
+    pith_free(&f.ctx, expected);
+    close_fixture(&f);
+  }
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_minilm_hidden_states), cmocka_unit_test(test_story), cmocka_unit_test(test_tinystories)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_minilm_hidden_states), cmocka_unit_test(test_story), cmocka_unit_test(test_tinystories),
+                                     cmocka_unit_test(test_pieces)};
   return cmocka_run_group_tests_name("forward", tests, NULL, NULL);
 }

@@ -58,8 +58,9 @@ static void test_embeddings(void **state) {
   pith_embedder e;
   assert_int_equal(pith_embedder_init(&ctx, &e, &model), PITH_OK);
   assert_int_equal(pith_embedder_begin(&ctx, &e, texts, n_bytes, n, -1, out), PITH_OK);
+  while (e.n_tokenized < n) assert_int_equal(pith_embedder_step(&ctx, &e), PITH_PENDING);
   const uint64_t n_allocations = ctx.n_allocations;
-  while (pith_embedder_step(&e) == PITH_PENDING) continue;
+  while (pith_embedder_step(&ctx, &e) == PITH_PENDING) continue;
   assert_int_equal(ctx.n_allocations, n_allocations);
   char path[512];
   int32_t handle;
@@ -78,12 +79,18 @@ static void test_embeddings(void **state) {
   /* alone or in a batch: the same bits */
   for (size_t i = 0; i < n; i += 7) {
     assert_int_equal(pith_embedder_begin(&ctx, &e, texts + i, n_bytes + i, 1, -1, one), PITH_OK);
-    while (pith_embedder_step(&e) == PITH_PENDING) continue;
+    while (pith_embedder_step(&ctx, &e) == PITH_PENDING) continue;
     assert_memory_equal(one, out + i * 384, sizeof one);
   }
   const char *bad = "\xc3(";
   const size_t two = 2;
-  assert_int_equal(pith_embedder_begin(&ctx, &e, &bad, &two, 1, -1, one), PITH_E_ARGUMENT);
+  assert_int_equal(pith_embedder_begin(&ctx, &e, &bad, &two, 1, -1, one), PITH_OK);
+  assert_int_equal(pith_embedder_step(&ctx, &e), PITH_E_ARGUMENT);
+  const char *few[] = {"a", "\xc3("};
+  const size_t lengths[] = {1, 2};
+  assert_int_equal(pith_embedder_begin(&ctx, &e, few, lengths, 2, -1, one), PITH_OK);
+  assert_int_equal(pith_embedder_step(&ctx, &e), PITH_E_ARGUMENT);
+  assert_non_null(strstr(ctx.message, "text 2: "));
   pith_generator g;
   assert_int_equal(pith_generator_begin(&ctx, &g, &model, "x", 1, &(pith_generation){.max_tokens = 1}), PITH_E_UNSUPPORTED);
   pith_generator_free(&ctx, &g);
