@@ -2,6 +2,7 @@
 
 #include <cjson/cJSON.h>
 #include <math.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -57,21 +58,20 @@ static bool has_escaped_nul(const char *text, size_t n_bytes) {
   return false;
 }
 
-/* cJSON says nowhere that memory ran out: its text then looks malformed. */
-static _Thread_local bool memory_ran_out;
+/* cJSON says nowhere that memory ran out: its text then looks malformed. Its hooks know no user, so this is the library's; of threads that
+ * parse at one time, one may hear of another's lack of memory, which it will soon share. */
+static atomic_bool hooked, memory_ran_out;
 static void *noting_malloc(size_t n_bytes) {
   void *memory = malloc(n_bytes);
-  if (!memory) memory_ran_out = true;
+  if (!memory) atomic_store(&memory_ran_out, true);
   return memory;
 }
 
 static cJSON *parse_noting(const char *text, size_t n_bytes, const char **end) {
-  cJSON_Hooks noting = {noting_malloc, free}, usual = {malloc, free};
-  memory_ran_out = false;
-  cJSON_InitHooks(&noting);
-  cJSON *json = cJSON_ParseWithLengthOpts(text, n_bytes, end, 0);
-  cJSON_InitHooks(&usual);
-  return json;
+  cJSON_Hooks hooks = {noting_malloc, free};
+  if (!atomic_exchange(&hooked, true)) cJSON_InitHooks(&hooks);
+  atomic_store(&memory_ran_out, false);
+  return cJSON_ParseWithLengthOpts(text, n_bytes, end, 0);
 }
 
 pith_status pith_json_parse(pith_ctx *ctx, const char *text, size_t n_bytes, const char *what, pith_json **out) {
@@ -81,7 +81,7 @@ pith_status pith_json_parse(pith_ctx *ctx, const char *text, size_t n_bytes, con
   if (has_escaped_nul(text, n_bytes)) return pith_fail(ctx, PITH_E_FORMAT, "%s has a string with a NUL character (\\u0000), which Pith's texts cannot hold", what);
   const char *end = NULL;
   cJSON *json = parse_noting(text, n_bytes, &end);
-  if (!json && memory_ran_out) return pith_fail(ctx, PITH_E_MEMORY, "out of memory while %s was read, which has %zu bytes", what, n_bytes);
+  if (!json && atomic_load(&memory_ran_out)) return pith_fail(ctx, PITH_E_MEMORY, "out of memory while %s was read, which has %zu bytes", what, n_bytes);
   size_t at = end ? (size_t)(end - text) : 0;
   while (json && at < n_bytes && strchr(" \t\r\n", text[at])) at++;
   if (!json || at < n_bytes) {
