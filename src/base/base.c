@@ -101,6 +101,15 @@ void pith_free(pith_ctx *ctx, void *ptr) {
   if (ptr) ctx->allocator.release(ctx->allocator.user, ptr);
 }
 
+pith_status pith_buffer_reserve(pith_ctx *ctx, pith_buffer *buffer, size_t n_bytes) {
+  if (n_bytes >= SIZE_MAX / 4) return pith_fail(ctx, PITH_E_MEMORY, "a buffer grew too large");
+  if (n_bytes < buffer->capacity) return PITH_OK;
+  PITH_TRY(pith_realloc(ctx, &buffer->data, buffer->n_bytes, n_bytes + 1));
+  buffer->capacity = n_bytes + 1;
+  buffer->data[buffer->n_bytes] = '\0';
+  return PITH_OK;
+}
+
 pith_status pith_buffer_append(pith_ctx *ctx, pith_buffer *buffer, const void *src, size_t n_bytes) {
   if (n_bytes >= SIZE_MAX / 4 || buffer->n_bytes >= SIZE_MAX / 4) return pith_fail(ctx, PITH_E_MEMORY, "a buffer grew too large");
   if (buffer->n_bytes + n_bytes + 1 > buffer->capacity) {

@@ -135,6 +135,8 @@ typedef struct pith_buffer {
   char *data;
   size_t n_bytes, capacity;
 } pith_buffer;
+/* Room for n_bytes in all, so that appending up to them allocates nothing. */
+pith_status pith_buffer_reserve(pith_ctx *ctx, pith_buffer *buffer, size_t n_bytes);
 pith_status pith_buffer_append(pith_ctx *ctx, pith_buffer *buffer, const void *src, size_t n_bytes);
 pith_status pith_buffer_printf(pith_ctx *ctx, pith_buffer *buffer, const char *format, ...)
 #if defined(__GNUC__)

@@ -2,7 +2,11 @@
 
 #include <string.h>
 
-enum { CHUNK_ROWS = 64 };   /* of the prompt in one pass */
+enum {
+  CHUNK_ROWS = 64,             /* of the prompt in one pass */
+  HELD_TOKENS = 16,            /* whose text may come as one piece, after broken sequences */
+  MAX_PLANNED_TEXT = 1 << 20   /* bytes; a longer text makes its buffer grow */
+};
 
 const char *pith_finish_name(pith_finish finish) {
   static const char *const names[] = {"none", "stop", "length", "context", "stopText"};
@@ -27,6 +31,13 @@ static pith_status take_memory(pith_ctx *ctx, pith_generator *g) {
   memset(g->seen, 0, vocab);
   pith_sampler_init(&g->sampler, &g->options.sampling, candidates);
   return PITH_OK;
+}
+
+/* Room for the longest text that the tokens may make: a byte is at most U+FFFD's three, a blank goes before. */
+static pith_status plan_text(pith_ctx *ctx, pith_generator *g) {
+  const uint64_t piece = 3 * (uint64_t)pith_tokenizer_longest_token(g->model->tokenizer) + 1, whole = piece * (g->context - g->n_prompt + HELD_TOKENS);
+  PITH_TRY(pith_buffer_reserve(ctx, &g->piece, (size_t)(HELD_TOKENS * piece)));
+  return pith_buffer_reserve(ctx, &g->text, whole < MAX_PLANNED_TEXT ? (size_t)whole : MAX_PLANNED_TEXT);
 }
 
 static pith_status check_options(pith_ctx *ctx, const pith_model *model, const pith_generation *options) {
@@ -62,8 +73,7 @@ pith_status pith_generator_begin(pith_ctx *ctx, pith_generator *g, const pith_mo
   if (status == PITH_OK) {
     memcpy(g->ids, ids.ids, ids.n * sizeof *ids.ids);
     for (size_t i = 0; i < ids.n; i++) g->seen[ids.ids[i]] = 1;
-    /* Room for all pieces, so that steps seldom allocate. */
-    status = pith_buffer_append(ctx, &g->text, "", 0);
+    status = plan_text(ctx, g);
   }
   pith_ids_free(ctx, &ids);
   g->begin_ms = ctx->host.now_ms ? ctx->host.now_ms(ctx->host.user) : 0;

@@ -37,7 +37,8 @@ typedef struct pith_generator {
   double begin_ms, prompt_ms, end_ms;
 } pith_generator;
 
-/* Zero-initialise first. The prompt gets the tokenizer's special tokens. PITH_E_LIMIT when it does not fit the context. */
+/* Plans and takes the memory: passes allocate nothing, and text of up to a mebibyte nothing but what decoding a token does. Zero-initialise
+ * first. The prompt gets the tokenizer's special tokens. PITH_E_LIMIT when it does not fit the context. */
 pith_status pith_generator_begin(pith_ctx *ctx, pith_generator *g, const pith_model *model, const char *prompt, size_t n_bytes,
                                  const pith_generation *options);
 /* A half-layer or a part of it, or the choice of a token. PITH_OK when finished. */

@@ -389,6 +389,15 @@ void pith_tokenizer_close(pith_ctx *ctx, pith_tokenizer *t) {
 }
 
 int32_t pith_tokenizer_vocab_size(const pith_tokenizer *t) { return t->vocab_size; }
+size_t pith_tokenizer_longest_token(const pith_tokenizer *t) {
+  size_t longest = 0;
+  for (uint32_t i = 0; i < t->vocab.n; i++)
+    if (t->vocab.offsets[i + 1] - t->vocab.offsets[i] > longest) longest = t->vocab.offsets[i + 1] - t->vocab.offsets[i];
+  for (uint32_t i = 0; i < t->n_added; i++)
+    if (strlen(t->added[i].content) > longest) longest = strlen(t->added[i].content);
+  return longest;
+}
+
 int32_t pith_tokenizer_truncation(const pith_tokenizer *t) { return t->truncation; }
 
 int32_t pith_tokenizer_token_id(const pith_tokenizer *t, const char *content) {

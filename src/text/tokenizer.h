@@ -14,6 +14,7 @@ pith_status pith_tokenizer_open(pith_ctx *ctx, const char *json, size_t n_bytes,
 void pith_tokenizer_close(pith_ctx *ctx, pith_tokenizer *tokenizer);
 
 int32_t pith_tokenizer_vocab_size(const pith_tokenizer *tokenizer);        /* largest id + 1, added tokens counted */
+size_t pith_tokenizer_longest_token(const pith_tokenizer *tokenizer);      /* bytes in the file's form */
 /* The id of a token's exact content (added tokens first, then the vocabulary), or -1. */
 int32_t pith_tokenizer_token_id(const pith_tokenizer *tokenizer, const char *content);
 /* truncation.max_length of tokenizer.json, or 0. */

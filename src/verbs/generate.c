@@ -42,6 +42,7 @@ static pith_status start(pith_job *job) {
   options.n_stops = (uint32_t)s->stops.n;
   options.max_tokens = (int32_t)max_tokens;
   PITH_TRY(pith_generator_begin(job->ctx, &s->generator, model, prompt, strlen(prompt), &options));
+  PITH_TRY(pith_buffer_reserve(job->ctx, &job->text, s->generator.text.capacity));
   job->progress = (pith_progress){"prompt", "tokens", 0, s->generator.n_prompt};
   return PITH_OK;
 }
