@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* A signal handler can reach nothing else. */
+/* A signal handler can reach nothing else: the one mutable global of the library. */
 static volatile sig_atomic_t interrupted;
 
 static void on_signal(int number) {

@@ -2,7 +2,6 @@
 
 #include <cjson/cJSON.h>
 #include <math.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -58,20 +57,90 @@ static bool has_escaped_nul(const char *text, size_t n_bytes) {
   return false;
 }
 
-/* cJSON says nowhere that memory ran out: its text then looks malformed. Its hooks know no user, so this is the library's; of threads that
- * parse at one time, one may hear of another's lack of memory, which it will soon share. */
-static atomic_bool hooked, memory_ran_out;
-static void *noting_malloc(size_t n_bytes) {
-  void *memory = malloc(n_bytes);
-  if (!memory) atomic_store(&memory_ran_out, true);
-  return memory;
+/* ---- why cJSON gave nothing: it says nowhere that memory ran out. What is JSON for certain failed for that. ---- */
+
+typedef struct scanner {
+  const char *at, *end;
+} scanner;
+
+static char peek(const scanner *s) { return s->at < s->end ? *s->at : '\0'; }
+static bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+static bool take(scanner *s, const char *word) {
+  const size_t n = strlen(word);
+  if ((size_t)(s->end - s->at) < n || memcmp(s->at, word, n) != 0) return false;
+  s->at += n;
+  return true;
 }
 
-static cJSON *parse_noting(const char *text, size_t n_bytes, const char **end) {
-  cJSON_Hooks hooks = {noting_malloc, free};
-  if (!atomic_exchange(&hooked, true)) cJSON_InitHooks(&hooks);
-  atomic_store(&memory_ran_out, false);
-  return cJSON_ParseWithLengthOpts(text, n_bytes, end, 0);
+static void skip_blanks(scanner *s) {
+  while (s->at < s->end && strchr(" \t\r\n", *s->at)) s->at++;
+}
+
+static bool scan_string(scanner *s) {
+  if (!take(s, "\"")) return false;
+  while (s->at < s->end) {
+    const char c = *s->at++;
+    if (c == '"') return true;
+    if ((unsigned char)c < 0x20) return false;
+    if (c != '\\') continue;
+    const char escape = peek(s);
+    if (escape == '\0' || !strchr("\"\\/bfnrtu", escape)) return false;
+    s->at++;
+    for (int i = 0; escape == 'u' && i < 4; i++, s->at++) {
+      const char hex = peek(s);
+      if (!is_digit(hex) && !(hex >= 'a' && hex <= 'f') && !(hex >= 'A' && hex <= 'F')) return false;
+      if (i == 1 && (s->at[-1] == 'd' || s->at[-1] == 'D') && hex >= '8') return false;   /* surrogates may be unpaired: not certain */
+    }
+  }
+  return false;
+}
+
+static bool scan_digits(scanner *s) {
+  const char *begin = s->at;
+  while (is_digit(peek(s))) s->at++;
+  return s->at > begin;
+}
+
+static bool scan_number(scanner *s) {
+  const char *begin = s->at;
+  take(s, "-");
+  if (!take(s, "0") && !scan_digits(s)) return false;
+  if (take(s, ".") && !scan_digits(s)) return false;
+  const bool exponent = take(s, "e") || take(s, "E");
+  if (exponent && !take(s, "+")) take(s, "-");
+  return (!exponent || scan_digits(s)) && s->at - begin < 60;   /* cJSON reads no longer ones */
+}
+
+/* Depth is bounded by MAX_DEPTH, so the recursion is. */
+static bool scan_value(scanner *s) {
+  skip_blanks(s);
+  const char first = peek(s);
+  if (first == '"') return scan_string(s);
+  if (first != '{' && first != '[') return take(s, "true") || take(s, "false") || take(s, "null") || scan_number(s);
+  const char *close = first == '{' ? "}" : "]";
+  s->at++;
+  skip_blanks(s);
+  if (take(s, close)) return true;
+  for (;;) {
+    skip_blanks(s);
+    if (first == '{') {
+      if (!scan_string(s)) return false;
+      skip_blanks(s);
+      if (!take(s, ":")) return false;
+    }
+    if (!scan_value(s)) return false;
+    skip_blanks(s);
+    if (take(s, close)) return true;
+    if (!take(s, ",")) return false;
+  }
+}
+
+static bool is_json(const char *text, size_t n_bytes) {
+  scanner s = {text, text + n_bytes};
+  if (!scan_value(&s)) return false;
+  skip_blanks(&s);
+  return s.at == s.end;
 }
 
 pith_status pith_json_parse(pith_ctx *ctx, const char *text, size_t n_bytes, const char *what, pith_json **out) {
@@ -80,8 +149,8 @@ pith_status pith_json_parse(pith_ctx *ctx, const char *text, size_t n_bytes, con
   if (too_deep(text, n_bytes)) return pith_fail(ctx, PITH_E_FORMAT, "%s nests deeper than %d levels", what, MAX_DEPTH);
   if (has_escaped_nul(text, n_bytes)) return pith_fail(ctx, PITH_E_FORMAT, "%s has a string with a NUL character (\\u0000), which Pith's texts cannot hold", what);
   const char *end = NULL;
-  cJSON *json = parse_noting(text, n_bytes, &end);
-  if (!json && atomic_load(&memory_ran_out)) return pith_fail(ctx, PITH_E_MEMORY, "out of memory while %s was read, which has %zu bytes", what, n_bytes);
+  cJSON *json = cJSON_ParseWithLengthOpts(text, n_bytes, &end, 0);
+  if (!json && is_json(text, n_bytes)) return pith_fail(ctx, PITH_E_MEMORY, "out of memory while %s was read, which has %zu bytes", what, n_bytes);
   size_t at = end ? (size_t)(end - text) : 0;
   while (json && at < n_bytes && strchr(" \t\r\n", text[at])) at++;
   if (!json || at < n_bytes) {

@@ -62,7 +62,8 @@ static void test_json_refuses(void **state) {
     const char *text, *says;
   } cases[] = {{"", "is not JSON"},          {"{", "is not JSON"},         {"{} x", "is not JSON"},
                {"<!DOCTYPE html>", "web page"}, {"{\"a\":1,\"a\":2}", "twice"}, {"[1,]", "is not JSON"},
-               {"{\"a\":\"x\\u0000y\"}", "NUL"}};
+               {"[\"\\x\"]", "is not JSON"}, {"[\"\\ud800\"]", "is not JSON"}, {"[\"a", "is not JSON"},
+               {"{\"a\" 1}", "is not JSON"},   {"[tru]", "is not JSON"},       {"{\"a\":\"x\\u0000y\"}", "NUL"}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     pith_json *json;
     assert_int_equal(pith_json_parse(&ctx, cases[i].text, strlen(cases[i].text), "file", &json), PITH_E_FORMAT);
