@@ -41,12 +41,15 @@ class Side {
 
   show(facts) { showFacts(this.list, Object.assign(this.facts, facts)); }
 
-  async open(source, name) {
+  async open(source, name, signal) {
     const begin = performance.now();
+    this.opening?.abort(); // another model may still be on its way
+    const opening = this.opening = new AbortController();
     await this.model?.close();
     this.model = undefined;
     this.facts = {};
     this.model = await load(source, {
+      signal: signal ? AbortSignal.any([signal, opening.signal]) : opening.signal,
       onProgress: ({ done, total }) => this.show({ Loading: total ? `${Math.round((100 * done) / total)} %` : '…' }),
     });
     this.facts = {};
@@ -140,11 +143,11 @@ $('prompt').addEventListener('keydown', (event) => {
 });
 
 // ---- compress your own ----
-let files = null, job = null, made = null, madeName = '', embedders = null;
+/** What the visitor chose: {files, name}; what was made of it: {files, name}, the recipe in its name. */
+let picked = null, job = null, made = null, embedders = null;
 
 function choose(map, name) {
-  files = map;
-  madeName = name;
+  picked = { files: map, name };
   const bytes = [...map.values()].reduce((sum, file) => sum + file.size, 0);
   $('chosen').textContent = `${name}: ${map.size} files, ${megabytes(bytes)}`;
   $('compress').disabled = job !== null;
@@ -169,6 +172,9 @@ async function walk(entry, found, depth = 3) {
   }
 }
 
+// A file that misses the field must not replace the page.
+for (const type of ['dragover', 'drop']) addEventListener(type, (event) => { if (event.dataTransfer?.types.includes('Files')) event.preventDefault(); });
+
 const drop = $('drop');
 drop.addEventListener('dragover', (event) => { event.preventDefault(); drop.classList.add('over'); });
 drop.addEventListener('dragleave', () => drop.classList.remove('over'));
@@ -187,19 +193,38 @@ drop.addEventListener('drop', async (event) => {
 
 const phases = { hash: 'Reading', quantize: 'Quantising', load: 'Loading to measure', measure: 'Measuring the quality' };
 
-async function comparable(task) {
+async function openStory() {
+  await small.open('/models/story/', 'story, int8');
+  $('run').disabled = false;
+  $('state').textContent = 'Ready.';
+  await large.open('/models/story-fp16/', 'story, fp16');
+}
+
+/** Loads what was made and what it was made of. */
+async function comparable(task, source, signal) {
   if (task === 'generate') {
     running?.abort();
     $('run').disabled = true;
-    await small.open(made, `${madeName}, ${$('recipe').value}`);
-    await large.open(files, `${madeName}, as it was`);
+    try {
+      await small.open(made.files, made.name, signal);
+      await large.open(source.files, `${source.name}, as it was`, signal);
+    } catch (error) {
+      await openStory();
+      throw error;
+    }
     $('run').disabled = false;
-    $('state').textContent = `${madeName} is loaded: write with it above.`;
+    $('state').textContent = `${source.name} is loaded: write with it above.`;
     return;
   }
   for (const model of embedders ?? []) await model.close();
   embedders = null;
-  embedders = [await load(made), await load(files)];
+  const first = await load(made.files, { signal });
+  try {
+    embedders = [first, await load(source.files, { signal })];
+  } catch (error) {
+    await first.close();
+    throw error;
+  }
   $('compare').hidden = false;
 }
 
@@ -207,25 +232,28 @@ $('compress').addEventListener('click', async () => {
   clearProblem();
   job = new AbortController();
   made = null;
+  const source = picked, recipe = $('recipe').value, { signal } = job;
   $('compress').disabled = $('download').disabled = true;
   $('cancel').disabled = false;
   $('progress').hidden = false;
   $('compare').hidden = true;
   showFacts($('result'), {});
   try {
-    const { files: packed, bytes, ratio, quality } = await compress(files, { recipe: $('recipe').value, signal: job.signal,
+    const { files: packed, bytes, ratio, quality } = await compress(source.files, { recipe, signal,
       onProgress: ({ phase, done, total }) => {
         $('progress').value = total ? done / total : 0;
         $('compress-state').textContent = `${phases[phase] ?? phase}…`;
       } });
-    made = packed;
-    showFacts($('result'), { Package: megabytes(bytes), 'Smaller by': `${ratio.toFixed(2)} ×`, Shards: [...packed.keys()].filter((name) => name.startsWith('shard')).length, ...qualityOf({ quality }) });
+    made = { files: packed, name: `${source.name}-${recipe}` };
+    showFacts($('result'), { Package: `${made.name}, ${megabytes(bytes)}`, 'Smaller by': `${ratio.toFixed(2)} ×`, Shards: [...packed.keys()].filter((name) => name.startsWith('shard')).length, ...qualityOf({ quality }) });
     $('download').disabled = false;
     $('compress-state').textContent = 'Compressed. Loading both to compare…';
-    await comparable(quality.klMean === undefined ? 'embed' : 'generate');
+    await comparable(quality.klMean === undefined ? 'embed' : 'generate', source, signal);
     $('compress-state').textContent = 'Compressed.';
   } catch (error) {
-    $('compress-state').textContent = error.name === 'AbortError' ? 'Cancelled; nothing was kept.' : 'Failed.';
+    const cancelled = error.name === 'AbortError';
+    if (made) $('compress-state').textContent = `Compressed; ${cancelled ? 'the comparison was cancelled' : 'loading to compare failed'}.`;
+    else $('compress-state').textContent = cancelled ? 'Cancelled; nothing was kept.' : 'Failed.';
     showProblem(error);
   } finally {
     job = null;
@@ -237,10 +265,11 @@ $('compress').addEventListener('click', async () => {
 $('cancel').addEventListener('click', () => job?.abort());
 
 $('download').addEventListener('click', async () => {
-  const blob = await downloadZip([...made].map(([name, input]) => ({ name: `${madeName}-${$('recipe').value}/${name}`, input }))).blob();
+  const { files, name } = made;
+  const blob = await downloadZip([...files].map(([file, input]) => ({ name: `${name}/${file}`, input }))).blob();
   const link = document.createElement('a');
   link.href = URL.createObjectURL(blob);
-  link.download = `${madeName}-${$('recipe').value}.zip`;
+  link.download = `${name}.zip`;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60000);
 });
@@ -267,11 +296,8 @@ try {
   if (crossOriginIsolated && performance.measureUserAgentSpecificMemory)
     performance.measureUserAgentSpecificMemory().then(({ bytes }) => { $('page-memory').textContent = ` This page holds ${megabytes(bytes)} in all.`; });
   $('engine').textContent = `Pith ${facts.version}, ${facts.kernels} kernels, ${crossOriginIsolated ? 'isolated' : 'no isolation needed'}.`;
-  await small.open('/models/story/', 'story, int8');
-  $('run').disabled = false;
-  $('state').textContent = 'Ready.';
-  await large.open('/models/story-fp16/', 'story, fp16');
+  await openStory();
 } catch (error) {
-  $('state').textContent = 'The model could not be loaded.';
+  if (error.name !== 'AbortError') $('state').textContent = 'The model could not be loaded.'; // else another was opened instead
   showProblem(error);
 }

@@ -2,7 +2,7 @@
 // engines.test.js.)
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -121,6 +121,43 @@ test('an embedding model is compressed in the page; cancel; nonsense', { skip: n
   const similarity = await page.locator('#similarity', { hasText: 'Similarity' }).innerText();
   const [a, b] = similarity.match(/0\.\d+/g).map(Number);
   assert.ok(Math.abs(a - b) < 0.02 && a > 0.4, similarity);
+});
+
+test('the package keeps its name; cancelled while it loads to compare; a file dropped beside the field', { skip: needsChromium || needsData }, async (t) => {
+  const { url, page, complaints } = await openPage(t);
+  await page.goto(url);
+  await page.locator('#large-facts', { hasText: 'fp16' }).waitFor();
+  const saved = async () => {
+    const download = page.waitForEvent('download');
+    await page.click('#download');
+    return (await download).suggestedFilename();
+  };
+  await page.setInputFiles('#folder', join(data, 'models/story'));
+  await page.evaluate(() => { // at the moment that loading begins
+    const cancel = () => document.getElementById('compress-state').textContent.includes('Loading both') && document.getElementById('cancel').click();
+    new MutationObserver(cancel).observe(document.getElementById('compress-state'), { childList: true });
+  });
+  await page.click('#compress');
+  await page.locator('#compress-state', { hasText: 'comparison was cancelled' }).waitFor();
+  await page.locator('#large-facts', { hasText: 'story, fp16' }).waitFor(); // the page's own models are back
+  await page.selectOption('#recipe', 'fp16');
+  assert.equal(await saved(), 'story-int8.zip');
+  const other = join(temporaryFolder(t), 'another');
+  mkdirSync(other);
+  writeFileSync(join(other, 'config.json'), '{}');
+  await page.setInputFiles('#folder', other);
+  assert.match(await text(page, '#chosen'), /another/);
+  assert.equal(await saved(), 'story-int8.zip');
+  assert.match(await text(page, '#result'), /story-int8, 3\.63 MB/);
+  await page.click('#run');
+  await page.locator('#state', { hasText: 'Done.' }).waitFor();
+  const kept = await page.evaluate(() => {
+    const dataTransfer = new DataTransfer();
+    dataTransfer.items.add(new File(['x'], 'model.gguf'));
+    return ['dragover', 'drop'].map((type) => !document.body.dispatchEvent(new DragEvent(type, { bubbles: true, cancelable: true, dataTransfer })));
+  });
+  assert.deepEqual(kept, [true, true]);
+  assert.deepEqual(complaints, []);
 });
 
 test('a hundred models opened and closed, and one digest everywhere', { skip: needsChromium }, async (t) => {
