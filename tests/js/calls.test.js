@@ -103,3 +103,19 @@ for (const worker of [false, true]) {
     await assert.rejects(load(new Map([['config.json', new Blob(['{}'])]]), { worker }), says(/./));
   });
 }
+
+for (const worker of [false, true]) {
+  test(`closing in mid-work cancels every call, and no rejection is left over ${worker ? 'in a worker' : 'in this thread'}`, async () => {
+    for (const wait of [0, 5, 40, 120]) { // node:test fails at a rejection that nobody handles
+      const model = await load(story, { worker });
+      const calls = [model.generate('Once', { maxTokens: 480, temperature: 1, repetitionPenalty: 1.5 }).result, model.digest(), model.tokenizer.encode('x')];
+      model.generate('nobody looks at this', { maxTokens: 3 });
+      const outcomes = Promise.allSettled(calls);
+      await new Promise((resolve) => setTimeout(resolve, wait));
+      await model.close();
+      await model.close();
+      for (const { status, reason } of (await outcomes).slice(1)) assert.deepEqual([status, reason.code], ['rejected', 'PITH_E_CANCELLED']);
+      await assert.rejects(model.digest(), code('PITH_E_CANCELLED', /closed/));
+    }
+  });
+}
