@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/cli.h"
 #include "pith.h"
 
 /* Exported functions are declared nowhere else: JavaScript calls them. */
@@ -107,7 +106,7 @@ static bool host_cancelled(void *user) {
 static pith_instance *instance;
 static char error_text[PITH_MESSAGE_CAP];
 
-static pith_host wasm_host(void) {
+pith_host pith_wasm_host(void) {
   const pith_host host = {error_text, host_open, host_create, host_read, host_write, host_close, host_make_dir, host_rename,
                           host_remove, host_exists, host_find, host_last_error, host_now_ms, host_cancelled, NULL,
                           host_resolve};
@@ -116,7 +115,7 @@ static pith_host wasm_host(void) {
 
 /* 0, or PITH_E_MEMORY. Call once, first. */
 EXPORT(pith_wasm_open) int32_t pith_wasm_open(void) {
-  const pith_host host = wasm_host();
+  const pith_host host = pith_wasm_host();
   instance = pith_open(&host, NULL);
   return instance ? PITH_OK : PITH_E_MEMORY;
 }
@@ -152,12 +151,3 @@ EXPORT(pith_wasm_take_text) const char *pith_wasm_take_text(pith_job *job) { ret
 EXPORT(pith_wasm_result) const char *pith_wasm_result(pith_job *job) { return pith_job_result(job, &last_bytes); }
 EXPORT(pith_wasm_data) const void *pith_wasm_data(pith_job *job) { return pith_job_data(job, &last_bytes); }
 EXPORT(pith_wasm_bytes) uint32_t pith_wasm_bytes(void) { return (uint32_t)last_bytes; }
-
-/* The command line, for Node.js: argv is a JSON array. */
-EXPORT(pith_wasm_cli_open) pith_cli *pith_wasm_cli_open(const char *argv, uint32_t n_bytes, int32_t terminal) {
-  const pith_host host = wasm_host();
-  return pith_cli_open(&host, NULL, argv, n_bytes, terminal != 0);
-}
-EXPORT(pith_wasm_cli_step) int32_t pith_wasm_cli_step(pith_cli *cli, double budget_ms) { return (int32_t)pith_cli_step(cli, budget_ms); }
-EXPORT(pith_wasm_cli_exit_code) int32_t pith_wasm_cli_exit_code(pith_cli *cli) { return pith_cli_exit_code(cli); }
-EXPORT(pith_wasm_cli_close) void pith_wasm_cli_close(pith_cli *cli) { pith_cli_close(cli); }

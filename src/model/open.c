@@ -43,27 +43,6 @@ pith_status pith_model_encode(pith_ctx *ctx, const pith_model *model, const char
   return PITH_OK;
 }
 
-pith_status pith_model_checkpoint_tokenizer(pith_ctx *ctx, const pith_checkpoint *checkpoint, pith_tokenizer **out) {
-  pith_buffer text = {0};
-  *out = NULL;
-  pith_status status = pith_checkpoint_tokenizer(ctx, checkpoint, &text);
-  const char *what = checkpoint->gguf_path ? checkpoint->gguf_path : "tokenizer.json";
-  if (status == PITH_OK) status = pith_tokenizer_open(ctx, text.data ? text.data : "", text.n_bytes, what, out);
-  pith_buffer_free(ctx, &text);
-  return status;
-}
-
-static pith_status begin_checkpoint(pith_ctx *ctx, pith_model_loader *l, const char *source) {
-  PITH_TRY(pith_checkpoint_open(ctx, source, &l->checkpoint));
-  l->model->config = l->checkpoint.config;
-  for (size_t i = 0; i < l->checkpoint.n_files; i++) l->model->n_source_bytes += l->checkpoint.files[i].n_bytes;
-  PITH_TRY(pith_model_checkpoint_tokenizer(ctx, &l->checkpoint, &l->model->tokenizer));
-  PITH_TRY(pith_checkpoint_loader_init(ctx, &l->weights, &l->checkpoint, &l->model->weights));
-  l->reading_checkpoint = true;
-  l->total_bytes = (double)l->weights.total_bytes;
-  return PITH_OK;
-}
-
 /* What the manifest says beside the configuration must follow from it. */
 static pith_status check_agreement(pith_ctx *ctx, const pith_manifest *m, const pith_config *c, const char *path) {
   const char *family;
@@ -124,7 +103,11 @@ pith_status pith_model_loader_init(pith_ctx *ctx, pith_model_loader *l, pith_mod
   char *path;
   PITH_TRY(pith_path_join(ctx, folder, PITH_MANIFEST_FILE, &path));
   const bool package = ctx->host.exists(ctx->host.user, path) == 1;
-  const pith_status status = package ? begin_package(ctx, l, path) : begin_checkpoint(ctx, l, folder);
+  const pith_opener *opener = pith_checkpoint_opener;
+  pith_status status;
+  if (package) status = begin_package(ctx, l, path);
+  else if (opener) status = opener->begin(ctx, l, folder);
+  else status = pith_fail(ctx, PITH_E_UNSUPPORTED, "%s holds no package (%s), and this module reads nothing else", folder, PITH_MANIFEST_FILE);
   pith_free(ctx, path);
   return status;
 }
@@ -196,17 +179,14 @@ static pith_status step_package(pith_ctx *ctx, pith_model_loader *l) {
 pith_status pith_model_loader_step(pith_ctx *ctx, pith_model_loader *l) {
   l->waiting = false;
   if (!l->reading_checkpoint) return step_package(ctx, l);
-  const pith_status status = pith_checkpoint_loader_step(ctx, &l->weights);
-  l->done_bytes = (double)l->weights.done_bytes;
-  return status;
+  return pith_checkpoint_opener->step(ctx, l);
 }
 
 void pith_model_loader_free(pith_ctx *ctx, pith_model_loader *l) {
   if (l->model)
     for (uint32_t i = 0; l->indexes && i < l->model->manifest.n_shards; i++) pith_safetensors_free(ctx, &l->indexes[i]);
   pith_io_close(ctx, l->handle);
-  pith_checkpoint_loader_free(ctx, &l->weights);
-  pith_checkpoint_close(ctx, &l->checkpoint);
+  if (pith_checkpoint_opener) pith_checkpoint_opener->free(ctx, l);
   pith_free(ctx, l->shards);
   pith_free(ctx, l->indexes);
   pith_free(ctx, l->folder);

@@ -39,6 +39,15 @@ typedef struct pith_model_loader {
   bool waiting;                    /* the last step found no bytes */
   double done_bytes, total_bytes;
 } pith_model_loader;
+/* How the loader reads what is no package. Which there is, if any, is the program's choice (verbs/all.c, verbs/inference.c). */
+typedef struct pith_opener {
+  pith_status (*begin)(pith_ctx *ctx, pith_model_loader *loader, const char *source);
+  pith_status (*step)(pith_ctx *ctx, pith_model_loader *loader);
+  void (*free)(pith_ctx *ctx, pith_model_loader *loader);
+} pith_opener;
+extern const pith_opener *const pith_checkpoint_opener;   /* NULL: only packages are read */
+extern const pith_opener pith_opener_checkpoint;          /* open_checkpoint.c */
+
 pith_status pith_model_loader_init(pith_ctx *ctx, pith_model_loader *loader, pith_model *model, const char *folder, const pith_kernels *kernels);
 pith_status pith_model_loader_step(pith_ctx *ctx, pith_model_loader *loader);
 void pith_model_loader_free(pith_ctx *ctx, pith_model_loader *loader);

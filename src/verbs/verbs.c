@@ -4,10 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const pith_verb *const verbs[] = {&pith_verb_version, &pith_verb_load,  &pith_verb_unload,   &pith_verb_inspect,
-                                         &pith_verb_tokenize, &pith_verb_detokenize, &pith_verb_embed, &pith_verb_generate,
-                                         &pith_verb_compress, &pith_verb_eval, &pith_verb_digest};
-
 pith_instance *pith_open(const pith_host *host, const pith_allocator *allocator) {
   pith_instance *instance = allocator ? allocator->allocate(allocator->user, sizeof *instance) : malloc(sizeof *instance);
   if (!instance) return NULL;
@@ -45,8 +41,8 @@ static pith_status start(pith_job *job, const char *request, size_t n_bytes) {
   PITH_TRY(pith_json_parse(job->ctx, request, n_bytes, "the request", &job->request));
   PITH_TRY(pith_json_need_string(job->ctx, job->request, "verb", "the request", &name));
   const pith_verb *verb = NULL;
-  for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
-    if (strcmp(verbs[i]->name, name) == 0) verb = verbs[i];
+  for (const pith_verb *const *v = pith_verbs; *v; v++)
+    if (strcmp((*v)->name, name) == 0) verb = *v;
   if (!verb) return pith_fail(job->ctx, PITH_E_ARGUMENT, "there is no verb \"%.40s\"", name);
   PITH_TRY(pith_calloc(job->ctx, 1, verb->state_bytes + 1, &job->state));
   job->verb = verb;
