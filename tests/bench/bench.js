@@ -102,7 +102,7 @@ function compare(test, results, reference) {
 }
 
 /** What bench.json says of a task. */
-const describe = ({ kind, title, id, tokens, batch, context, model, task }) => ({ id, kind, title, model, tokens, batch, context,
+const describe = ({ kind, title, id, tokens, batch, after, model, task }) => ({ id, kind, title, model, tokens, batch, after,
   ...(task?.kind === 'generate' ? { generate: task.maxTokens } : {}), ...(task?.kind === 'embed' ? { texts: task.texts.length } : {}) });
 
 const began = Date.now();
@@ -136,7 +136,7 @@ const facts = {
 };
 const systems = Object.fromEntries(Object.entries(SYSTEMS).map(([id, { label, where, counts }]) => [id, { label, where, counts }]));
 mkdirSync(dirname(output), { recursive: true });
-writeFileSync(output, `${JSON.stringify({ facts, systems, sizes: sizes(), cases: done }, null, 1).replace(/\[\s+(-?[\d.e-]+(?:,\s+-?[\d.e-]+)*)\s+\]/g, (_, list) => `[${list.replace(/\s+/g, ' ')}]`)}\n`);
+writeFileSync(output, `${JSON.stringify({ facts, systems, sizes: sizes(), cases: done }, null, 1).replaceAll(root, '').replace(/\[\s+(-?[\d.e-]+(?:,\s+-?[\d.e-]+)*)\s+\]/g, (_, list) => `[${list.replace(/\s+/g, ' ')}]`)}\n`);
 console.log(`bench: ${output} after ${facts.minutes} minutes`);
 writeReport(output, whole ? join(root, 'docs') : join(root, 'build/bench/report'));
 for (const complaint of complaints) console.error(`bench: ${complaint}`);

@@ -22,7 +22,7 @@ export const CASES = [
     task: embedding([ofTokens(n)]), quick: n === 16 || n === 128,
   })),
   ...[1, 8, 32].map((n) => ({
-    id: `batch-${n}`, kind: 'timed', title: `${n} short texts in one call, one thread`, model: 'minilm', batch: n,
+    id: `batch-${n}`, kind: 'timed', title: `${n} short ${n === 1 ? 'text' : 'texts'} in one call, one thread`, model: 'minilm', batch: n,
     systems: ['pith', 'pith-worker', 'pith-node', 'pith-native', 'ort-int8', 'transformers-q8', 'transformers-q8-default', 'ort-native-int8'], task: embedding(SHORT.slice(0, n)), quick: n === 32,
   })),
   ...[16, 128, 512].map((n) => ({
@@ -31,11 +31,11 @@ export const CASES = [
   })),
   { id: 'stages-encoder', kind: 'stages', title: 'Where an encoder\'s time goes, 128 tokens', model: 'minilm', tokens: 128, task: embedding([ofTokens(128)]), quick: true },
 
-  { id: 'decoder', kind: 'timed', title: 'SmolLM2-135M, one thread', model: 'smollm2', systems: DECODERS, task: generation(130, 64), rounds: 3, quick: true },
+  { id: 'decoder', kind: 'timed', title: 'SmolLM2-135M, one thread', model: 'smollm2', after: 130, systems: DECODERS, task: generation(130, 64), rounds: 3, quick: true },
   { id: 'decoder-threads', kind: 'timed', title: 'SmolLM2-135M, two threads', model: 'smollm2', systems: ['pith-worker@2', 'pith-native@2', 'wllama@2', 'llama.cpp@2'],
     task: generation(130, 64), rounds: 3 },
-  ...[130, 400, 800].map((n) => ({
-    id: `context-${n}`, kind: 'timed', title: `SmolLM2-135M after a prompt of about ${n} tokens, one thread`, model: 'smollm2', context: n,
+  ...[400, 800].map((n) => ({
+    id: `context-${n}`, kind: 'timed', title: `SmolLM2-135M after a prompt of about ${n} tokens, one thread`, model: 'smollm2', after: n,
     systems: ['pith-worker', 'pith-native', 'llama.cpp', ...(n < 800 ? ['wllama'] : [])], task: generation(n, 32), rounds: 1,
   })),
   { id: 'story', kind: 'timed', title: 'The embedded model (story, 3.2 M), one thread', model: 'story', systems: ['pith-worker', 'pith-simd128', 'pith-node', 'pith-node20', 'pith-native'],

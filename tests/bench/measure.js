@@ -32,6 +32,12 @@ export class Measurer {
     return { ...await kinds[test.kind](), reference: await this.#reference(test) };
   }
 
+  /** A system that cannot do a case says why, and the others go on. */
+  #skip(results, key, error, round) {
+    results[key] = { skipped: round === undefined ? error.message : `failed in round ${round + 1}: ${error.message}` };
+    this.options.log(`  ${key}: ${results[key].skipped}`);
+  }
+
   #rounds(test) { return this.options.rounds ?? (this.options.quick ? 2 : test.rounds ?? 7); }
 
   /** @param {any} test @param {string} key id or id@threads */
@@ -114,8 +120,7 @@ export class Measurer {
         results[key] = { facts: host.facts, answer, samples: [] };
         alive.push({ key, host });
       } catch (error) {
-        results[key] = { skipped: error.message };
-        this.options.log(`  ${key}: ${error.message}`);
+        this.#skip(results, key, error);
       }
     }
     const rounds = this.#rounds(test);
@@ -127,8 +132,7 @@ export class Measurer {
           if (generating) await host.call('retask', this.#task(test, round + 1));
           results[key].samples.push(await host.call('sample', generating ? 0 : SAMPLE_MS));
         } catch (error) {
-          results[key] = { skipped: `failed in round ${round + 1}: ${error.message}` };
-          this.options.log(`  ${key}: ${error.message}`);
+          this.#skip(results, key, error, round);
           await this.#drop(host);
         }
       }
@@ -156,15 +160,19 @@ export class Measurer {
         const { answer, facts } = await once(key); // and code that the browser caches at the second visit
         results[key] = { facts, answer, samples: [] };
       } catch (error) {
-        results[key] = { skipped: error.message };
-        this.options.log(`  ${key}: ${error.message}`);
+        this.#skip(results, key, error);
       }
     }
     const alive = test.systems.filter((key) => !results[key].skipped);
     for (let round = 0; round < rounds; round++) {
       for (let i = 0; i < alive.length; i++) {
         const key = alive[(i + round) % alive.length];
-        results[key].samples.push([(await once(key)).sample]);
+        if (results[key].skipped) continue;
+        try {
+          results[key].samples.push([(await once(key)).sample]);
+        } catch (error) {
+          this.#skip(results, key, error, round);
+        }
       }
     }
     return { rounds, results };
@@ -182,8 +190,7 @@ export class Measurer {
         const answer = await host.call('prepare', this.#task(test, 0), { warmUp: test.task.kind === 'generate' ? 1 : 3 });
         results[key] = { facts, answer, samples: [[{ ...await host.call('memory'), blankPage: blank }]] };
       } catch (error) {
-        results[key] = { skipped: error.message };
-        this.options.log(`  ${key}: ${error.message}`);
+        this.#skip(results, key, error);
       } finally {
         await host?.end();
       }
@@ -206,8 +213,7 @@ export class Measurer {
           await host.end();
         }
       } catch (error) {
-        results[key] = { skipped: error.message };
-        this.options.log(`  ${key}: ${error.message}`);
+        this.#skip(results, key, error);
       }
     }
     return { rounds: 1, results };

@@ -1,7 +1,7 @@
 /**
  * Tables and charts from bench.json alone: node tests/bench/report.js [BENCH.json [FOLDER]]. Writes BENCHMARKS.md and bench-*.svg to the folder.
  */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Results } from './results.js';
@@ -127,13 +127,13 @@ function decoderParts(r, charts) {
     parts.push('## Decoder: SmolLM2-135M-Instruct, Q4_1, greedy', '', `Tokens a second (median). All have the weights of the same GGUF file${recipe ? `; Pith's package was made of it by its recipe "${recipe}"` : ''}. The last column says how far each text agrees with llama.cpp's, in characters.`, '',
       ...table(['', 'threads', 'prompt', 'generated', 'tokens', 'same text'], cells), ...reasons(r, ids), ...(rows.length > 0 ? ['![Prompt](bench-prompt.svg)', '', '![Generation](bench-decode.svg)', ''] : []));
   }
-  const contexts = r.family('context-'), keys = ['pith-worker', 'pith-native', 'wllama', 'llama.cpp'];
-  if (contexts.length > 0) {
-    const series = keys.map((key) => ({ label: r.label(key), colour: colour(key), points: contexts.filter((id) => r.rate(id, key, 'decode') !== null).map((id) => [r.test(id).context, 1000 / r.rate(id, key, 'decode')]) })).filter(({ points }) => points.length > 0);
+  const contexts = ['decoder', ...r.family('context-')].filter((id) => r.test(id)), keys = ['pith-worker', 'pith-native', 'wllama', 'llama.cpp'];
+  if (contexts.length > 1) {
+    const series = keys.map((key) => ({ label: r.label(key), colour: colour(key), points: contexts.filter((id) => r.rate(id, key, 'decode') !== null).map((id) => [r.test(id).after, 1000 / r.rate(id, key, 'decode')]) })).filter(({ points }) => points.length > 0);
     if (series.length > 0) charts['bench-context'] = lines({ title: 'How a token\'s time grows with what came before', x: 'tokens of prompt', unit: 'milliseconds a generated token', series });
-    parts.push('Growth with the context: prompt and generated tokens a second after prompts of that length, 32 generated.', '',
-      ...table(['tokens of prompt', ...keys.map(r.label)], contexts.map((id) => [r.test(id).context, ...keys.map((key) => (r.rate(id, key, 'decode') === null ? MISSING : `${rate(r.rate(id, key, 'prompt'))} / ${rate(r.rate(id, key, 'decode'))}`))])),
-      ...reasons(r, contexts), ...(series.length > 0 ? ['![Time by context](bench-context.svg)', ''] : []));
+    parts.push('Growth with the context: prompt and generated tokens a second after prompts of that length.', '',
+      ...table(['tokens of prompt', ...keys.map(r.label)], contexts.map((id) => [r.test(id).after, ...keys.map((key) => (r.rate(id, key, 'decode') === null ? MISSING : `${rate(r.rate(id, key, 'prompt'))} / ${rate(r.rate(id, key, 'decode'))}`))])),
+      ...reasons(r, r.family('context-')), ...(series.length > 0 ? ['![Time by context](bench-context.svg)', ''] : []));
   }
   if (r.test('story')) {
     parts.push('The embedded model (story, 3.2 M parameters; Pith alone has it):', '', ...table(['', 'prompt', 'generated'], Object.keys(r.test('story').results).filter((key) => r.rate('story', key, 'decode') !== null)
@@ -245,6 +245,7 @@ export function writeReport(from, folder) {
     'Pith\'s 512-token package is the same checkpoint with `max_seq_length` 512 in `sentence_bert_config.json`.', '',
   ];
   mkdirSync(folder, { recursive: true });
+  for (const name of readdirSync(folder)) if (/^bench-.*\.svg$/.test(name)) rmSync(join(folder, name)); // of an earlier run that had more
   for (const [name, svg] of Object.entries(charts)) if (svg) writeFileSync(join(folder, `${name}.svg`), svg);
   writeFileSync(join(folder, 'BENCHMARKS.md'), page.join('\n'));
   console.log(`bench: ${join(folder, 'BENCHMARKS.md')}`);

@@ -10,7 +10,7 @@ export const STAGES = [
   ['activation function', /gelu|silu|erf|tanh|relu/],
   ['norms', /norm(?!al)/],
   ['rotation', /rope|rotate/],
-  ['tokenizer and text', /token|wordpiece|bpe|unicode|normalize|utf8|ids_|json|encode_|decompose|vocabulary/],
+  ['tokenizer and text', /token|split_|added|wordpiece|bpe|unicode|normalize|utf8|ids_|json|encode_|decompose|vocabulary/],
   ['sampling', /sampler|choose/],
 ];
 const stageOf = (name) => STAGES.find(([, pattern]) => pattern.test(name))?.[0];
@@ -29,7 +29,7 @@ export async function stageTimes(host, ms) {
   await session.detach();
   const self = new Map();
   profile.samples.forEach((id, i) => self.set(id, (self.get(id) ?? 0) + profile.timeDeltas[i] / 1000));
-  const functions = {}, stages = {};
+  const functions = {}, byStage = {};
   let idle = 0, total = 0, named = false;
   const visit = (node, inherited) => {
     const { functionName, url } = node.callFrame, wasm = /^wasm:|\.wasm$/.test(url);
@@ -40,7 +40,8 @@ export async function stageTimes(host, ms) {
       idle += time;
     } else {
       functions[name] = (functions[name] ?? 0) + time;
-      stages[stage] = (stages[stage] ?? 0) + time;
+      const places = byStage[name] ??= {};
+      places[stage] = (places[stage] ?? 0) + time;
       total += time;
     }
     for (const child of node.children ?? []) visit(nodes.get(child), wasm ? stageOf(name) ?? inherited : undefined);
@@ -48,6 +49,15 @@ export async function stageTimes(host, ms) {
   const nodes = new Map(profile.nodes.map((node) => [node.id, node]));
   visit(profile.nodes[0]);
   if (!named) throw new Error('the profile names no function of Pith');
+  // Some stacks are cut short: what is at rest there belongs where the same function is mostly found.
+  const stages = {};
+  for (const places of Object.values(byStage)) {
+    const [usual] = Object.keys(places).filter((stage) => stage !== 'rest').sort((a, b) => places[b] - places[a]);
+    for (const [stage, time] of Object.entries(places)) {
+      const at = stage === 'rest' ? usual ?? 'rest' : stage;
+      stages[at] = (stages[at] ?? 0) + time;
+    }
+  }
   const share = (time) => Math.round(time / total * 1e4) / 1e4;
   return {
     samples: [samples], profiledMs: Math.round(total), idleMs: Math.round(idle),

@@ -13,7 +13,7 @@ const onnx = (name) => ({
   config: ({ threads }) => ({ model: `build/bench/onnx/${name}.onnx`, threads }),
 });
 const llama = (module, counts) => ({
-  module, counts, needs: () => ['smollm2.gguf'], config: ({ threads, context = 1024 }) => ({ model: 'build/bench/smollm2.gguf', context, threads }),
+  module, counts, needs: () => ['smollm2.gguf'], config: ({ threads }) => ({ model: 'build/bench/smollm2.gguf', context: 1024, threads }),
 });
 // As installed it brings an onnxruntime that can use a GPU too, 27 MB; with an alias for that import it takes the one without, which is faster.
 const transformers = {

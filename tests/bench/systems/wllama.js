@@ -9,7 +9,7 @@ export async function open({ model, context, threads = 1 }) {
   const quiet = () => {};
   const wllama = new Wllama({ default: place(`${PACKAGE}wasm/wllama.wasm`) }, { suppressNativeLog: true, allowOffline: true,
     logger: { debug: quiet, log: quiet, warn: quiet, error: console.error } });
-  await wllama.loadModelFromUrl(place(model), { n_threads: threads, n_gpu_layers: 0, n_ctx: context, flash_attn: true });
+  await wllama.loadModelFromUrl(place(model), { n_threads: threads, n_gpu_layers: 0, n_ctx: context });
   return {
     facts: { threads: wllama.getNumThreads(), multithread: wllama.isMultithread(), llama: Wllama.getLibllamaVersion() },
     close: () => wllama.exit(),
