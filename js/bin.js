@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // The command line: the same C as build/pith, compiled to WebAssembly.
 import { Engine } from './engine.js';
-import { prepareModule, eventLoopTurn, openFiles } from './load.js';
+import { eventLoopTurn, openFiles, prepareModule, startThread, suggestedThreads } from './load.js';
 
 let interrupted = false;
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => { interrupted = true; });
@@ -9,8 +9,9 @@ for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => { interru
 process.stdout.on('error', () => {});
 
 try {
-  const engine = new Engine((await prepareModule()).module, openFiles(), eventLoopTurn());
+  const engine = new Engine(await prepareModule({ threads: 'auto' }), openFiles(), eventLoopTurn(), { suggested: suggestedThreads(), start: startThread });
   process.exitCode = await engine.commandLine(process.argv.slice(2), process.stderr.isTTY === true, () => interrupted);
+  engine.close();
 } catch (error) {
   console.error(`pith: ${error instanceof Error ? error.message : error}`);
   process.exitCode = 13;

@@ -7,9 +7,13 @@ import { Server } from './server.js';
 /** @typedef {import('./server.js').Answer} Answer */
 /** @typedef {{run: (verb: string, args: Record<string, any>, hooks: Hooks) => Promise<Answer>, close: () => void}} Client */
 
-/** @param {boolean} inWorker @param {{kernels?: string}} wish what the module should have @returns {Promise<Client>} */
+/**
+ * @param {boolean} inWorker
+ * @param {{kernels?: string, threads?: number | 'auto'}} wish what the module should have
+ * @returns {Promise<Client>}
+ */
 export async function openClient(inWorker, wish) {
-  const prepared = await prepareModule(wish);
+  const prepared = await prepareModule({ ...wish, inWorker });
   return inWorker ? workerClient(prepared) : localClient(prepared);
 }
 
@@ -26,6 +30,7 @@ function localClient(prepared) {
     },
     close() {
       closing.abort();
+      server?.close();
       server = null; // and with it the module's memory
     },
   };

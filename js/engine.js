@@ -3,6 +3,7 @@
  * time, and between steps the thread hears messages, so that an abort acts soon without shared memory.
  */
 import { ArgumentError, CancelledError, errorFromStatus, InternalError, IoError, MemoryError, PithError, statusOf } from './errors.js';
+import { ThreadPool } from './pool.js';
 
 const STEP_MS = 20;
 const PENDING = 1;
@@ -27,7 +28,15 @@ const PROGRESS_EVERY_MS = 50;
  * @property {(path: string) => string} resolve   the one name of what is there, links followed
  * @property {() => Promise<void>} arrival   settles when more bytes may be there
  */
-/** A module that is ready to be instantiated; it can be posted to a worker. @typedef {{name: string, module: WebAssembly.Module}} Prepared */
+/**
+ * A module that is ready to be instantiated; it can be posted to a worker.
+ * @typedef {object} Prepared
+ * @property {string} name
+ * @property {WebAssembly.Module} module
+ * @property {WebAssembly.Memory} [memory] of a module with threads
+ * @property {string} [note] why there are no threads, where some were wished for
+ */
+/** What an engine asks of its surroundings for threads. @typedef {{suggested: number, start: import('./pool.js').StartThread}} Threads */
 /** @typedef {{phase: string, unit: string, done: number, total: number}} Progress */
 /**
  * @typedef {object} JobHooks
@@ -83,6 +92,9 @@ export class Engine {
   #decoder = new TextDecoder('utf-8', { ignoreBOM: true }); // a generated U+FEFF is text
   #files;
   #turn;
+  #module;
+  #threads;
+  #pool;
   #lastError = '';
   #cancelled = false;
   /** The last step stopped at bytes that are on their way. */ #waits = false;
@@ -90,16 +102,21 @@ export class Engine {
   /** Why the module cannot be used any more. @type {PithError | null} */ #broken = null;
 
   /**
-   * @param {WebAssembly.Module} module
+   * @param {Prepared} prepared
    * @param {Files} files
    * @param {() => Promise<void>} turn lets the event loop run once
+   * @param {Threads} threads
    */
-  constructor(module, files, turn) {
+  constructor({ module, memory }, files, turn, threads) {
     this.#files = files;
     this.#turn = turn;
-    const instance = new WebAssembly.Instance(module, { host: this.#host(), env: { emscripten_notify_memory_growth() {} } });
+    this.#module = module;
+    this.#threads = threads;
+    this.#pool = new ThreadPool(threads.start);
+    const env = { emscripten_notify_memory_growth() {}, ...(memory ? { memory } : {}) };
+    const instance = new WebAssembly.Instance(module, { host: this.#host(), env });
     this.#wasm = /** @type {any} */ (instance.exports);
-    this.#memory = this.#wasm.memory;
+    this.#memory = memory ?? this.#wasm.memory;
     this.#wasm._initialize?.();
     if (this.#wasm.pith_wasm_open() !== 0) throw new MemoryError('there is no memory for the module');
   }
@@ -109,12 +126,24 @@ export class Engine {
 
   /** @param {number} at @param {number} n */
   #bytes(at, n) { return new Uint8Array(this.#memory.buffer, at, n); }
-  /** @param {number} at @param {number} n */
-  #text(at, n) { return this.#decoder.decode(this.#bytes(at, n)); }
+  /** Threads that work, this one counted, once those that were asked for are up or have failed. */
+  async threadsUp() {
+    await this.#pool.settled();
+    return { threads: 1 + this.#pool.nReady, failure: this.#pool.failure };
+  }
+
+  /** Ends the threads. No job can run after it. */
+  close() {
+    this.#broken = new CancelledError('the model is closed');
+    this.#pool.close();
+  }
+
+  /** A copy: decoders refuse views of shared memory. @param {number} at @param {number} n */
+  #text(at, n) { return this.#decoder.decode(this.#bytes(at, n).slice()); }
   /** @param {number} at of a NUL-terminated text */
   #cText(at) {
     const heap = new Uint8Array(this.#memory.buffer);
-    return this.#decoder.decode(heap.subarray(at, heap.indexOf(0, at)));
+    return this.#text(at, heap.indexOf(0, at) - at);
   }
 
   /** @param {string} text @param {(at: number, n: number) => T} use @template T */
@@ -192,11 +221,18 @@ export class Engine {
       resolve: (at, n, nameAt, capacity) => this.#guard(() => (this.#putName(files.resolve(this.#text(at, n)), nameAt, capacity), 0)),
       /** @param {number} at @param {number} capacity */
       last_error: (at, capacity) => {
-        const { written } = this.#encoder.encodeInto(this.#lastError, this.#bytes(at, capacity));
+        const bytes = new Uint8Array(capacity);
+        const { written } = this.#encoder.encodeInto(this.#lastError, bytes);
+        this.#bytes(at, written).set(bytes.subarray(0, written));
         return written;
       },
       now_ms: () => performance.now(),
       cancelled: () => (this.#cancelled ? 1 : 0),
+      /** @param {number} n */
+      threads: (n) => n || this.#threads.suggested,
+      /** @param {number} threads @param {number} number @param {number} stack */
+      start_thread: (threads, number, stack) => (this.#pool.start({ module: this.#module, memory: this.#memory, threads, number, stack }) ? 0 : -1),
+      thread_lost: () => { throw new Error('a thread ended in the middle of its work'); },
     };
   }
 

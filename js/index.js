@@ -28,6 +28,8 @@ export * from './errors.js';
 /**
  * @typedef {object} LoadOptions
  * @property {boolean} [worker] run in a worker of its own: true in pages, false in Node.js unless given
+ * @property {number | 'auto'} [threads] to work on, from 1 to 64: 'auto' (the processors, at most 8) unless given. Where there can be no more
+ *   than one (a page that is not cross-origin isolated, `worker: false` in a page), `info.threads` says 1 and `info.threadsNote` why
  * @property {'auto' | 'scalar' | 'simd128' | 'relaxed-dot' | 'relaxed-pairs'} [kernels] forces one variant; an UnsupportedError where the
  *   engine lacks it
  */
@@ -41,7 +43,10 @@ export * from './errors.js';
  * @property {'package' | 'checkpoint'} kind
  * @property {string} family 'bert', 'llama'
  * @property {'embed' | 'generate'} task
- * @property {string} module the WebAssembly module in use: 'pith-relaxed' where the engine has relaxed SIMD, else 'pith-simd128'
+ * @property {string} module the WebAssembly module in use: 'pith-relaxed' where the engine has relaxed SIMD, else 'pith-simd128', and with
+ *   threads 'pith-relaxed-threads' or 'pith-simd128-threads'
+ * @property {number} threads that work
+ * @property {string} [threadsNote] why there are fewer than asked for
  * @property {string} kernels the variant in use
  * @property {number} parameters
  * @property {number} bytes of the files
@@ -122,6 +127,12 @@ function checkOptions(options, known, verb) {
   if (options === null || typeof options !== 'object') throw new ArgumentError(`${verb}: the options should be an object`);
   for (const key of Object.keys(options)) if (!known.includes(key)) throw new ArgumentError(`${verb} has no option "${key}"`);
   if (options.onProgress !== undefined && typeof options.onProgress !== 'function') throw new ArgumentError(`${verb}: onProgress should be a function`);
+}
+
+/** @param {unknown} threads @returns {number | 'auto'} */
+function checkThreads(threads = 'auto') {
+  if (threads === 'auto' || (Number.isInteger(threads) && /** @type {number} */ (threads) >= 1 && /** @type {number} */ (threads) <= 64)) return /** @type {number | 'auto'} */ (threads);
+  throw new ArgumentError('threads should be a whole number from 1 to 64, or "auto"');
 }
 
 /** @param {unknown} kernels @returns {string | undefined} */
@@ -285,14 +296,14 @@ export class Model {
  * @returns {Promise<Model>}
  */
 export async function load(source, options = {}) {
-  checkOptions(options, ['signal', 'onProgress', 'worker', 'kernels'], 'load');
+  checkOptions(options, ['signal', 'onProgress', 'worker', 'kernels', 'threads'], 'load');
   checkSignal(options.signal);
   const { signal, onProgress, worker = workerByDefault, ...rest } = options;
-  const path = describe(source);
-  const client = await openClient(worker, { kernels: checkKernels(options.kernels) });
+  const path = describe(source), threads = checkThreads(options.threads);
+  const client = await openClient(worker, { kernels: checkKernels(options.kernels), threads });
   let fetched = 0;
   try {
-    return new Model(client, await client.run('load', { path, ...rest }, { signal, onProgress, onFetched: (n) => { fetched += n; } }), fetched);
+    return new Model(client, await client.run('load', { path, ...rest, threads }, { signal, onProgress, onFetched: (n) => { fetched += n; } }), fetched);
   } catch (error) {
     client.close();
     throw error;
@@ -302,7 +313,7 @@ export async function load(source, options = {}) {
 /** One verb in an engine of its own. @param {string} verb @param {Record<string, any>} args @param {TaskOptions & {worker?: boolean}} options */
 async function once(verb, args, { signal, onProgress, worker = workerByDefault }) {
   checkSignal(signal);
-  const client = await openClient(worker, { kernels: checkKernels(args.kernels) });
+  const client = await openClient(worker, { kernels: checkKernels(args.kernels), threads: args.threads });
   try {
     return await client.run(verb, args, { signal, onProgress });
   } finally {
@@ -322,14 +333,14 @@ async function once(verb, args, { signal, onProgress, worker = workerByDefault }
  * Compresses a checkpoint into a package: to the folder `output` (Node.js), else into memory.
  * @param {ModelSource} source
  * @param {TaskOptions & {output?: string, recipe?: string | Record<string, unknown>, shardSize?: number, texts?: string[], force?: boolean,
- *   worker?: boolean}} [options] recipe: 'int8', 'fp16' or a recipe's object; shardSize in bytes: 4 MiB; texts to measure quality on;
- *   force: replace a package that is there (never another folder)
+ *   worker?: boolean, threads?: number | 'auto'}} [options] recipe: 'int8', 'fp16' or a recipe's object; shardSize in bytes: 4 MiB; texts to
+ *   measure quality on; force: replace a package that is there (never another folder)
  * @returns {Promise<CompressResult>}
  */
 export async function compress(source, options = {}) {
-  checkOptions(options, ['signal', 'onProgress', 'worker', 'output', 'recipe', 'shardSize', 'texts', 'force'], 'compress');
+  checkOptions(options, ['signal', 'onProgress', 'worker', 'threads', 'output', 'recipe', 'shardSize', 'texts', 'force'], 'compress');
   const { signal, onProgress, worker, ...rest } = options;
-  const { result, files } = await once('compress', { source: describe(source), ...rest }, { signal, onProgress, worker });
+  const { result, files } = await once('compress', { source: describe(source), ...rest, threads: checkThreads(rest.threads) }, { signal, onProgress, worker });
   return files ? { ...result, files } : result;
 }
 
@@ -348,14 +359,14 @@ export async function inspect(source, options = {}) {
  * Measures a model, alone (perplexity) or against another: cosine of embeddings, correlation with scores, KL divergence.
  * @param {ModelSource} source
  * @param {TaskOptions & {against?: ModelSource, texts?: string[], pairs?: {a: string, b: string, score: number}[], perplexity?: string,
- *   kernels?: string, worker?: boolean}} [options] one of texts, pairs and perplexity; Pith's own texts when none is given
+ *   kernels?: string, threads?: number | 'auto', worker?: boolean}} [options] one of texts, pairs and perplexity; Pith's own texts when none is given
  * @returns {Promise<Quality>}
  */
 export async function evaluate(source, options = {}) {
-  checkOptions(options, ['signal', 'onProgress', 'worker', 'against', 'texts', 'pairs', 'perplexity', 'kernels'], 'evaluate');
+  checkOptions(options, ['signal', 'onProgress', 'worker', 'against', 'texts', 'pairs', 'perplexity', 'kernels', 'threads'], 'evaluate');
   const { signal, onProgress, worker, against, ...rest } = options;
   const parent = against === undefined ? {} : { against: describe(against) };
-  return (await once('eval', { source: describe(source), ...parent, ...rest }, { signal, onProgress, worker })).result;
+  return (await once('eval', { source: describe(source), ...parent, ...rest, threads: checkThreads(rest.threads) }, { signal, onProgress, worker })).result;
 }
 
 /**

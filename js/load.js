@@ -8,14 +8,16 @@ import { ArgumentError, ExistsError, IoError, NetworkError, NoSpaceError, NotFou
 /** @typedef {import('./engine.js').Files} Files */
 
 const isNode = typeof process === 'object' && Boolean(process.versions?.node) && typeof process.getBuiltinModule === 'function';
-/** @typedef {{'node:fs': typeof import('node:fs'), 'node:worker_threads': typeof import('node:worker_threads'), 'node:url': typeof import('node:url'), 'node:path': typeof import('node:path')}} NodeModules */
+/** @typedef {{'node:fs': typeof import('node:fs'), 'node:worker_threads': typeof import('node:worker_threads'), 'node:url': typeof import('node:url'), 'node:path': typeof import('node:path'), 'node:os': typeof import('node:os')}} NodeModules */
 /** @template {keyof NodeModules} K @param {K} name @returns {NodeModules[K]} */
 const node = (name) => /** @type {any} */ (process.getBuiltinModule(name));
 
 /** Written out, so that bundlers find the files. */
 const moduleUrls = {
   'pith-relaxed': new URL('../dist/pith-relaxed.wasm', import.meta.url),
+  'pith-relaxed-threads': new URL('../dist/pith-relaxed-threads.wasm', import.meta.url),
   'pith-simd128': new URL('../dist/pith-simd128.wasm', import.meta.url),
+  'pith-simd128-threads': new URL('../dist/pith-simd128-threads.wasm', import.meta.url),
 };
 /** @typedef {keyof typeof moduleUrls} ModuleName */
 /** @typedef {import('./engine.js').Prepared} Prepared */
@@ -24,10 +26,35 @@ const moduleUrls = {
 const relaxedProbe = new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 19, 1, 17, 0,
   65, 0, 253, 15, 65, 0, 253, 15, 65, 0, 253, 15, 253, 147, 2, 11]);
 
-/** The modules that serve these kernels here, the best first. @param {string} [kernels] @returns {ModuleName[]} */
-export function moduleNames(kernels = 'auto') {
+/** The kernel sets of modules that serve these kernels here, the best first. @param {string} [kernels] @returns {('pith-relaxed' | 'pith-simd128')[]} */
+function kernelSets(kernels = 'auto') {
   const plain = !['', 'auto', 'relaxed'].includes(kernels.split('-')[0]);
   return plain || !WebAssembly.validate(relaxedProbe) ? ['pith-simd128'] : ['pith-relaxed', 'pith-simd128'];
+}
+
+/** As many threads as the machine has processors; the module takes at most eight of itself. */
+export function suggestedThreads() {
+  return isNode ? node('node:os').availableParallelism() : globalThis.navigator?.hardwareConcurrency || 1;
+}
+
+/** @param {boolean} inWorker the engine will be in a worker of its own @returns {string | undefined} */
+function whyNoThreads(inWorker) {
+  if (typeof SharedArrayBuffer !== 'function') return isNode ? 'this Node.js has no shared memory' : notIsolated;
+  if (isNode) return undefined;
+  if (globalThis.crossOriginIsolated !== true) return notIsolated;
+  if (typeof Worker !== 'function') return 'there are no workers here';
+  return !inWorker && typeof document === 'object' ? 'a page\'s own thread must not wait for others: leave `worker` on' : undefined;
+}
+const notIsolated = 'the page is not cross-origin isolated: threads need the headers COOP and COEP';
+
+/** The modules declare 1 MiB of 64 KiB pages and allow 4 GiB; systems that do not reserve so much get less. @returns {WebAssembly.Memory | undefined} */
+function sharedMemory() {
+  for (let maximum = 65536; maximum >= 4096; maximum /= 2) {
+    try {
+      return new WebAssembly.Memory({ initial: 16, maximum, shared: true });
+    } catch { /* less, then */ }
+  }
+  return undefined;
 }
 
 /** Each module is compiled once a thread. @type {Map<ModuleName, Promise<WebAssembly.Module>>} */
@@ -45,18 +72,24 @@ function compileOnce(name) {
 }
 
 /**
- * The module for these kernels; where its file is missing or refused, the next one that serves them.
- * @param {{kernels?: string}} [wish]
+ * The module for these kernels and threads; where its file is missing or refused, the next one that serves.
+ * @param {{kernels?: string, threads?: number | 'auto', inWorker?: boolean}} wish threads: 1
  * @returns {Promise<Prepared>}
  */
-export async function prepareModule({ kernels } = {}) {
-  const names = moduleNames(kernels);
+export async function prepareModule({ kernels, threads = 1, inWorker = false }) {
+  const wanted = threads === 'auto' ? suggestedThreads() : threads;
+  let note = wanted > 1 ? whyNoThreads(inWorker) : undefined;
+  const memory = wanted > 1 && note === undefined ? sharedMemory() : undefined;
+  if (wanted > 1 && !memory) note ??= 'there is no shared memory to be had';
+  const names = kernelSets(kernels).flatMap((set) => (memory ? [/** @type {const} */ (`${set}-threads`), set] : [set]));
   for (;;) {
     const name = /** @type {ModuleName} */ (names.shift());
     try {
-      return { name, module: await compileOnce(name) };
+      const module = await compileOnce(name);
+      return name.endsWith('-threads') ? { name, module, memory } : { name, module, note };
     } catch (error) {
       if (names.length === 0) throw error;
+      if (name.endsWith('-threads')) note ??= `the module with threads cannot be had: ${/** @type {Error} */ (error).message}`;
     }
   }
 }
@@ -102,21 +135,26 @@ export const readBlobNow = typeof (/** @type {any} */ (globalThis).FileReaderSyn
 /** A worker by default where a page would stop moving without one. */
 export const workerByDefault = !isNode && typeof Worker === 'function';
 
-/**
- * Both ends of a worker speak through this.
- * @typedef {{post: (message: unknown, transfer?: ArrayBuffer[]) => void, listen: (hear: (message: any) => void) => void}} Port
- */
+/** @typedef {import('./pool.js').WorkerPort} WorkerPort */
 
-/** @param {(error: Error) => void} failed @returns {Port & {end: () => void}} */
-export function startWorker(failed) {
-  if (isNode) {
-    const { Worker } = node('node:worker_threads');
-    const worker = new Worker(new URL('./worker.js', import.meta.url));
-    worker.on('error', failed);
-    worker.on('exit', (code) => failed(new Error(`the worker ended (${code})`)));
-    return { post: (message, transfer) => worker.postMessage(message, transfer), listen: (hear) => worker.on('message', hear), end: () => { worker.terminate(); } };
-  }
-  const worker = newPageWorker();
+/** @param {URL} url @param {(error: Error) => void} failed @param {boolean} alone the process may end while it runs @returns {WorkerPort} */
+function startNodeWorker(url, failed, alone) {
+  // The flags of the process are not for our scripts: `--input-type` would forbid them.
+  const worker = new (node('node:worker_threads').Worker)(url, { execArgv: [] });
+  worker.on('error', failed);
+  worker.on('exit', (code) => failed(new Error(`the worker ended (${code})`)));
+  return {
+    post: (message, transfer) => worker.postMessage(message, transfer),
+    listen: (hear) => {
+      worker.on('message', hear);
+      if (alone) worker.unref(); // after the listener, which would hold the process again
+    },
+    end: () => { worker.terminate(); },
+  };
+}
+
+/** @param {Worker} worker @param {(error: Error) => void} failed @returns {WorkerPort} */
+function pageWorker(worker, failed) {
   let heard = false;
   worker.onerror = (event) => failed(!heard && isForeign ? foreignWorkerError() : new Error(event.message || 'the worker script cannot be loaded'));
   return {
@@ -135,17 +173,16 @@ const here = import.meta.url;
 const { origin } = new URL(here);
 /** These files come from another origin than the page. Browsers call the origin of some schemes, like those of extensions, "null". */
 const isForeign = !isNode && origin !== 'null' && origin !== (globalThis.origin ?? origin);
-/** The address of a script of the page's own origin that imports the worker's: made once, kept as long as the page. */
-let standIn = '';
+/** The addresses of scripts of the page's own origin that import a worker's: made once, kept as long as the page. @type {Map<string, string>} */
+const standIns = new Map();
 
-/** @returns {Worker} */
-function newPageWorker() {
-  if (!isForeign) return new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'pith' });
-  // A worker's own script has to be of the page's origin; what that imports may come from elsewhere.
-  const text = `import ${JSON.stringify(new URL('./worker.js', here).href)};`;
-  standIn ||= URL.createObjectURL(new Blob([text], { type: 'text/javascript' }));
+/** A worker's own script has to be of the page's origin; what that imports may come from elsewhere. @param {URL} url @param {string} name */
+function foreignWorker(url, name) {
+  const text = `import ${JSON.stringify(url.href)};`;
+  const standIn = standIns.get(url.href) ?? URL.createObjectURL(new Blob([text], { type: 'text/javascript' }));
+  standIns.set(url.href, standIn);
   try {
-    return new Worker(standIn, { type: 'module', name: 'pith' });
+    return new Worker(standIn, { type: 'module', name });
   } catch (error) {
     throw foreignWorkerError(error);
   }
@@ -157,7 +194,22 @@ function foreignWorkerError(cause) {
     `that needs CORS, and "worker-src blob: ${origin}" in a page's policy; or load with worker: false`, { cause });
 }
 
-/** The worker's end. @returns {Port} */
+// The addresses are written where workers are made, so that bundlers find the scripts.
+/** A worker for an engine. @param {(error: Error) => void} failed @returns {WorkerPort} */
+export function startWorker(failed) {
+  if (isNode) return startNodeWorker(new URL('./worker.js', import.meta.url), failed, false);
+  if (isForeign) return pageWorker(foreignWorker(new URL('./worker.js', import.meta.url), 'pith'), failed);
+  return pageWorker(new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'pith' }), failed);
+}
+
+/** A worker for one of an engine's threads. @param {(error: Error) => void} failed @returns {WorkerPort} */
+export function startThread(failed) {
+  if (isNode) return startNodeWorker(new URL('./thread.js', import.meta.url), failed, true);
+  if (isForeign) return pageWorker(foreignWorker(new URL('./thread.js', import.meta.url), 'pith thread'), failed);
+  return pageWorker(new Worker(new URL('./thread.js', import.meta.url), { type: 'module', name: 'pith thread' }), failed);
+}
+
+/** The worker's end. @returns {import('./pool.js').Port} */
 export function parentPort() {
   if (isNode) {
     const port = /** @type {import('node:worker_threads').MessagePort} */ (node('node:worker_threads').parentPort);

@@ -3,7 +3,7 @@ import { Engine } from './engine.js';
 import { ArgumentError, CancelledError, PithError } from './errors.js';
 import { fetchedMount } from './fetch.js';
 import { filesMount, rootedFiles } from './files.js';
-import { eventLoopTurn, openFiles, readBlobNow } from './load.js';
+import { eventLoopTurn, openFiles, readBlobNow, startThread, suggestedThreads } from './load.js';
 
 /**
  * A described source: all of it can be posted to a worker.
@@ -41,15 +41,17 @@ function inCallersWords(error, mounts) {
 }
 
 export class Server {
-  #name;
+  #prepared;
   #engine;
   #files = openFiles();
 
   /** @param {import('./engine.js').Prepared} prepared */
-  constructor({ name, module }) {
-    this.#name = name;
-    this.#engine = new Engine(module, this.#files, eventLoopTurn());
+  constructor(prepared) {
+    this.#prepared = prepared;
+    this.#engine = new Engine(prepared, this.#files, eventLoopTurn(), { suggested: suggestedThreads(), start: startThread });
   }
+
+  close() { this.#engine.close(); }
 
   /**
    * Runs a verb. A Source as an argument is mounted first and becomes the path that the verb wants.
@@ -76,8 +78,8 @@ export class Server {
       const inMemory = verb === 'compress' && request.output === undefined;
       if (inMemory) request.output = this.#files.outputPath();
       const answer = await this.#engine.run(request, hooks);
-      if (verb === 'load') answer.result.info.module = this.#name;
-      if (verb === 'version') answer.result.module = this.#name;
+      if (verb === 'version') answer.result.module = this.#prepared.name;
+      if (verb === 'load') await this.#describeModule(answer.result.info);
       return { ...answer, memoryBytes: this.#engine.memoryBytes, ...(inMemory ? { files: this.#files.takeOutput(request.output) } : {}) };
     } catch (error) {
       if (hooks.signal?.aborted) throw new CancelledError();
@@ -87,6 +89,16 @@ export class Server {
       leave.abort();
       for (const mount of mounts.keys()) this.#files.unmount(mount);
     }
+  }
+
+  /** @param {Record<string, unknown>} info */
+  async #describeModule(info) {
+    const asked = /** @type {number} */ (info.threads), { threads, failure } = await this.#engine.threadsUp();
+    info.module = this.#prepared.name;
+    info.threads = threads;
+    if (this.#prepared.note) info.threadsNote = this.#prepared.note;
+    else if (failure !== undefined) info.threadsNote = `a thread did not start: ${failure}`;
+    else if (threads < asked) info.threadsNote = `${asked - threads} of ${asked} threads have not started yet`;
   }
 
   /** @param {Source} source @param {AbortSignal} signal @param {(n: number) => void} count @returns {Promise<string>} */

@@ -4,6 +4,11 @@
 #include <string.h>
 
 #include "pith.h"
+#ifdef PITH_WASM_THREADS
+#include "wasm_threads.h"
+#else
+#define pith_wasm_threads NULL
+#endif
 
 /* Exported functions are declared nowhere else: JavaScript calls them. */
 #pragma GCC diagnostic ignored "-Wmissing-prototypes"
@@ -108,7 +113,7 @@ static char error_text[PITH_MESSAGE_CAP];
 
 pith_host pith_wasm_host(void) {
   const pith_host host = {error_text, host_open, host_create, host_read, host_write, host_close, host_make_dir, host_rename,
-                          host_remove, host_exists, host_find, host_last_error, host_now_ms, host_cancelled, NULL,
+                          host_remove, host_exists, host_find, host_last_error, host_now_ms, host_cancelled, pith_wasm_threads,
                           host_resolve};
   return host;
 }

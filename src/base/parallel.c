@@ -1,7 +1,7 @@
 #include "base/parallel.h"
 
 /* A part has to be worth waking a thread for; several a thread even out the load. Measured: docs/ARCHITECTURE.md. */
-#define LEAST_PART_NS 8000.0
+#define LEAST_PART_NS 4000.0
 enum { PARTS_PER_THREAD = 4 };
 
 uint32_t pith_parallel_parts(const pith_parallel *parallel, size_t n_units, double unit_ns) {

@@ -19,7 +19,9 @@ const below = {
   verbs: ['base', 'kernels', 'tensor', 'text', 'package', 'model', 'runtime', 'eval', 'compress', 'pith.h'],
   'pith.h': ['base'],
   cli: ['base', 'pith.h'],
-  'wasm.c': ['cli', 'pith.h'],
+  'wasm.c': ['cli', 'pith.h', 'wasm_threads.h'],
+  'wasm_threads.c': ['base', 'wasm_threads.h'],
+  'wasm_threads.h': ['base'],
 };
 
 /** Complaints about one file's text; `file` is its path below src/. */

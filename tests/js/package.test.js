@@ -9,7 +9,8 @@ test('the tarball holds what a user needs and nothing else; an empty project use
   const folder = temporaryFolder(t);
   const [packed] = JSON.parse(run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', folder], { cwd: root }));
   const files = packed.files.map((file) => file.path);
-  for (const needed of ['package.json', 'README.md', 'LICENSE', 'js/index.js', 'js/worker.js', 'js/bin.js', 'types/index.d.ts', 'dist/pith-simd128.wasm', 'dist/pith-relaxed.wasm'])
+  const modules = ['simd128', 'simd128-threads', 'relaxed', 'relaxed-threads'].map((name) => `dist/pith-${name}.wasm`);
+  for (const needed of ['package.json', 'README.md', 'LICENSE', 'js/index.js', 'js/worker.js', 'js/thread.js', 'js/bin.js', 'types/index.d.ts', ...modules])
     assert.ok(files.includes(needed), `${needed} is missing`);
   for (const file of files) assert.match(file, /^(package\.json|README\.md|LICENSE|js\/[\w-]+\.js|types\/[\w-]+\.d\.ts|dist\/[\w-]+\.wasm)$/);
   const project = join(folder, 'project');
@@ -34,6 +35,6 @@ export const code: string = new IntegrityError('x').code;`);
   run(tsc, [...options, 'right.ts'], { cwd: project });
   writeFileSync(join(project, 'wrong.ts'), "import { load } from 'pith';\nconst model = await load('x');\nmodel.generate('x', { maxTokens: 'many' });\n");
   assert.throws(() => run(tsc, [...options, 'wrong.ts'], { cwd: project }), /Command failed/);
-  assert.ok(existsSync(join(project, 'node_modules/pith/dist/pith-simd128.wasm')));
+  for (const name of modules) assert.ok(existsSync(join(project, 'node_modules/pith', name)), name);
   assert.ok(!/"(dependencies|scripts)":\s*\{\s*"(pre|post)?install/.test(readFileSync(join(root, 'package.json'), 'utf8')), 'nothing runs on install');
 });

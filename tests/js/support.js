@@ -32,11 +32,11 @@ export const isolation = { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-O
 /**
  * The playground's server, and what a test adds to it.
  * @param {{after: (fn: () => void) => void}} t
- * @param {{headers?: Record<string, string>, folders?: Record<string, string>, texts?: Record<string, string>}} [more] headers of every
- *   answer; folders by address ("/name/"); HTML and JavaScript by address, under the playground's policy
+ * @param {{headers?: Record<string, string>, folders?: Record<string, string>, texts?: Record<string, string>, policies?: Record<string, string>}} [more]
+ *   headers of every answer; folders by address ("/name/"); HTML and JavaScript by address; policies by address instead of the playground's
  * @returns {Promise<string>} its address, with a slash at the end
  */
-export async function servePlayground(t, { headers = {}, folders = {}, texts = {} } = {}) {
+export async function servePlayground(t, { headers = {}, folders = {}, texts = {}, policies = {} } = {}) {
   const { policy, serve } = await import('../../web/serve.js');
   const server = await serve(0);
   const [own] = server.listeners('request');
@@ -46,7 +46,7 @@ export async function servePlayground(t, { headers = {}, folders = {}, texts = {
     const { pathname } = new URL(request.url, 'http://localhost');
     if (pathname in texts) {
       const type = pathname.endsWith('.js') ? 'text/javascript' : 'text/html';
-      return response.writeHead(200, { 'Content-Type': `${type}; charset=utf-8`, 'Content-Security-Policy': policy }).end(texts[pathname]);
+      return response.writeHead(200, { 'Content-Type': `${type}; charset=utf-8`, 'Content-Security-Policy': policies[pathname] ?? policy }).end(texts[pathname]);
     }
     const folder = Object.keys(folders).find((name) => pathname.startsWith(name));
     if (!folder) return own.call(server, request, response);
