@@ -9,7 +9,7 @@ for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => { interru
 process.stdout.on('error', () => {});
 
 try {
-  const engine = new Engine(await prepareModule({ threads: 'auto' }), openFiles(), eventLoopTurn(), { suggested: suggestedThreads(), start: startThread });
+  const engine = new Engine(await prepareModule({ threads: 'auto', complete: true }), openFiles(), eventLoopTurn(), { suggested: suggestedThreads(), start: startThread });
   process.exitCode = await engine.commandLine(process.argv.slice(2), process.stderr.isTTY === true, () => interrupted);
   engine.close();
 } catch (error) {

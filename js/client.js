@@ -9,7 +9,7 @@ import { Server } from './server.js';
 
 /**
  * @param {boolean} inWorker
- * @param {{kernels?: string, threads?: number | 'auto'}} wish what the module should have
+ * @param {{kernels?: string, threads?: number | 'auto', complete?: boolean}} wish what the module should have
  * @returns {Promise<Client>}
  */
 export async function openClient(inWorker, wish) {

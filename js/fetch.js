@@ -177,17 +177,19 @@ function parse(bytes, url) {
  * @param {() => void} wake
  * @param {AbortSignal} signal
  * @param {(n: number) => void} count is told of bytes as they come
+ * @param {boolean} checkpoints fetch a checkpoint where there is no package; else the mount is empty
  * @returns {Promise<import('./files.js').Mount>}
  */
-export async function fetchedMount(base, wake, signal, count) {
-  if (/\.gguf$/i.test(new URL(base).pathname)) return ggufMount(base, signal, count);
+export async function fetchedMount(base, wake, signal, count, checkpoints) {
+  const nothing = { has: () => false, open: () => undefined, names: () => [] };
+  if (/\.gguf$/i.test(new URL(base).pathname)) return checkpoints ? ggufMount(base, signal, count) : nothing;
   const folder = new URL(base.endsWith('/') ? base : `${base}/`);
   /** @param {string} name */
   const address = (name) => Object.assign(new URL(name, folder), { search: folder.search }).href;
   /** @type {Map<string, Uint8Array>} */
   const small = new Map();
   const manifest = await fetchWhole(address('pith.json'), false, signal, count);
-  if (!manifest) return checkpointMount(address, small, signal, count);
+  if (!manifest) return checkpoints ? checkpointMount(address, small, signal, count) : nothing;
   small.set('pith.json', manifest);
   const json = parse(manifest, address('pith.json'));
   // The module checks the manifest; here it only says what to fetch early. Names that lead elsewhere are the module's to refuse.

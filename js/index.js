@@ -300,20 +300,28 @@ export async function load(source, options = {}) {
   checkSignal(options.signal);
   const { signal, onProgress, worker = workerByDefault, ...rest } = options;
   const path = describe(source), threads = checkThreads(options.threads);
-  const client = await openClient(worker, { kernels: checkKernels(options.kernels), threads });
   let fetched = 0;
-  try {
-    return new Model(client, await client.run('load', { path, ...rest, threads }, { signal, onProgress, onFetched: (n) => { fetched += n; } }), fetched);
-  } catch (error) {
-    client.close();
-    throw error;
-  }
+  /** @param {boolean} complete @returns {Promise<Model | undefined>} */
+  const open = async (complete) => {
+    const client = await openClient(worker, { kernels: checkKernels(options.kernels), threads, complete });
+    try {
+      const loaded = await client.run('load', { path, ...rest, threads }, { signal, onProgress, onFetched: (n) => { fetched += n; } });
+      if (!loaded.result.incomplete) return new Model(client, loaded, fetched);
+      client.close();
+      return undefined;
+    } catch (error) {
+      client.close();
+      throw error;
+    }
+  };
+  // Packages need the smaller module alone; what turns out to be none is opened by the complete one.
+  return await open(false) ?? /** @type {Model} */ (await open(true));
 }
 
 /** One verb in an engine of its own. @param {string} verb @param {Record<string, any>} args @param {TaskOptions & {worker?: boolean}} options */
 async function once(verb, args, { signal, onProgress, worker = workerByDefault }) {
   checkSignal(signal);
-  const client = await openClient(worker, { kernels: checkKernels(args.kernels), threads: args.threads });
+  const client = await openClient(worker, { kernels: checkKernels(args.kernels), threads: args.threads, complete: verb !== 'version' });
   try {
     return await client.run(verb, args, { signal, onProgress });
   } finally {

@@ -16,8 +16,12 @@ const node = (name) => /** @type {any} */ (process.getBuiltinModule(name));
 const moduleUrls = {
   'pith-relaxed': new URL('../dist/pith-relaxed.wasm', import.meta.url),
   'pith-relaxed-threads': new URL('../dist/pith-relaxed-threads.wasm', import.meta.url),
+  'pith-relaxed-complete': new URL('../dist/pith-relaxed-complete.wasm', import.meta.url),
+  'pith-relaxed-complete-threads': new URL('../dist/pith-relaxed-complete-threads.wasm', import.meta.url),
   'pith-simd128': new URL('../dist/pith-simd128.wasm', import.meta.url),
   'pith-simd128-threads': new URL('../dist/pith-simd128-threads.wasm', import.meta.url),
+  'pith-simd128-complete': new URL('../dist/pith-simd128-complete.wasm', import.meta.url),
+  'pith-simd128-complete-threads': new URL('../dist/pith-simd128-complete-threads.wasm', import.meta.url),
 };
 /** @typedef {keyof typeof moduleUrls} ModuleName */
 /** @typedef {import('./engine.js').Prepared} Prepared */
@@ -73,15 +77,17 @@ function compileOnce(name) {
 
 /**
  * The module for these kernels and threads; where its file is missing or refused, the next one that serves.
- * @param {{kernels?: string, threads?: number | 'auto', inWorker?: boolean}} wish threads: 1
+ * @param {{kernels?: string, threads?: number | 'auto', inWorker?: boolean, complete?: boolean}} wish threads: 1; complete: with the
+ *   compressor, the readers of checkpoints and the command line, which a page that only infers need not fetch
  * @returns {Promise<Prepared>}
  */
-export async function prepareModule({ kernels, threads = 1, inWorker = false }) {
+export async function prepareModule({ kernels, threads = 1, inWorker = false, complete = false }) {
   const wanted = threads === 'auto' ? suggestedThreads() : threads;
   let note = wanted > 1 ? whyNoThreads(inWorker) : undefined;
   const memory = wanted > 1 && note === undefined ? sharedMemory() : undefined;
   if (wanted > 1 && !memory) note ??= 'there is no shared memory to be had';
-  const names = kernelSets(kernels).flatMap((set) => (memory ? [/** @type {const} */ (`${set}-threads`), set] : [set]));
+  const sets = kernelSets(kernels).map((set) => (complete ? /** @type {const} */ (`${set}-complete`) : set));
+  const names = sets.flatMap((set) => (memory ? [/** @type {const} */ (`${set}-threads`), set] : [set]));
   for (;;) {
     const name = /** @type {ModuleName} */ (names.shift());
     try {

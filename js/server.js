@@ -53,6 +53,9 @@ export class Server {
 
   close() { this.#engine.close(); }
 
+  /** The module for inference alone does not: `load` then answers {incomplete: true}, before anything large was fetched. */
+  get #readsCheckpoints() { return this.#prepared.name.includes('-complete'); }
+
   /**
    * Runs a verb. A Source as an argument is mounted first and becomes the path that the verb wants.
    * @param {string} verb
@@ -75,6 +78,8 @@ export class Server {
         request[key] = await this.#mount(args[key], leave.signal, hooks.onFetched ?? (() => {}));
         if (request[key].startsWith('mount:')) mounts.set(request[key], 'url' in args[key] ? folderOf(args[key].url) : '');
       }
+      if (verb === 'load' && !this.#readsCheckpoints && this.#files.exists(`${request.path}/pith.json`) !== 1)
+        return { result: { incomplete: true }, data: null, memoryBytes: this.#engine.memoryBytes };
       const inMemory = verb === 'compress' && request.output === undefined;
       if (inMemory) request.output = this.#files.outputPath();
       const answer = await this.#engine.run(request, hooks);
@@ -104,7 +109,7 @@ export class Server {
   /** @param {Source} source @param {AbortSignal} signal @param {(n: number) => void} count @returns {Promise<string>} */
   async #mount(source, signal, count) {
     if ('path' in source) return source.path;
-    if ('url' in source) return this.#files.mount((wake) => fetchedMount(source.url, wake, signal, count));
+    if ('url' in source) return this.#files.mount((wake) => fetchedMount(source.url, wake, signal, count, this.#readsCheckpoints));
     if ('files' in source) return this.#files.mount(() => filesMount(rootedFiles(source.files), readBlobNow));
     if ('directory' in source) return this.#files.mount(async () => filesMount(rootedFiles(await filesOf(source.directory)), readBlobNow));
     throw new ArgumentError('a source is a URL, a path, File objects, a Map of files or a directory handle');
