@@ -32,10 +32,7 @@ void pith_host_posix_catch_signals(void) {
 
 static int32_t failure(void *user, int number) {
   pith_host_posix *state = user;
-  const char *says = number == EISDIR ? "it is a folder" : strerror(number);
-  snprintf(state->error, sizeof state->error, "%s", says);
-  /* as Node.js says it: the two command lines differ in nothing */
-  if (says[0] >= 'A' && says[0] <= 'Z' && says[1] >= 'a' && says[1] <= 'z') state->error[0] = (char)(says[0] - 'A' + 'a');
+  snprintf(state->error, sizeof state->error, "%s", strerror(number));
   switch (number) {
     case ENOENT: return -(int32_t)PITH_E_NOT_FOUND;
     case ENOTDIR: return -(int32_t)PITH_E_NOT_FOUND;

@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "cli/options.h"
 #include "cli/output.h"
-#include "text/unicode.h"
 
 enum { MAX_INPUT = 1 << 30, BATCH_TEXTS = 64 };
 

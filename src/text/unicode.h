@@ -1,10 +1,12 @@
-/* Unicode as the tokenizers need it: UTF-8, categories, canonical decomposition, lower case. Tables are generated. */
+/* Unicode as the tokenizers need it: categories, canonical decomposition, lower case. Tables are generated. */
 #ifndef PITH_UNICODE_H
 #define PITH_UNICODE_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "base/utf8.h"
 
 enum {
   PITH_LETTER = 1,        /* L* */
@@ -22,13 +24,6 @@ uint32_t pith_unicode_combining_class(uint32_t code_point);
 size_t pith_unicode_lower(uint32_t code_point, uint32_t out[2]);
 /* The full canonical decomposition, 1 to 4 code points, not yet ordered. */
 size_t pith_unicode_decompose(uint32_t code_point, uint32_t out[4]);
-
-/* One code point from n > 0 bytes; returns the bytes it takes, 0 when they are no UTF-8 (overlong, surrogate, too large). */
-size_t pith_utf8_decode(const char *text, size_t n_bytes, uint32_t *code_point);
-/* Returns the bytes written, 1 to 4. */
-size_t pith_utf8_encode(uint32_t code_point, char out[4]);
-/* The offset of the first byte that is no UTF-8, n_bytes if there is none. */
-size_t pith_utf8_validate(const char *text, size_t n_bytes);
 
 /* Generated. A run is first << 8 | value. */
 typedef struct pith_case_run {

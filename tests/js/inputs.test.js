@@ -85,9 +85,9 @@ test('recipes: the group size of tables counts, and no file hides a name', (t) =
     write({ name: 'mine', matrices, tables }, folder, 'recipe.json');
     return ['compress', source, '-o', join(folder, 'package'), '--force', '--recipe', join(folder, 'recipe.json')];
   };
-  refused(recipe({ encoding: 'u7', group_size: 'banana' }), 8, /group_size.* of tables/);
-  refused(recipe({ encoding: 'u8-row', group_size: 64 }), 8, /of tables applies/);
-  refused(recipe({ encoding: 'u7' }, { encoding: 'u7', group_size: 63 }), 8, /of matrices/);
+  refused(recipe({ encoding: 'u7', group_size: 'banana' }), 8, /"tables": "group_size" should be/);
+  refused(recipe({ encoding: 'u8-row', group_size: 64 }), 8, /"tables": "group_size" does not apply/);
+  refused(recipe({ encoding: 'u7' }, { encoding: 'u7', group_size: 63 }), 8, /"matrices": "group_size" should be/);
   answer(recipe({ encoding: 'u7', group_size: 'row' }, { encoding: 'u7', group_size: 32 }));
   const sizes = Object.fromEntries(read(folder, 'package/pith.json').tensors.map((tensor) => [tensor.name, tensor.group_size]));
   assert.equal(sizes['embeddings.word_embeddings.weight'], 32); // the whole row: the hidden size
@@ -132,7 +132,7 @@ test('encoders: what sentence-transformers would do otherwise is refused by name
   const folder = temporaryFolder(t), source = join(folder, 'encoder');
   writeTinyEncoder(source);
   mkdirSync(join(source, 'modules.json'));
-  refused(['embed', source, 'x'], 4, /modules\.json: it is a folder/);
+  refused(['embed', source, 'x'], 4, /modules\.json: Is a directory/);
   rmSync(join(source, 'modules.json'), { recursive: true });
   const tokenizer = read(source, 'tokenizer.json');
   write({ max_seq_length: 20, do_lower_case: true }, source, 'sentence_bert_config.json');

@@ -31,7 +31,7 @@ for (const [name, program, before] of programs) {
     refused(join(folder, 'copy'), 11, /no package/);
     refused(join(folder, 'home'), 11, /no package/);
     refused(join(folder, 'mine'), 11, /not Pith's/);
-    refused(join(folder, 'nowhere/package'), 3, /no such file/);
+    refused(join(folder, 'nowhere/package'), 3, /No such file/);
     assert.deepEqual(readdirSync(checkpoint).sort(), files);
     assert.deepEqual(readdirSync(join(folder, 'copy')).sort(), files);
     assert.ok(readFileSync(join(checkpoint, 'model.safetensors')).equals(weights));
