@@ -19,7 +19,8 @@ const below = {
   verbs: ['base', 'kernels', 'tensor', 'text', 'package', 'model', 'runtime', 'eval', 'compress', 'pith.h'],
   'pith.h': ['base'],
   cli: ['base', 'pith.h'],
-  'wasm.c': ['cli', 'pith.h', 'wasm_threads.h'],
+  'wasm.c': ['pith.h', 'wasm_threads.h'],
+  'wasm_cli.c': ['cli', 'pith.h'],
   'wasm_threads.c': ['base', 'wasm_threads.h'],
   'wasm_threads.h': ['base'],
 };

@@ -2,8 +2,10 @@
 import assert from 'node:assert/strict';
 import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { test } from 'node:test';
 import { currentNode, root, run, story, temporaryFolder } from './support.js';
+import { writeTinyEncoder } from './tiny.js';
 
 /** Answers of a program under another Node.js. */
 function ask(program, source) {
@@ -55,12 +57,24 @@ await model.close();`;
 
 test('the modules import what js/engine.js gives, and nothing of a JavaScript runtime', () => {
   const names = readdirSync(join(root, 'dist')).filter((name) => name.endsWith('.wasm'));
-  assert.equal(names.length, 4, names.join());
+  assert.equal(names.length, 8, names.join());
   for (const name of names) {
     const list = run(currentNode, ['-e', `console.log(JSON.stringify(WebAssembly.Module.imports(new WebAssembly.Module(require('fs').readFileSync(process.argv[1])))))`, join(root, 'dist', name)]);
     const allowed = name.includes('threads') ? ['memory', 'emscripten_notify_memory_growth'] : ['emscripten_notify_memory_growth'];
     const foreign = JSON.parse(list).filter(({ module, name: item }) => module !== 'host' && !(module === 'env' && allowed.includes(item)));
     assert.deepEqual(foreign, [], name);
-    assert.ok(readFileSync(join(root, 'dist', name)).length < 400_000, name);
+    // Budgets: what a page that only infers fetches, and the rest. docs/ARCHITECTURE.md says what each holds.
+    assert.ok(readFileSync(join(root, 'dist', name)).length < (name.includes('complete') ? 400_000 : 300_000), name);
   }
+});
+
+test('a page that only infers gets the smaller module; a checkpoint opens with the complete one', (t) => {
+  const folder = temporaryFolder(t);
+  writeTinyEncoder(join(folder, 'checkpoint'));
+  const program = `for (const source of ${JSON.stringify([story, join(folder, 'checkpoint')])}) {
+    const model = await load(source);
+    console.log(model.info.module.includes('-complete'));
+    await model.close();
+  }`;
+  assert.equal(run(process.execPath, ['--input-type=module', '-e', `import { load } from ${JSON.stringify(pathToFileURL(join(root, 'js/index.js')).href)};\n${program}`]), 'false\ntrue\n');
 });
