@@ -191,7 +191,7 @@ drop.addEventListener('drop', async (event) => {
   }
 });
 
-const phases = { hash: 'Reading', quantize: 'Quantising', load: 'Loading to measure', measure: 'Measuring the quality' };
+const phases = { hash: 'Reading', quantize: 'Quantising', measure: 'Measuring the quality' };
 
 async function openStory() {
   await small.open('/models/story/', 'story, int8');

@@ -13,7 +13,6 @@ static pith_status check_options(pith_ctx *ctx, const pith_compression_options *
 pith_status pith_compression_begin(pith_ctx *ctx, pith_compression *c, const pith_compression_options *options) {
   memset(c, 0, sizeof *c);
   c->options = *options;
-  c->loader.handle = -1;
   PITH_TRY(check_options(ctx, options));
   PITH_TRY(pith_recipe_parse(ctx, options->recipe, "the recipe", &c->recipe));
   PITH_TRY(pith_checkpoint_open(ctx, options->source, &c->checkpoint));
@@ -42,6 +41,8 @@ static pith_status step_hash(pith_ctx *ctx, pith_compression *c) {
   pith_sha256_init(&c->sha);
   c->offset = 0;
   if (++c->file < c->checkpoint.n_files) return PITH_PENDING;
+  pith_free(ctx, c->chunk);
+  c->chunk = NULL;
   c->phase = PITH_COMPRESS_QUANTIZE;
   c->done = 0;
   c->total = 0;
@@ -106,7 +107,7 @@ static pith_json *parent_json(pith_compression *c) {
   return parent;
 }
 
-/* Written twice: first for the loader that measures, then with the measured quality. */
+/* Written twice: first for the measuring, which reads the package as it is on the disk, then with the measured quality. */
 static pith_status write_manifest(pith_ctx *ctx, pith_compression *c) {
   pith_json *json = pith_json_new_object();
   pith_json_add_string(json, "format", "pith");
@@ -134,6 +135,31 @@ static pith_status write_manifest(pith_ctx *ctx, pith_compression *c) {
   return status;
 }
 
+/* All is written but the quality: both models are measured from their files. */
+static pith_status begin_measure(pith_ctx *ctx, pith_compression *c) {
+  char *path;
+  size_t n_bytes;
+  PITH_TRY(pith_path_join(ctx, c->writer.folder.partial, PITH_MANIFEST_FILE, &path));
+  const pith_status status = pith_model_read_manifest(ctx, path, &c->package, &n_bytes);
+  pith_free(ctx, path);
+  PITH_TRY(status);
+  c->parent.config = c->checkpoint.config;
+  c->parent.kernels = c->package.kernels = c->options.kernels;
+  PITH_TRY(pith_model_checkpoint_tokenizer(ctx, &c->checkpoint, &c->parent.tokenizer));
+  c->parent_source = pith_source_checkpoint(&c->parent, &c->checkpoint);
+  PITH_TRY(pith_source_package(ctx, &c->package_source, &c->package, c->writer.folder.partial));
+  const pith_texts *texts = c->options.texts;
+  if (!texts) {
+    const char *defaults = pith_default_texts();
+    PITH_TRY(pith_texts_split(ctx, defaults, strlen(defaults), &c->default_texts));
+    texts = &c->default_texts;
+  }
+  c->phase = PITH_COMPRESS_MEASURE;
+  c->done = c->total = 0;
+  PITH_TRY(pith_evaluation_begin(ctx, &c->evaluation, &c->package_source, &c->parent_source, texts, false));
+  return PITH_PENDING;
+}
+
 static pith_status step_quantize(pith_ctx *ctx, pith_compression *c) {
   if (!c->encoder.slot) {
     const pith_status status = next_slot(ctx, c);
@@ -141,11 +167,7 @@ static pith_status step_quantize(pith_ctx *ctx, pith_compression *c) {
     PITH_TRY(pith_package_writer_flush(ctx, &c->writer));
     PITH_TRY(write_tokenizer(ctx, c));
     PITH_TRY(write_manifest(ctx, c));
-    c->phase = PITH_COMPRESS_LOAD;
-    c->done = 0;
-    PITH_TRY(pith_model_loader_init(ctx, &c->loader, &c->parent, c->options.source, c->options.kernels));
-    c->total = c->loader.total_bytes;
-    return PITH_PENDING;
+    return begin_measure(ctx, c);
   }
   const uint64_t before = c->encoder.scanning ? 0 : c->encoder.row;
   const pith_slot *slot = c->encoder.slot;
@@ -160,35 +182,15 @@ static pith_status step_quantize(pith_ctx *ctx, pith_compression *c) {
   return PITH_PENDING;
 }
 
-static pith_status step_load(pith_ctx *ctx, pith_compression *c) {
-  const pith_status status = pith_model_loader_step(ctx, &c->loader);
-  c->done = c->loader.done_bytes;
-  if (status != PITH_OK) return status;
-  pith_model_loader_free(ctx, &c->loader);
-  if (c->loading++ == 0) {
-    PITH_TRY(pith_model_loader_init(ctx, &c->loader, &c->package, c->writer.folder.partial, c->options.kernels));
-    c->total = c->loader.total_bytes;
-    return PITH_PENDING;
-  }
-  const pith_texts *texts = c->options.texts;
-  if (!texts) {
-    const char *defaults = pith_default_texts();
-    PITH_TRY(pith_texts_split(ctx, defaults, strlen(defaults), &c->default_texts));
-    texts = &c->default_texts;
-  }
-  PITH_TRY(pith_evaluation_begin(ctx, &c->evaluation, &c->package, &c->parent, texts));
-  c->phase = PITH_COMPRESS_MEASURE;
-  return PITH_PENDING;
-}
-
 static pith_status step_measure(pith_ctx *ctx, pith_compression *c) {
   const pith_status status = pith_evaluation_step(ctx, &c->evaluation);
-  c->done = (double)c->evaluation.done;
-  c->total = (double)c->evaluation.total;
+  c->done = c->evaluation.done;
+  c->total = c->evaluation.total;
   if (status != PITH_OK) return status;
   c->quality = pith_json_new_object();
   pith_json_add_string(c->quality, "measuredOn", c->options.texts ? c->options.texts_name : "Pith's default texts");
-  PITH_TRY(pith_evaluation_report(ctx, &c->evaluation, c->quality));
+  pith_evaluation_report(&c->evaluation, c->quality);
+  pith_source_close(ctx, &c->package_source);   /* before its folder gets another name */
   PITH_TRY(write_manifest(ctx, c));
   PITH_TRY(pith_package_writer_publish(ctx, &c->writer));
   c->phase = PITH_COMPRESS_DONE;
@@ -199,7 +201,6 @@ pith_status pith_compression_step(pith_ctx *ctx, pith_compression *c) {
   switch (c->phase) {
     case PITH_COMPRESS_HASH: return step_hash(ctx, c);
     case PITH_COMPRESS_QUANTIZE: return step_quantize(ctx, c);
-    case PITH_COMPRESS_LOAD: return step_load(ctx, c);
     case PITH_COMPRESS_MEASURE: return step_measure(ctx, c);
     case PITH_COMPRESS_DONE: break;
   }
@@ -218,7 +219,8 @@ void pith_compression_report(const pith_compression *c, pith_json *out) {
 
 void pith_compression_free(pith_ctx *ctx, pith_compression *c) {
   pith_evaluation_free(ctx, &c->evaluation);
-  pith_model_loader_free(ctx, &c->loader);
+  pith_source_close(ctx, &c->package_source);
+  pith_source_close(ctx, &c->parent_source);
   pith_model_close(ctx, &c->parent);
   pith_model_close(ctx, &c->package);
   pith_texts_free(ctx, &c->default_texts);

@@ -1,4 +1,5 @@
-/* Checkpoint and recipe in, package out, in short steps: hash, quantise, write, measure, publish. */
+/* Checkpoint and recipe in, package out, in short steps: hash, quantise, write, measure, publish. Memory stays near the largest of a shard
+ * and a layer: tensors are quantised by ranges of rows, and both models are measured stage by stage from their files. */
 #ifndef PITH_COMPRESS_H
 #define PITH_COMPRESS_H
 
@@ -37,7 +38,7 @@ typedef struct pith_tensor_encoder {
 } pith_tensor_encoder;
 
 typedef enum pith_compression_phase {
-  PITH_COMPRESS_HASH, PITH_COMPRESS_QUANTIZE, PITH_COMPRESS_LOAD, PITH_COMPRESS_MEASURE, PITH_COMPRESS_DONE
+  PITH_COMPRESS_HASH, PITH_COMPRESS_QUANTIZE, PITH_COMPRESS_MEASURE, PITH_COMPRESS_DONE
 } pith_compression_phase;
 
 typedef struct pith_compression {
@@ -62,9 +63,8 @@ typedef struct pith_compression {
   uint64_t n_parameters;
   /* measuring */
   pith_file_record tokenizer;
-  pith_model parent, package;
-  pith_model_loader loader;
-  int loading;                       /* 0 parent, 1 package, 2 both loaded */
+  pith_model parent, package;        /* configurations, and the parent's tokenizer: their weights stay where they are */
+  pith_source parent_source, package_source;
   pith_texts default_texts;
   pith_evaluation evaluation;
   pith_json *quality;

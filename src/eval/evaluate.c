@@ -1,12 +1,18 @@
 #include "eval/evaluate.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "embedded.h"
-#include "eval/metrics.h"
+#include "runtime/embed.h"
 
-enum { BLOCK_TEXTS = 256, CHUNK_ROWS = 64 };
+enum {
+  TOKENIZE_BYTES = 1 << 14,   /* of text a step */
+  HEAD_FLOATS = 1 << 18,      /* of the head's weights a chunk */
+  MAX_HEAD_CHUNK = 2048
+};
+#define LOGIT_NS 10.0         /* what a logit's exp and sums take, roughly */
 
 const char *pith_default_texts(void) { return pith_eval_default_texts; }
 
@@ -40,9 +46,10 @@ void pith_texts_free(pith_ctx *ctx, pith_texts *texts) {
   memset(texts, 0, sizeof *texts);
 }
 
-static pith_status check_pair(pith_ctx *ctx, const pith_model *model, const pith_model *against) {
-  if (!against) return PITH_OK;
-  const pith_config *a = &model->config, *b = &against->config;
+static const pith_config *config_of(const pith_evaluation *e) { return &e->sources[0]->model->config; }
+static bool embeds(const pith_evaluation *e) { return config_of(e)->family->task == PITH_TASK_EMBED; }
+
+static pith_status check_pair(pith_ctx *ctx, const pith_config *a, const pith_config *b) {
   if (a->family->task != b->family->task) return pith_fail(ctx, PITH_E_ARGUMENT, "one of the models embeds and the other generates: they cannot be compared");
   if (a->family->task == PITH_TASK_GENERATE && a->vocab_size != b->vocab_size)
     return pith_fail(ctx, PITH_E_ARGUMENT, "the models' vocabularies differ (%d and %d tokens): they cannot be compared", (int)a->vocab_size, (int)b->vocab_size);
@@ -51,206 +58,364 @@ static pith_status check_pair(pith_ctx *ctx, const pith_model *model, const pith
   return PITH_OK;
 }
 
-static const pith_model *model_of(const pith_evaluation *e, int which) { return which ? e->against : e->model; }
-
-static pith_status begin_embedding(pith_ctx *ctx, pith_evaluation *e) {
-  for (int i = 0; i < (e->against ? 2 : 1); i++) {
-    PITH_TRY(pith_embedder_init(ctx, &e->embedders[i], model_of(e, i)));
-    PITH_TRY(pith_calloc(ctx, e->texts->n * (size_t)e->model->config.hidden_size, sizeof(float), &e->embeddings[i]));
-  }
-  e->total = e->texts->n;
-  return PITH_OK;
+/* Whose tokenizer makes a side's tokens: its own for embeddings, one for both of two decoders. */
+static int tokens_of(const pith_evaluation *e, int side) {
+  const bool own = e->sources[side]->model->tokenizer != NULL;
+  if (side == 0) return own || e->n_sides == 1 ? 0 : 1;
+  return own && (embeds(e) || !e->sources[0]->model->tokenizer) ? 1 : 0;
 }
 
 static uint32_t context_of(const pith_evaluation *e) {
-  const int32_t limit = e->model->config.max_positions;
-  return limit < PITH_EVAL_CONTEXT ? (uint32_t)limit : PITH_EVAL_CONTEXT;
+  int32_t limit = PITH_EVAL_CONTEXT;
+  for (int i = 0; i < e->n_sides; i++)
+    if (e->sources[i]->model->config.max_positions < limit) limit = e->sources[i]->model->config.max_positions;
+  return (uint32_t)limit;
 }
 
-static pith_status begin_scoring(pith_ctx *ctx, pith_evaluation *e) {
-  const uint32_t context = context_of(e);
-  PITH_TRY(pith_calloc(ctx, e->texts->n, sizeof *e->ends, &e->ends));
-  PITH_TRY(pith_calloc(ctx, context, sizeof *e->window, &e->window));
-  for (size_t i = 0; i < e->texts->n; i++) {
-    /* without special tokens: a window gets its own first one */
-    PITH_TRY(pith_model_encode(ctx, e->model, e->texts->texts[i], e->texts->n_bytes[i], false, false, &e->ids));
-    e->ends[i] = e->ids.n;
-    e->n_text_bytes += e->texts->n_bytes[i];
+static uint32_t rows_of_block(const pith_evaluation *e) {
+  int32_t widest = 1;
+  for (int i = 0; i < e->n_sides; i++)
+    if (e->sources[i]->model->config.hidden_size > widest) widest = e->sources[i]->model->config.hidden_size;
+  return PITH_EVAL_BLOCK_BYTES / sizeof(float) / (uint32_t)widest;
+}
+
+pith_status pith_evaluation_begin(pith_ctx *ctx, pith_evaluation *e, pith_source *source, pith_source *against, const pith_texts *texts, bool paired) {
+  memset(e, 0, sizeof *e);
+  e->sources[0] = source;
+  e->sources[1] = against;
+  e->n_sides = against ? 2 : 1;
+  e->texts = texts;
+  e->paired = paired;
+  e->cosine_min = 1.0;
+  if (texts->n == 0) return pith_fail(ctx, PITH_E_ARGUMENT, "there is no text to measure with");
+  if (against) PITH_TRY(check_pair(ctx, config_of(e), &against->model->config));
+  e->block_rows = rows_of_block(e);
+  for (int i = 0; i < e->n_sides; i++) {
+    PITH_TRY(pith_calloc(ctx, texts->n, sizeof *e->ends[i], &e->ends[i]));
+    if (paired) PITH_TRY(pith_calloc(ctx, texts->n / 2, sizeof *e->pair_cosines[i], &e->pair_cosines[i]));
   }
-  for (int i = 0; i < (e->against ? 2 : 1); i++) {
-    const pith_model *m = model_of(e, i);
-    uint64_t n_bytes;
-    if (!pith_forward_plan(ctx, &m->config, &m->weights, m->kernels, CHUNK_ROWS, context, &n_bytes)) return pith_fail(ctx, PITH_E_MEMORY, "out of address space");
-    PITH_TRY(pith_arena_init(ctx, &e->arenas[i], (size_t)n_bytes));
-    PITH_TRY(pith_forward_init(ctx, &e->forwards[i], &m->config, &m->weights, m->kernels, CHUNK_ROWS, context, &e->arenas[i]));
-    PITH_TRY(pith_calloc(ctx, (size_t)m->config.vocab_size * 8, sizeof(float), &e->logits[i]));
-  }
-  e->total = e->ids.n;
   return PITH_OK;
 }
 
-pith_status pith_evaluation_begin(pith_ctx *ctx, pith_evaluation *e, const pith_model *model, const pith_model *against, const pith_texts *texts) {
-  memset(e, 0, sizeof *e);
-  e->model = model;
-  e->against = against;
-  e->texts = texts;
-  e->cosine_min = 1.0;
-  if (texts->n == 0) return pith_fail(ctx, PITH_E_ARGUMENT, "there is no text to measure with");
-  PITH_TRY(check_pair(ctx, model, against));
-  return model->config.family->task == PITH_TASK_EMBED ? begin_embedding(ctx, e) : begin_scoring(ctx, e);
+/* Embedding models get their special tokens and their limit; the windows of decoders get a first token each. */
+static pith_status tokenize(pith_ctx *ctx, pith_evaluation *e, size_t i) {
+  for (int side = 0; side < e->n_sides; side++) {
+    if (tokens_of(e, side) != side) continue;
+    const pith_status status = pith_model_encode(ctx, e->sources[side]->model, e->texts->texts[i], e->texts->n_bytes[i], embeds(e), embeds(e), &e->ids[side]);
+    if (status != PITH_OK && e->texts->n > 1) {
+      char which[48];
+      snprintf(which, sizeof which, "text %llu", (unsigned long long)i + 1);
+      return pith_fail_in(ctx, status, which);
+    }
+    PITH_TRY(status);
+    e->ends[side][i] = e->ids[side].n;
+  }
+  e->n_text_bytes += e->texts->n_bytes[i];
+  return PITH_OK;
 }
 
-static pith_status step_embedding(pith_ctx *ctx, pith_evaluation *e) {
-  const size_t h = (size_t)e->model->config.hidden_size;
-  if (e->n_block == 0) {
-    if (e->next == e->texts->n) return PITH_OK;
-    const size_t left = e->texts->n - e->next;
-    e->n_block = left < BLOCK_TEXTS ? left : BLOCK_TEXTS;
-    PITH_TRY(pith_embedder_begin(ctx, &e->embedders[e->which], e->texts->texts + e->next, e->texts->n_bytes + e->next, e->n_block, -1,
-                                 e->embeddings[e->which] + e->next * h));
-    return PITH_PENDING;
-  }
-  const pith_status status = pith_embedder_step(ctx, &e->embedders[e->which]);
-  if (status != PITH_OK) return status;
-  if (e->against && e->which == 0) {
-    e->which = 1;
-    e->n_block = 0;   /* the same block again, for the other model */
-    return PITH_PENDING;
-  }
-  for (size_t i = e->next; e->against && i < e->next + e->n_block; i++) {
-    const double cosine = pith_cosine(e->embeddings[0] + i * h, e->embeddings[1] + i * h, h);
-    e->cosine_sum += cosine;
-    if (cosine < e->cosine_min) e->cosine_min = cosine;
-  }
-  e->next += e->n_block;
-  e->done = e->next;
-  e->n_block = 0;
-  e->which = 0;
-  return PITH_PENDING;
-}
+typedef struct window {
+  const int32_t *ids;        /* (n_ids) */
+  uint32_t n_first, n_ids;   /* n_first: 1 where the model's first token goes before them */
+} window;
 
 /* The next window: the first token, if the model has one, then as many of the text's as fit. False at the end of all texts. */
-static bool begin_window(pith_evaluation *e) {
-  const pith_config *c = &e->model->config;
-  const uint32_t n_first = c->bos_id >= 0 ? 1 : 0, room = context_of(e) - n_first;
-  while (e->text < e->texts->n) {
-    const size_t begin = e->text > 0 ? e->ends[e->text - 1] : 0, n = e->ends[e->text] - begin;
-    if (e->window_begin + (n_first ? 0u : 1u) < n) {
-      const size_t left = n - e->window_begin;
-      const uint32_t taken = left < room ? (uint32_t)left : room;
-      if (n_first) e->window[0] = c->bos_id;
-      memcpy(e->window + n_first, e->ids.ids + begin + e->window_begin, taken * sizeof *e->window);
-      e->window_begin += taken;
-      e->window_rows = n_first + taken - 1;   /* the last token only has to be guessed */
-      e->row = 0;
-      e->done = begin + e->window_begin;
-      return e->window_rows > 0 ? true : begin_window(e);
-    }
-    e->text++;
-    e->window_begin = 0;
+static bool take_window(const pith_evaluation *e, pith_window_cursor *at, window *out) {
+  const int tokens = tokens_of(e, 0);
+  const uint32_t n_first = config_of(e)->bos_id >= 0 ? 1 : 0, room = context_of(e) - n_first;
+  for (; at->text < e->texts->n; at->text++, at->begin = 0) {
+    const size_t begin = at->text > 0 ? e->ends[tokens][at->text - 1] : 0, left = e->ends[tokens][at->text] - begin - at->begin;
+    if (left < (n_first ? 1u : 2u)) continue;   /* there is nothing to guess */
+    *out = (window){e->ids[tokens].ids + begin + at->begin, n_first, left < room ? (uint32_t)left : room};
+    at->begin += out->n_ids;
+    if (n_first + out->n_ids > 1) return true;
   }
   return false;
 }
 
-static void score_row(pith_evaluation *e, uint32_t row) {
-  const int32_t vocab = e->model->config.vocab_size, target = e->window[e->row + row + 1];
-  int32_t best[2] = {0, 0};
-  for (int i = 0; i < (e->against ? 2 : 1); i++) {
-    pith_forward_logits(&e->forwards[i], row, e->logits[i]);
-    const double nll = pith_log_sum_exp(e->logits[i], vocab) - (double)e->logits[i][target];
-    if (i == 0) e->nll_sum += nll;
-    else e->nll_sum_against += nll;
-    for (int32_t t = 1; t < vocab; t++)
-      if (e->logits[i][t] > e->logits[i][best[i]]) best[i] = t;
+static uint32_t rows_of_window(const window *w) { return w->n_first + w->n_ids - 1; }   /* the last token only has to be guessed */
+
+/* All tokens are known: how much there is to do, and the room of a decoder's blocks. */
+static pith_status begin_blocks(pith_ctx *ctx, pith_evaluation *e) {
+  e->unit = PITH_EVAL_BLOCK;
+  if (embeds(e)) {
+    e->total = (double)e->ids[tokens_of(e, 0)].n;
+    return PITH_OK;
   }
-  e->n_tokens++;
-  if (!e->against) return;
-  e->kl_sum += pith_kl_divergence(e->logits[1], e->logits[0], vocab);   /* from the parent to the model */
-  e->n_agree += best[0] == best[1];
+  uint64_t n_rows = 0;
+  uint32_t longest = 0;
+  window w;
+  for (pith_window_cursor at = {0, 0}; take_window(e, &at, &w);) {
+    n_rows += rows_of_window(&w);
+    if (rows_of_window(&w) > longest) longest = rows_of_window(&w);
+  }
+  if (n_rows == 0) return pith_fail(ctx, PITH_E_ARGUMENT, "the texts have no token to guess");
+  e->total = (double)n_rows;
+  if (e->block_rows < longest) e->block_rows = longest;
+  if (e->block_rows > n_rows) e->block_rows = (uint32_t)n_rows;
+  const uint32_t vocab = (uint32_t)config_of(e)->vocab_size, rows = HEAD_FLOATS / (uint32_t)config_of(e)->hidden_size / PITH_PANEL * PITH_PANEL;
+  e->chunk_rows = rows < PITH_PANEL ? PITH_PANEL : rows > MAX_HEAD_CHUNK ? MAX_HEAD_CHUNK : rows;
+  if (e->chunk_rows > vocab) e->chunk_rows = (uint32_t)pith_round_up(vocab, PITH_PANEL);
+  PITH_TRY(pith_calloc(ctx, e->block_rows, sizeof *e->block_ids, &e->block_ids));
+  PITH_TRY(pith_calloc(ctx, e->block_rows, sizeof *e->targets, &e->targets));
+  PITH_TRY(pith_calloc(ctx, e->block_rows, sizeof *e->scores, &e->scores));
+  for (int i = 0; i < e->n_sides; i++)
+    PITH_TRY(pith_calloc(ctx, (size_t)PITH_HEAD_ROWS * e->chunk_rows, sizeof **e->logits, &e->logits[i]));
+  return PITH_OK;
 }
 
-/* Units of a chunk: for each model embed and half-layers, then eight rows of logits at a time. */
-static pith_status step_scoring(pith_evaluation *e) {
-  if (e->row == e->window_rows && !begin_window(e)) return PITH_OK;
-  pith_forward *f = &e->forwards[e->which];
-  const int32_t n_layers = f->config->n_layers;
-  if (e->unit == 0) {
-    const uint32_t left = e->window_rows - e->row;
-    e->span = (pith_span){0, left < CHUNK_ROWS ? left : CHUNK_ROWS, e->row};
-    pith_forward_begin(f, e->window + e->row, e->span.n_rows, &e->span, 1);
-    e->unit = 1;
-  } else if (e->unit <= 2 * n_layers) {
-    if (!pith_forward_half(f, e->unit - 1)) return PITH_PENDING;
-    e->unit++;
-    if (e->unit > 2 * n_layers) pith_forward_finish(f);
-    if (e->unit > 2 * n_layers && e->against && e->which == 0) {
-      e->which = 1;
-      e->unit = 0;
+static pith_status step_tokenize(pith_ctx *ctx, pith_evaluation *e) {
+  for (size_t n_bytes = 0; n_bytes < TOKENIZE_BYTES && e->n_tokenized < e->texts->n; e->n_tokenized++) {
+    PITH_TRY(tokenize(ctx, e, e->n_tokenized));
+    n_bytes += e->texts->n_bytes[e->n_tokenized] + 1;
+  }
+  if (e->n_tokenized == e->texts->n) PITH_TRY(begin_blocks(ctx, e));
+  return PITH_PENDING;
+}
+
+static void end_block(pith_ctx *ctx, pith_evaluation *e) {
+  for (int i = 0; i < 2; i++) {
+    pith_layerwise_free(ctx, &e->runs[i]);
+    pith_free(ctx, e->embeddings[i]);
+    pith_free(ctx, e->sequences[i]);
+    e->embeddings[i] = NULL;
+    e->sequences[i] = NULL;
+  }
+  e->rows_before += e->n_rows;
+  e->n_rows = 0;
+}
+
+static size_t begin_of(const pith_evaluation *e, int side, size_t text) { return text > 0 ? e->ends[tokens_of(e, side)][text - 1] : 0; }
+
+/* Rows of texts [first, end) on the side that has more of them; a text counts at least one. */
+static uint64_t rows_of_texts(const pith_evaluation *e, size_t first, size_t end) {
+  uint64_t most = end - first;
+  for (int i = 0; i < e->n_sides; i++) {
+    const uint64_t rows = begin_of(e, i, end) - begin_of(e, i, first);
+    if (rows > most) most = rows;
+  }
+  return most;
+}
+
+/* As many texts as a block takes, at least one; pairs stay together. PITH_OK at the end. */
+static pith_status begin_embedding_block(pith_ctx *ctx, pith_evaluation *e) {
+  const size_t step = e->paired ? 2 : 1;
+  e->first_text = e->next_text;
+  if (e->first_text >= e->texts->n) return PITH_OK;
+  do e->next_text += step;
+  while (e->next_text + step <= e->texts->n && rows_of_texts(e, e->first_text, e->next_text + step) <= e->block_rows);
+  e->n_sequences = (uint32_t)(e->next_text - e->first_text);
+  e->n_rows = (uint32_t)(begin_of(e, 0, e->next_text) - begin_of(e, 0, e->first_text));
+  for (int i = 0; i < e->n_sides; i++) {
+    PITH_TRY(pith_calloc(ctx, e->n_sequences, sizeof **e->sequences, &e->sequences[i]));
+    PITH_TRY(pith_calloc(ctx, e->n_sequences, (size_t)config_of(e)->hidden_size * sizeof **e->embeddings, &e->embeddings[i]));
+    uint32_t row = 0;
+    for (uint32_t t = 0; t < e->n_sequences; t++) {
+      const size_t text = e->first_text + t;
+      e->sequences[i][t] = (pith_span){row, (uint32_t)(begin_of(e, i, text + 1) - begin_of(e, i, text)), 0};
+      row += e->sequences[i][t].n_rows;
     }
-  } else {
-    const uint32_t begin = (uint32_t)(e->unit - 2 * n_layers - 1) * 8, end = begin + 8 < e->span.n_rows ? begin + 8 : e->span.n_rows;
-    for (uint32_t row = begin; row < end; row++) score_row(e, row);
-    e->unit++;
-    if (end < e->span.n_rows) return PITH_PENDING;
-    e->row += e->span.n_rows;
-    e->unit = 0;
-    e->which = 0;
   }
   return PITH_PENDING;
 }
 
+/* As many windows as fit. PITH_OK at the end. */
+static pith_status begin_scoring_block(pith_ctx *ctx, pith_evaluation *e) {
+  window w;
+  e->n_sequences = 0;
+  PITH_TRY(pith_calloc(ctx, e->block_rows, sizeof **e->sequences, &e->sequences[0]));
+  for (pith_window_cursor at = e->next_window; take_window(e, &at, &w) && e->n_rows + rows_of_window(&w) <= e->block_rows; e->next_window = at) {
+    const uint32_t n = rows_of_window(&w);
+    int32_t *ids = e->block_ids + e->n_rows, *targets = e->targets + e->n_rows;
+    if (w.n_first) ids[0] = config_of(e)->bos_id;
+    memcpy(ids + w.n_first, w.ids, (n - w.n_first) * sizeof *ids);
+    memcpy(targets, w.ids + 1 - w.n_first, n * sizeof *targets);
+    e->sequences[0][e->n_sequences++] = (pith_span){e->n_rows, n, 0};
+    e->n_rows += n;
+  }
+  return e->n_rows > 0 ? PITH_PENDING : PITH_OK;
+}
+
+static pith_status begin_run(pith_ctx *ctx, pith_evaluation *e, int side) {
+  e->which = side;
+  e->unit = PITH_EVAL_RUN;
+  const int32_t *ids = embeds(e) ? e->ids[tokens_of(e, side)].ids + begin_of(e, side, e->first_text) : e->block_ids;
+  return pith_layerwise_begin(ctx, &e->runs[side], e->sources[side], ids, e->sequences[embeds(e) ? side : 0], e->n_sequences);
+}
+
+static pith_status step_block(pith_ctx *ctx, pith_evaluation *e) {
+  const pith_status status = embeds(e) ? begin_embedding_block(ctx, e) : begin_scoring_block(ctx, e);
+  if (status == PITH_OK) {
+    e->unit = PITH_EVAL_DONE;
+    e->done = e->total;
+  }
+  if (status != PITH_PENDING) return status;
+  PITH_TRY(begin_run(ctx, e, 0));
+  return PITH_PENDING;
+}
+
+/* Embeddings out of the rows, which are not needed any more. */
+static void pool(pith_ctx *ctx, pith_evaluation *e, int side) {
+  const pith_model *model = e->sources[side]->model;
+  const size_t h = (size_t)model->config.hidden_size;
+  for (uint32_t t = 0; t < e->n_sequences; t++) {
+    const pith_span *span = &e->sequences[side][t];
+    pith_pool(model, e->runs[side].x + span->row * h, span->n_rows, model->config.normalize, e->embeddings[side] + t * h);
+  }
+  pith_layerwise_free(ctx, &e->runs[side]);
+}
+
+static void compare_embeddings(pith_evaluation *e) {
+  const size_t h = (size_t)config_of(e)->hidden_size;
+  for (uint32_t t = 0; e->n_sides == 2 && t < e->n_sequences; t++) {
+    const double cosine = pith_cosine(e->embeddings[0] + t * h, e->embeddings[1] + t * h, h);
+    e->cosine_sum += cosine;
+    if (cosine < e->cosine_min) e->cosine_min = cosine;
+  }
+  for (int i = 0; e->paired && i < e->n_sides; i++)
+    for (uint32_t t = 0; t + 1 < e->n_sequences; t += 2)
+      e->pair_cosines[i][(e->first_text + t) / 2] = pith_cosine(e->embeddings[i] + t * h, e->embeddings[i] + (t + 1) * h, h);
+}
+
+static pith_status begin_scores(pith_ctx *ctx, pith_evaluation *e) {
+  for (int i = 0; i < e->n_sides; i++) PITH_TRY(pith_layerwise_head_begin(ctx, &e->runs[i], e->chunk_rows));
+  for (uint32_t row = 0; row < e->n_rows; row++) pith_score_init(&e->scores[row]);
+  e->first = e->n_chunk = 0;
+  e->row = e->n_rows;
+  e->unit = PITH_EVAL_SCORE;
+  return PITH_OK;
+}
+
+static pith_status step_run(pith_ctx *ctx, pith_evaluation *e) {
+  const pith_status status = pith_layerwise_step(ctx, &e->runs[e->which]);
+  if (status != PITH_OK) return status;
+  if (embeds(e)) pool(ctx, e, e->which);
+  if (e->which + 1 < e->n_sides) {
+    PITH_TRY(begin_run(ctx, e, e->which + 1));
+  } else if (embeds(e)) {
+    compare_embeddings(e);
+    end_block(ctx, e);
+    e->unit = PITH_EVAL_BLOCK;
+  } else {
+    PITH_TRY(begin_scores(ctx, e));
+  }
+  return PITH_PENDING;
+}
+
+static void add_scores(pith_ctx *ctx, pith_evaluation *e) {
+  for (uint32_t row = 0; row < e->n_rows; row++) {
+    const pith_score *score = &e->scores[row];
+    e->nll_sum += pith_score_nll(score, 0);
+    e->n_tokens++;
+    if (e->n_sides == 1) continue;
+    e->nll_sum_against += pith_score_nll(score, 1);
+    e->kl_sum += pith_score_kl(score);
+    e->n_agree += score->sides[0].best == score->sides[1].best;
+  }
+  end_block(ctx, e);
+  e->unit = PITH_EVAL_BLOCK;
+}
+
+/* Rows [e->row, …) with the chunk's logits, divided over rows. */
+static void score_rows(void *arg, uint32_t part, uint32_t n_parts, uint32_t thread) {
+  const pith_evaluation *e = arg;
+  (void)thread;
+  for (size_t r = pith_share_begin(e->n_tile, part, n_parts); r < pith_share_end(e->n_tile, part, n_parts); r++) {
+    const float *parent = e->n_sides == 2 ? e->logits[1] + r * e->chunk_rows : NULL;
+    pith_score_add(&e->scores[e->row + r], e->logits[0] + r * e->chunk_rows, parent, (int32_t)e->first, (int32_t)e->n_chunk, e->targets[e->row + r]);
+  }
+}
+
+/* A chunk of the head read, or its logits for some rows. */
+static pith_status step_score(pith_ctx *ctx, pith_evaluation *e) {
+  const uint32_t vocab = (uint32_t)config_of(e)->vocab_size;
+  if (e->row == e->n_rows) {
+    e->first += e->n_chunk;
+    if (e->first == vocab) {
+      add_scores(ctx, e);
+      return PITH_PENDING;
+    }
+    e->n_chunk = vocab - e->first < e->chunk_rows ? vocab - e->first : e->chunk_rows;
+    for (int i = 0; i < e->n_sides; i++) PITH_TRY(pith_layerwise_head_read(ctx, &e->runs[i], e->first, e->n_chunk));
+    e->row = 0;
+    return PITH_PENDING;
+  }
+  e->n_tile = e->n_rows - e->row < PITH_HEAD_ROWS ? e->n_rows - e->row : PITH_HEAD_ROWS;
+  for (int i = 0; i < e->n_sides; i++) pith_layerwise_head_logits(&e->runs[i], e->row, e->n_tile, e->logits[i]);
+  pith_parallel_run(ctx->parallel, pith_parallel_parts(ctx->parallel, e->n_tile, e->n_chunk * (double)e->n_sides * LOGIT_NS), score_rows, e);
+  e->row += e->n_tile;
+  return PITH_PENDING;
+}
+
+/* Tokens done: those of the blocks before, and of this one as much as its work is done, layers and head weighed by their size. */
+static void report_progress(pith_evaluation *e) {
+  double done = 0.0, total = 0.0;
+  for (int i = 0; i < e->n_sides; i++) {
+    const pith_config *c = &e->sources[i]->model->config;
+    const double layers = (double)c->n_layers * (double)c->hidden_size * (4.0 * (double)c->hidden_size + 2.0 * (double)c->intermediate_size);
+    const double head = embeds(e) ? 0.0 : (double)c->hidden_size * (double)c->vocab_size;
+    total += layers + head;
+    if (e->unit == PITH_EVAL_SCORE) done += layers + head * ((double)e->first + (double)e->n_chunk * e->row / e->n_rows) / (double)c->vocab_size;
+    else if (e->unit == PITH_EVAL_RUN && i <= e->which) done += layers * (i < e->which ? 1.0 : pith_layerwise_progress(&e->runs[i]));
+  }
+  if (e->unit == PITH_EVAL_RUN || e->unit == PITH_EVAL_SCORE) e->done = floor((double)e->rows_before + (double)e->n_rows * done / total);
+}
+
 pith_status pith_evaluation_step(pith_ctx *ctx, pith_evaluation *e) {
-  return e->model->config.family->task == PITH_TASK_EMBED ? step_embedding(ctx, e) : step_scoring(e);
+  pith_status status = PITH_OK;
+  switch (e->unit) {
+    case PITH_EVAL_TOKENIZE: status = step_tokenize(ctx, e); break;
+    case PITH_EVAL_BLOCK: status = step_block(ctx, e); break;
+    case PITH_EVAL_RUN: status = step_run(ctx, e); break;
+    case PITH_EVAL_SCORE: status = step_score(ctx, e); break;
+    case PITH_EVAL_DONE: break;
+  }
+  report_progress(e);
+  return status;
 }
 
 void pith_evaluation_free(pith_ctx *ctx, pith_evaluation *e) {
+  end_block(ctx, e);
   for (int i = 0; i < 2; i++) {
-    pith_embedder_free(ctx, &e->embedders[i]);
-    pith_free(ctx, e->embeddings[i]);
-    pith_arena_free(ctx, &e->arenas[i]);
     pith_free(ctx, e->logits[i]);
+    pith_free(ctx, e->pair_cosines[i]);
+    pith_ids_free(ctx, &e->ids[i]);
+    pith_free(ctx, e->ends[i]);
   }
-  pith_ids_free(ctx, &e->ids);
-  pith_free(ctx, e->ends);
-  pith_free(ctx, e->window);
+  pith_free(ctx, e->block_ids);
+  pith_free(ctx, e->targets);
+  pith_free(ctx, e->scores);
   memset(e, 0, sizeof *e);
 }
 
-pith_status pith_evaluation_report(pith_ctx *ctx, const pith_evaluation *e, pith_json *out) {
+void pith_evaluation_report(const pith_evaluation *e, pith_json *out) {
   pith_json_add_number(out, "texts", (double)e->texts->n);
-  if (e->model->config.family->task == PITH_TASK_EMBED) {
-    if (!e->against) return PITH_OK;
+  if (embeds(e)) {
+    if (e->n_sides == 1) return;
     pith_json_add_number(out, "cosineMean", e->cosine_sum / (double)e->texts->n);
     pith_json_add_number(out, "cosineMin", e->cosine_min);
-    return PITH_OK;
+    return;
   }
-  if (e->n_tokens == 0) return pith_fail(ctx, PITH_E_ARGUMENT, "the texts have no token to guess");
   const double n = (double)e->n_tokens;
   pith_json_add_number(out, "tokens", n);
   pith_json_add_number(out, "nllMean", e->nll_sum / n);
   pith_json_add_number(out, "perplexity", pith_exp(e->nll_sum / n));
   pith_json_add_number(out, "bitsPerByte", e->nll_sum / 0.69314718055994531 / (double)e->n_text_bytes);
-  if (!e->against) return PITH_OK;
+  if (e->n_sides == 1) return;
   pith_json_add_number(out, "nllMeanAgainst", e->nll_sum_against / n);
   pith_json_add_number(out, "perplexityAgainst", pith_exp(e->nll_sum_against / n));
   pith_json_add_number(out, "klMean", e->kl_sum / n);
   pith_json_add_number(out, "top1Agreement", e->n_agree / n);
-  return PITH_OK;
 }
 
-pith_status pith_evaluation_similarity(pith_ctx *ctx, const pith_evaluation *e, const double *scores, size_t n_pairs, pith_json *out) {
+pith_status pith_evaluation_similarity(pith_ctx *ctx, const pith_evaluation *e, const double *scores, pith_json *out) {
   static const char *const names[2][2] = {{"spearmanX100", "pearsonX100"}, {"spearmanX100Against", "pearsonX100Against"}};
-  const size_t h = (size_t)e->model->config.hidden_size;
-  double *cosines, spearman;
-  PITH_TRY(pith_calloc(ctx, n_pairs, sizeof *cosines, &cosines));
-  pith_status status = PITH_OK;
-  for (int m = 0; m < (e->against ? 2 : 1) && status == PITH_OK; m++) {
-    for (size_t i = 0; i < n_pairs; i++) cosines[i] = pith_cosine(e->embeddings[m] + 2 * i * h, e->embeddings[m] + (2 * i + 1) * h, h);
-    status = pith_spearman(ctx, cosines, scores, n_pairs, &spearman);
-    if (status != PITH_OK) break;
-    pith_json_add_number(out, names[m][0], 100.0 * spearman);
-    pith_json_add_number(out, names[m][1], 100.0 * pith_pearson(cosines, scores, n_pairs));
+  const size_t n_pairs = e->texts->n / 2;
+  for (int i = 0; i < e->n_sides; i++) {
+    double spearman;
+    PITH_TRY(pith_spearman(ctx, e->pair_cosines[i], scores, n_pairs, &spearman));
+    pith_json_add_number(out, names[i][0], 100.0 * spearman);
+    pith_json_add_number(out, names[i][1], 100.0 * pith_pearson(e->pair_cosines[i], scores, n_pairs));
   }
-  pith_free(ctx, cosines);
-  return status;
+  return PITH_OK;
 }

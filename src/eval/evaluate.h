@@ -1,8 +1,10 @@
-/* Measuring a model, alone or against another (its parent), in short steps. */
+/* Measuring a model, alone or against another (its parent), in short steps. Texts go through in blocks, stage by stage (layerwise.h), so that
+ * memory is bounded by a stage and a block however large the models and however many the texts. The figures do not depend on blocks. */
 #ifndef PITH_EVALUATE_H
 #define PITH_EVALUATE_H
 
-#include "runtime/embed.h"
+#include "eval/layerwise.h"
+#include "eval/metrics.h"
 
 /* A list of texts in one blob. */
 typedef struct pith_texts {
@@ -17,44 +19,60 @@ const char *pith_default_texts(void);
 pith_status pith_texts_split(pith_ctx *ctx, const char *text, size_t n_bytes, pith_texts *out);
 void pith_texts_free(pith_ctx *ctx, pith_texts *texts);
 
-/* Embedding models: the cosine of each text's embedding to the other model's. */
+enum {
+  PITH_EVAL_CONTEXT = 512,             /* decoders are scored in windows of at most this many tokens, side by side */
+  PITH_EVAL_BLOCK_BYTES = 8 << 20      /* of one model's rows: a block has no more of them, but for a single longer text */
+};
+
+typedef enum pith_evaluation_unit { PITH_EVAL_TOKENIZE, PITH_EVAL_BLOCK, PITH_EVAL_RUN, PITH_EVAL_SCORE, PITH_EVAL_DONE } pith_evaluation_unit;
+
+/* Where the next window of a decoder begins. */
+typedef struct pith_window_cursor {
+  size_t text, begin;                  /* begin: in the text's ids */
+} pith_window_cursor;
+
 typedef struct pith_evaluation {
-  const pith_model *model, *against;   /* against may be NULL */
+  pith_source *sources[2];             /* the model, and the one to compare it with */
+  int n_sides;
   const pith_texts *texts;
-  size_t done, total;                  /* texts or tokens */
-  /* embedding */
-  pith_embedder embedders[2];
-  float *embeddings[2];                /* (texts, hidden) */
-  int which;                           /* the model whose turn it is */
-  size_t next;                         /* the first text of the next block */
-  size_t n_block;
-  /* scoring tokens */
-  pith_arena arenas[2];
-  pith_forward forwards[2];
-  float *logits[2];
-  pith_ids ids;
-  size_t *ends;                        /* of the texts in ids */
-  size_t text;
-  uint32_t window_begin, window_rows, row;   /* in the text's ids; rows done of the window */
-  int32_t *window;                     /* (context) bos and ids */
-  pith_span span;
-  int32_t unit;
+  bool paired;                         /* texts 2 i and 2 i + 1 are compared too */
+  pith_evaluation_unit unit;
+  double done, total;                  /* tokens; total is 0 until all texts are tokenised */
+  int which;                           /* the side whose turn it is */
+  /* tokens of all texts, one after another; the second only where that side has a tokenizer of its own to be measured with */
+  pith_ids ids[2];
+  size_t *ends[2];                     /* of the texts in ids */
+  size_t n_tokenized;
   uint64_t n_text_bytes;
+  /* a block: texts [first_text, next_text) of an embedding model, windows of a decoder */
+  size_t first_text, next_text;
+  pith_window_cursor next_window;
+  pith_span *sequences[2];
+  uint32_t n_sequences, n_rows;        /* n_rows: what counts for the progress */
+  int32_t *block_ids, *targets;        /* decoders: (block_rows) */
+  uint32_t block_rows;                 /* at most */
+  size_t rows_before;                  /* of the blocks before */
+  pith_layerwise runs[2];
+  float *embeddings[2];                /* of the block: (texts, hidden) */
+  double *pair_cosines[2];             /* (texts / 2) */
+  /* scoring: chunks of the vocabulary, and for each of them PITH_HEAD_ROWS rows at a time */
+  uint32_t chunk_rows, first, n_chunk, row, n_tile;
+  float *logits[2];                    /* (PITH_HEAD_ROWS, chunk_rows) */
+  pith_score *scores;                  /* (block_rows) */
   /* results */
   double cosine_sum, cosine_min;
   double nll_sum, nll_sum_against, kl_sum, n_agree;
   uint64_t n_tokens;                   /* scored */
 } pith_evaluation;
 
-enum { PITH_EVAL_CONTEXT = 512 };      /* decoders are scored in windows of at most this many tokens, side by side */
-
-/* Both must be of the same task, and of the same vocabulary or width. texts and models must live on. */
-pith_status pith_evaluation_begin(pith_ctx *ctx, pith_evaluation *e, const pith_model *model, const pith_model *against, const pith_texts *texts);
+/* `against` may be NULL. Both must be of the same task, and of the same vocabulary or width. Decoders are given the first side's tokens; a
+ * side without a tokenizer takes the other's, and then has the same configuration. Paired texts are even in number. Zero-initialise first; free accepts a half-made one. texts and sources must live on. */
+pith_status pith_evaluation_begin(pith_ctx *ctx, pith_evaluation *e, pith_source *source, pith_source *against, const pith_texts *texts, bool paired);
 pith_status pith_evaluation_step(pith_ctx *ctx, pith_evaluation *e);
 void pith_evaluation_free(pith_ctx *ctx, pith_evaluation *e);
 /* After PITH_OK: the members that apply, added to `out` (src/pith.h names them). */
-pith_status pith_evaluation_report(pith_ctx *ctx, const pith_evaluation *e, pith_json *out);
-/* Embedding models, texts 2 i and 2 i + 1 being a pair: their cosines' correlation with the scores. */
-pith_status pith_evaluation_similarity(pith_ctx *ctx, const pith_evaluation *e, const double *scores, size_t n_pairs, pith_json *out);
+void pith_evaluation_report(const pith_evaluation *e, pith_json *out);
+/* Embedding models, paired: the correlation of the pairs' cosines with scores: (texts / 2). */
+pith_status pith_evaluation_similarity(pith_ctx *ctx, const pith_evaluation *e, const double *scores, pith_json *out);
 
 #endif

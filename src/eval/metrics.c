@@ -68,20 +68,40 @@ pith_status pith_spearman(pith_ctx *ctx, const double *a, const double *b, size_
   return status;
 }
 
-double pith_log_sum_exp(const float *logits, int32_t n) {
-  float max = logits[0];
-  double sum = 0.0;
-  for (int32_t i = 1; i < n; i++) max = logits[i] > max ? logits[i] : max;
-  for (int32_t i = 0; i < n; i++) sum += (double)pith_expf(logits[i] - max);
-  return (double)max + pith_log(sum);
+void pith_score_init(pith_score *score) {
+  const pith_softmax_sums none = {-INFINITY, 0.0, 0.0, 0};
+  *score = (pith_score){{none, none}, {0.0f, 0.0f}};
 }
 
-double pith_kl_divergence(const float *p, const float *q, int32_t n) {
-  const double lp = pith_log_sum_exp(p, n), lq = pith_log_sum_exp(q, n);
-  double sum = 0.0;
-  for (int32_t i = 0; i < n; i++) {
-    const double log_p = (double)p[i] - lp;
-    sum += (double)pith_expf((float)log_p) * (log_p - ((double)q[i] - lq));
+static inline void add_logit(pith_softmax_sums *s, float logit, float other, int32_t id) {
+  if (logit > s->max) {
+    /* exact, unlike the terms' exp: its error would not average out */
+    const double gap = (double)s->max - (double)logit, shrink = gap > -700.0 ? pith_exp(gap) : 0.0;
+    s->sum *= shrink;
+    s->weighted *= shrink;
+    s->max = logit;
+    s->best = id;
   }
-  return sum > 0.0 ? sum : 0.0;   /* below zero only by rounding */
+  const double e = (double)pith_expf(logit - s->max);
+  s->sum += e;
+  s->weighted += e * ((double)logit - (double)other);
+}
+
+void pith_score_add(pith_score *score, const float *logits, const float *parent, int32_t first, int32_t n, int32_t target) {
+  for (int32_t i = 0; i < n; i++) add_logit(&score->sides[0], logits[i], logits[i], first + i);
+  for (int32_t i = 0; parent && i < n; i++) add_logit(&score->sides[1], parent[i], logits[i], first + i);
+  if (target < first || target >= first + n) return;
+  score->target[0] = logits[target - first];
+  if (parent) score->target[1] = parent[target - first];
+}
+
+static double log_sum_exp(const pith_softmax_sums *s) { return (double)s->max + pith_log(s->sum); }
+
+double pith_score_nll(const pith_score *score, int side) { return log_sum_exp(&score->sides[side]) - (double)score->target[side]; }
+
+/* Σ p (log p - log q) with p = exp(a) / Σ exp(a): the mean of a - b under p, less the difference of the logarithms. */
+double pith_score_kl(const pith_score *score) {
+  const pith_softmax_sums *p = &score->sides[1];
+  const double kl = p->weighted / p->sum - log_sum_exp(p) + log_sum_exp(&score->sides[0]);
+  return kl > 0.0 ? kl : 0.0;   /* below zero only by rounding */
 }

@@ -399,6 +399,14 @@ static void embed_rows(void *arg, uint32_t part, uint32_t n_parts, uint32_t thre
   }
 }
 
+void pith_forward_resume(pith_forward *f, float *x, uint32_t n_rows, const pith_span *spans, uint32_t n_spans) {
+  f->ids = NULL;
+  f->x = x;
+  f->n_rows = n_rows;
+  f->spans = spans;
+  f->n_spans = n_spans;
+}
+
 void pith_forward_begin(pith_forward *f, const int32_t *ids, uint32_t n_rows, const pith_span *spans, uint32_t n_spans) {
   f->ids = ids;
   f->n_rows = n_rows;

@@ -54,6 +54,8 @@ pith_status pith_forward_init(pith_ctx *ctx, pith_forward *forward, const pith_c
 /* A batch: embed, then the half-layers of every layer in order, then finish. Ids below the vocabulary and
  * positions below max_context are the caller's duty. */
 void pith_forward_begin(pith_forward *forward, const int32_t *ids, uint32_t n_rows, const pith_span *spans, uint32_t n_spans);
+/* Takes a batch up again at any half-layer: x holds its rows (n_rows, hidden), which are worked on in place. */
+void pith_forward_resume(pith_forward *forward, float *x, uint32_t n_rows, const pith_span *spans, uint32_t n_spans);
 /* Half-layer 2 layer is attention, 2 layer + 1 the feed-forward: as much of it as stays short, whatever the sizes. True when it is done. */
 bool pith_forward_half(pith_forward *forward, int32_t half);
 /* A whole half-layer. */

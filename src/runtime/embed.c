@@ -81,23 +81,25 @@ static void gather(pith_embedder *e) {
   pith_forward_begin(&e->forward, e->ids.ids + begin, rows, e->spans, n_spans);
 }
 
+void pith_pool(const pith_model *model, const float *x, uint32_t n_rows, bool normalize, float *y) {
+  const size_t h = (size_t)model->config.hidden_size, n = model->config.pooling == PITH_POOL_CLS ? 1 : n_rows;
+  memset(y, 0, h * sizeof *y);
+  if (n_rows == 0) return;
+  for (size_t r = 0; r < n; r++) model->kernels->add(h, x + r * h, y);
+  float sum = 0.0f;
+  for (size_t k = 0; k < h; k++) {
+    y[k] /= (float)n;
+    sum += y[k] * y[k];
+  }
+  const float norm = sqrtf(sum) > 1e-12f ? sqrtf(sum) : 1e-12f;
+  for (size_t k = 0; normalize && k < h; k++) y[k] /= norm;
+}
+
 static void pool(pith_embedder *e) {
   const size_t h = (size_t)e->model->config.hidden_size;
   for (size_t i = e->first; i < e->next; i++) {
     const pith_span *span = &e->spans[i - e->first];
-    const float *x = e->forward.x + (size_t)span->row * h;
-    float *y = e->out + i * h;
-    memset(y, 0, h * sizeof *y);
-    if (span->n_rows == 0) continue;
-    const size_t n_rows = e->model->config.pooling == PITH_POOL_CLS ? 1 : span->n_rows;
-    for (size_t r = 0; r < n_rows; r++) e->forward.kernels->add(h, x + r * h, y);
-    float sum = 0.0f;
-    for (size_t k = 0; k < h; k++) {
-      y[k] /= (float)n_rows;
-      sum += y[k] * y[k];
-    }
-    const float norm = sqrtf(sum) > 1e-12f ? sqrtf(sum) : 1e-12f;
-    for (size_t k = 0; e->normalize && k < h; k++) y[k] /= norm;
+    pith_pool(e->model, e->forward.x + (size_t)span->row * h, span->n_rows, e->normalize, e->out + i * h);
   }
 }
 

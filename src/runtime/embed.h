@@ -32,4 +32,7 @@ pith_status pith_embedder_step(pith_ctx *ctx, pith_embedder *e);
 /* Tokens of text i, special ones counted; after its tokens were made. */
 size_t pith_embedder_tokens(const pith_embedder *e, size_t i);
 
+/* One text's embedding out of its rows after the last layer. x: (n_rows, hidden), y: (hidden), zero where there is no row. */
+void pith_pool(const pith_model *model, const float *x, uint32_t n_rows, bool normalize, float *y);
+
 #endif

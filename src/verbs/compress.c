@@ -48,8 +48,8 @@ static pith_status start(pith_job *job) {
 }
 
 static pith_status step(pith_job *job) {
-  static const char *const phases[] = {"hash", "quantize", "load", "measure", "done"};
-  static const char *const units[] = {"bytes", "weights", "bytes", "texts", ""};
+  static const char *const phases[] = {"hash", "quantize", "measure", "done"};
+  static const char *const units[] = {"bytes", "weights", "tokens", ""};
   compress_state *s = job->state;
   const pith_status status = pith_compression_step(job->ctx, &s->compression);
   const pith_compression *c = &s->compression;

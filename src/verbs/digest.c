@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/sha256.h"
+#include "runtime/embed.h"
 #include "runtime/generate.h"
 #include "verbs/verbs.h"
 

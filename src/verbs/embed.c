@@ -1,3 +1,4 @@
+#include "runtime/embed.h"
 #include "verbs/verbs.h"
 
 typedef struct embed_state {

@@ -12,6 +12,7 @@ typedef struct eval_state {
   pith_texts texts;
   double *scores;            /* of pairs */
   size_t n_pairs;
+  pith_source sources[2];    /* the models, whole */
   pith_evaluation evaluation;
 } eval_state;
 
@@ -88,7 +89,8 @@ static pith_status step_load(pith_job *job, eval_state *s) {
     return pith_fail(job->ctx, PITH_E_UNSUPPORTED, "eval: perplexity measures generation, and this model embeds");
   if (!s->scores && embeds && !s->has_against)
     return pith_fail(job->ctx, PITH_E_ARGUMENT, "eval: texts compare an embedding model with another: say against which");
-  PITH_TRY(pith_evaluation_begin(job->ctx, &s->evaluation, model, s->has_against ? &s->models[1] : NULL, &s->texts));
+  for (int i = 0; i < 2; i++) s->sources[i] = pith_source_whole(&s->models[i]);
+  PITH_TRY(pith_evaluation_begin(job->ctx, &s->evaluation, &s->sources[0], s->has_against ? &s->sources[1] : NULL, &s->texts, s->scores != NULL));
   return PITH_PENDING;
 }
 
@@ -96,11 +98,10 @@ static pith_status step(pith_job *job) {
   eval_state *s = job->state;
   if (s->loading < 2) return step_load(job, s);
   const pith_status status = pith_evaluation_step(job->ctx, &s->evaluation);
-  const bool embeds = s->models[0].config.family->task == PITH_TASK_EMBED;
-  job->progress = (pith_progress){"measure", embeds ? "texts" : "tokens", (double)s->evaluation.done, (double)s->evaluation.total};
+  job->progress = (pith_progress){"measure", "tokens", s->evaluation.done, s->evaluation.total};
   if (status != PITH_OK) return status;
-  PITH_TRY(pith_evaluation_report(job->ctx, &s->evaluation, job->result));
-  return s->scores ? pith_evaluation_similarity(job->ctx, &s->evaluation, s->scores, s->n_pairs, job->result) : PITH_OK;
+  pith_evaluation_report(&s->evaluation, job->result);
+  return s->scores ? pith_evaluation_similarity(job->ctx, &s->evaluation, s->scores, job->result) : PITH_OK;
 }
 
 static void release(pith_job *job) {

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { compress } from '../../js/index.js';
 import { data, native, needsData, run, story, temporaryFolder } from './support.js';
 
 const evaluate = (...args) => JSON.parse(run(native, ['eval', ...args, '--json']));
@@ -17,6 +18,27 @@ test('MiniLM, int8: size, and STS-B dev against fp32', { skip: needsData }, (t) 
   assert.ok(q.cosine_min >= 0.993, `worst cosine ${q.cosine_min}`);
   assert.ok(Math.abs(q.spearman_x100_against - 86.716) < 0.001, `fp32's Spearman is ${q.spearman_x100_against}`);
   assert.ok(q.spearman_x100 >= q.spearman_x100_against - 0.1, `Spearman ${q.spearman_x100}`);
+});
+
+test('MiniLM in the module: memory near a layer, and the figures of the models loaded whole', { skip: needsData }, async (t) => {
+  const source = join(data, 'models/all-MiniLM-L6-v2'), output = join(temporaryFolder(t), 'minilm');
+  const { Instance } = WebAssembly;
+  /** @type {WebAssembly.Memory[]} */
+  const memories = [];
+  t.after(() => { WebAssembly.Instance = Instance; });
+  WebAssembly.Instance = new Proxy(Instance, {
+    construct(target, [module, imports]) {
+      const instance = new target(module, imports);
+      memories.push(instance.exports.memory ?? imports.env.memory);
+      return instance;
+    },
+  });
+  const { quality } = await compress(source, { output, worker: false });
+  assert.equal(memories.length, 1);
+  const bytes = memories[0].buffer.byteLength; // a module's memory never shrinks
+  assert.ok(bytes < 24e6, `${bytes} bytes for a checkpoint of 91 MB`);
+  const whole = evaluate(output, '--against', source);
+  assert.deepEqual([quality.texts, quality.cosineMean, quality.cosineMin], [whole.texts, whole.cosine_mean, whole.cosine_min]);
 });
 
 test('story: the loss on held-out text, fp32 and int8', { skip: needsData }, () => {
