@@ -89,23 +89,49 @@ static void add_symbol(word *w, int32_t id) {
   if (at > 0) w->symbols[at - 1].after = at;
 }
 
-/* One symbol a character; unknown ones fall back to bytes, or to the unknown token (fused with the one before if asked). */
-static void split_characters(const pith_tokenizer *t, const char *text, size_t n_bytes, word *w) {
-  bool after_unknown = false;
-  for (size_t i = 0; i < n_bytes;) {
+/* A character as the vocabulary has it: with the prefix unless it begins the word, with the suffix if it ends it. */
+typedef struct affixed {
+  char text[72];
+  size_t n;
+} affixed;
+
+static affixed with_affixes(const pith_tokenizer *t, const char *character, size_t n, bool first, bool last) {
+  affixed a = {.n = 0};
+  const size_t n_prefix = first ? 0 : strlen(t->prefix), n_suffix = last ? strlen(t->suffix) : 0;
+  memcpy(a.text, t->prefix, n_prefix);
+  memcpy(a.text + n_prefix, character, n);
+  memcpy(a.text + n_prefix + n, t->suffix, n_suffix);
+  a.n = n_prefix + n + n_suffix;
+  return a;
+}
+
+static bool has_bytes(const pith_tokenizer *t, const affixed *a) {
+  for (size_t k = 0; k < a->n; k++)
+    if (t->byte_ids[(uint8_t)a->text[k]] < 0) return false;
+  return t->byte_fallback;
+}
+
+/* One symbol a character; unknown ones fall back to bytes, or to the unknown token (one for several if asked). An unknown token waits until
+ * something known follows, and bytes do not count as that: so the library has it. */
+static pith_status split_characters(pith_ctx *ctx, const pith_tokenizer *t, const char *text, size_t n_bytes, word *w) {
+  bool unknown_waits = false;
+  for (size_t i = 0, n; i < n_bytes; i += n) {
     uint32_t c;
-    const size_t n = pith_utf8_decode(text + i, n_bytes - i, &c);
-    const int32_t id = pith_string_map_get(&t->vocab, text + i, n);
-    bool bytes = id < 0 && t->byte_fallback;
-    for (size_t k = 0; k < n && bytes; k++) bytes = t->byte_ids[(uint8_t)text[i + k]] >= 0;
-    const bool unknown = id < 0 && !bytes;
+    n = pith_utf8_decode(text + i, n_bytes - i, &c);
+    const affixed a = with_affixes(t, text + i, n, i == 0, i + n == n_bytes);
+    const int32_t id = pith_string_map_get(&t->vocab, a.text, a.n);
+    if (id < 0 && has_bytes(t, &a)) {
+      for (size_t k = 0; k < a.n; k++) add_symbol(w, t->byte_ids[(uint8_t)a.text[k]]);
+      continue;
+    }
+    if (id < 0 && t->unk_missing) return pith_unknown_missing(ctx, text + i, n);
+    if (id < 0 && t->unk_id < 0) continue;
+    if (unknown_waits && (id >= 0 || !t->fuse_unk)) add_symbol(w, t->unk_id);
     if (id >= 0) add_symbol(w, id);
-    else if (bytes)
-      for (size_t k = 0; k < n; k++) add_symbol(w, t->byte_ids[(uint8_t)text[i + k]]);
-    else if (t->unk_id >= 0 && !(t->fuse_unk && after_unknown)) add_symbol(w, t->unk_id);
-    after_unknown = unknown;
-    i += n;
+    unknown_waits = id < 0;
   }
+  if (unknown_waits) add_symbol(w, t->unk_id);
+  return PITH_OK;
 }
 
 pith_status pith_bpe_encode(pith_ctx *ctx, const pith_tokenizer *t, const char *text, size_t n_bytes, pith_ids *out) {
@@ -113,12 +139,14 @@ pith_status pith_bpe_encode(pith_ctx *ctx, const pith_tokenizer *t, const char *
     const int32_t whole = pith_string_map_get(&t->vocab, text, n_bytes);
     if (whole >= 0) return pith_ids_append(ctx, out, whole);
   }
-  if (n_bytes > INT32_MAX / 4) return pith_fail(ctx, PITH_E_LIMIT, "a text of %llu bytes is too long for one word", (unsigned long long)n_bytes);
+  /* a symbol a byte, and bytes for the affixes of every character that has no token of its own */
+  const size_t most = (n_bytes + 1) * (1 + (t->byte_fallback ? strlen(t->prefix) + strlen(t->suffix) : 0));
+  if (most > INT32_MAX / 4) return pith_fail(ctx, PITH_E_LIMIT, "a text of %llu bytes is too long for one word", (unsigned long long)n_bytes);
   word w = {0};
-  pith_status status = pith_calloc(ctx, n_bytes, sizeof *w.symbols, &w.symbols);
-  if (status == PITH_OK) status = pith_calloc(ctx, 3 * n_bytes, sizeof *w.heap, &w.heap);
+  pith_status status = pith_malloc(ctx, most * sizeof *w.symbols, &w.symbols);
+  if (status == PITH_OK) status = split_characters(ctx, t, text, n_bytes, &w);
+  if (status == PITH_OK) status = pith_malloc(ctx, 3 * w.n * sizeof *w.heap, &w.heap);
   if (status == PITH_OK) {
-    split_characters(t, text, n_bytes, &w);
     merge_all(t, &w);
     for (size_t i = 0; i < w.n && status == PITH_OK; i++)
       if (!w.symbols[i].gone) status = pith_ids_append(ctx, out, w.symbols[i].id);

@@ -7,8 +7,8 @@
 typedef struct pith_tokenizer pith_tokenizer;
 
 /* Parses tokenizer.json (n_bytes of UTF-8). What it asks for and Pith lacks (a model type, a normaliser, a
- * pre-tokenizer, a post-processor, a decoder, an option) is PITH_E_UNSUPPORTED naming it; contradictions are
- * PITH_E_FORMAT. `padding` is not applied: Pith computes ragged batches. `what` names the file in messages.
+ * pre-tokenizer, a post-processor, a decoder, an option, a key of one of these, a pattern) is PITH_E_UNSUPPORTED naming it;
+ * contradictions are PITH_E_FORMAT. `padding` is not applied: Pith computes ragged batches. `what` names the file in messages.
  * *out is NULL on failure. */
 pith_status pith_tokenizer_open(pith_ctx *ctx, const char *json, size_t n_bytes, const char *what, pith_tokenizer **out);
 void pith_tokenizer_close(pith_ctx *ctx, pith_tokenizer *tokenizer);
@@ -42,11 +42,11 @@ pith_status pith_tokenizer_decode(pith_ctx *ctx, const pith_tokenizer *tokenizer
                                   bool skip_special_tokens, pith_buffer *out);
 
 /* Incremental decoding: the concatenation of all pieces and the flush equals decode(all ids), and no piece ends inside
- * a UTF-8 sequence. Zero-initialise; `skip_special_tokens` may be set first. */
+ * a UTF-8 sequence. Zero-initialise; `skip_special_tokens` may be set first. After a flush a new text begins. */
 typedef struct pith_detokenizer {
-  pith_ids pending;        /* tokens since the last safe cut (some kept for the context that a decoder needs) */
-  size_t n_emitted;        /* bytes of decode(pending) already given out */
   bool skip_special_tokens;
+  struct pith_decode_stage *stages;   /* one a step of the decoder, with what it holds back; made by the first push */
+  uint32_t n_stages;
 } pith_detokenizer;
 pith_status pith_detokenizer_push(pith_ctx *ctx, const pith_tokenizer *tokenizer, pith_detokenizer *state, int32_t id, pith_buffer *piece);
 pith_status pith_detokenizer_flush(pith_ctx *ctx, const pith_tokenizer *tokenizer, pith_detokenizer *state, pith_buffer *piece);

@@ -1,4 +1,4 @@
-/* Unicode as the tokenizers need it: categories, canonical decomposition, lower case. Tables are generated. */
+/* Unicode as the tokenizers need it: categories, decomposition and composition, lower case. Tables are generated. */
 #ifndef PITH_UNICODE_H
 #define PITH_UNICODE_H
 
@@ -8,35 +8,41 @@
 
 #include "base/utf8.h"
 
+/* General categories as bits. Three groups stand apart, so that \s and \w are sets of bits too: the controls that are white space, the symbols
+ * that count as letters (circled ones), and the Latin-1 fractions and superscripts, which \w of Oniguruma has. */
 enum {
-  PITH_LETTER = 1,        /* L* */
-  PITH_NUMBER = 2,        /* N* */
-  PITH_PUNCTUATION = 4,   /* P* */
-  PITH_SPACE = 8,         /* White_Space */
-  PITH_OTHER = 16,        /* Cc, Cf, Co, Cs */
-  PITH_MARK = 32,         /* M* */
-  PITH_NONSPACING = 64    /* Mn */
+  PITH_LU = 1 << 0, PITH_LL = 1 << 1, PITH_LT = 1 << 2, PITH_LM = 1 << 3, PITH_LO = 1 << 4,
+  PITH_MN = 1 << 5, PITH_MC = 1 << 6, PITH_ME = 1 << 7, PITH_ND = 1 << 8, PITH_NL = 1 << 9, PITH_NO = 1 << 10,
+  PITH_PC = 1 << 11, PITH_PD = 1 << 12, PITH_PS = 1 << 13, PITH_PE = 1 << 14, PITH_PI = 1 << 15, PITH_PF = 1 << 16, PITH_PO = 1 << 17,
+  PITH_SM = 1 << 18, PITH_SC = 1 << 19, PITH_SK = 1 << 20, PITH_SO = 1 << 21, PITH_ZS = 1 << 22, PITH_ZL = 1 << 23, PITH_ZP = 1 << 24,
+  PITH_CC = 1 << 25, PITH_CF = 1 << 26, PITH_CO = 1 << 27, PITH_CN = 1 << 28, PITH_CC_SPACE = 1 << 29, PITH_SO_WORD = 1 << 30
 };
+#define PITH_NO_WORD (1u << 31)
+enum {
+  PITH_LETTER = PITH_LU | PITH_LL | PITH_LT | PITH_LM | PITH_LO,
+  PITH_MARK = PITH_MN | PITH_MC | PITH_ME,
+  PITH_PUNCTUATION = PITH_PC | PITH_PD | PITH_PS | PITH_PE | PITH_PI | PITH_PF | PITH_PO,
+  PITH_SYMBOL = PITH_SM | PITH_SC | PITH_SK | PITH_SO | PITH_SO_WORD,
+  PITH_SEPARATOR = PITH_ZS | PITH_ZL | PITH_ZP,
+  PITH_SPACE = PITH_SEPARATOR | PITH_CC_SPACE,                                          /* White_Space */
+  PITH_OTHER = PITH_CC | PITH_CC_SPACE | PITH_CF | PITH_CO,                             /* assigned, and neither letter nor mark nor … */
+  PITH_WORD = PITH_LETTER | PITH_MARK | PITH_ND | PITH_NL | PITH_PC | PITH_SO_WORD      /* \w but for joiners (UTS 18) */
+};
+#define PITH_NUMBER ((uint32_t)(PITH_ND | PITH_NL | PITH_NO) | PITH_NO_WORD)
 
+/* The bit of a code point's category. */
 uint32_t pith_unicode_flags(uint32_t code_point);
 uint32_t pith_unicode_combining_class(uint32_t code_point);
-/* The full lower case of one code point: 1 or 2 of them into out. */
+/* The full lower case of one code point, without context: 1 or 2 of them into out. */
 size_t pith_unicode_lower(uint32_t code_point, uint32_t out[2]);
-/* The full canonical decomposition, 1 to 4 code points, not yet ordered. */
-size_t pith_unicode_decompose(uint32_t code_point, uint32_t out[4]);
+/* The full decomposition, not yet ordered: canonical, or also of compatibility. */
+enum { PITH_MAX_DECOMPOSITION = 18 };
+size_t pith_unicode_decompose(uint32_t code_point, bool compatible, uint32_t out[PITH_MAX_DECOMPOSITION]);
+/* What two code points compose to, 0 if nothing. */
+uint32_t pith_unicode_compose(uint32_t first, uint32_t second);
 
-/* Generated. A run is first << 8 | value. */
-typedef struct pith_case_run {
-  uint32_t first, last, step;
-  int32_t delta;
-} pith_case_run;
-typedef struct pith_decomposition {
-  uint32_t code_point, first, second;   /* second is 0 for a singleton */
-} pith_decomposition;
-extern const char pith_unicode_version[];
-extern const uint32_t pith_unicode_flag_runs[], pith_unicode_class_runs[];
-extern const pith_case_run pith_unicode_case_runs[];
-extern const pith_decomposition pith_unicode_decompositions[];
-extern const size_t pith_unicode_n_flag_runs, pith_unicode_n_class_runs, pith_unicode_n_case_runs, pith_unicode_n_decompositions;
+/* For messages: the bytes of at most 80 that end no character in its middle. PITH_CUT gives the two arguments of a %.*s. */
+int pith_cut(const char *text, size_t n_bytes);
+#define PITH_CUT(text) pith_cut(text, strlen(text)), text
 
 #endif

@@ -3,13 +3,14 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #include "base/json.h"
 #include "stdio_host.h"
-#include "text/tokenizer.h"
+#include "text/text_internal.h"
 #include "text/unicode.h"
 
 static pith_ctx ctx;
@@ -122,54 +123,297 @@ static void test_tinystories(void **state) {
   check_decoder("models/TinyStories-656K/tokenizer.json", "golden/tinystories.json", 1);
 }
 
-/* Synthetic tokenizers and what the `tokenizers` library made of many texts; the generator stands beside the file. */
-static void test_cases(void **state) {
-  (void)state;
+/* ---- golden files of the `tokenizers` library; their generators stand in tests/golden ---- */
+
+static pith_json *open_golden(const char *path) {
   char *text;
   size_t n;
-  pith_json *all;
+  pith_json *json;
   pith_ctx_init(&ctx, &stdio_host, NULL);
-  assert_int_equal(pith_io_read_file(&ctx, "tests/c/data/tokenizer_cases.json", 1 << 24, &text, &n), PITH_OK);
-  assert_int_equal(pith_json_parse(&ctx, text, n, "tokenizer_cases.json", &all), PITH_OK);
+  assert_int_equal(pith_io_read_file(&ctx, path, 1 << 24, &text, &n), PITH_OK);
+  assert_int_equal(pith_json_parse(&ctx, text, n, path, &json), PITH_OK);
   pith_free(&ctx, text);
+  return json;
+}
+
+static pith_tokenizer *open_spec(const pith_json *spec, const char *name) {
+  pith_buffer file = {0};
+  pith_tokenizer *t;
+  assert_int_equal(pith_json_print(&ctx, spec, false, &file), PITH_OK);
+  if (pith_tokenizer_open(&ctx, file.data, file.n_bytes, name, &t) != PITH_OK) fail_msg("%s", ctx.message);
+  pith_buffer_free(&ctx, &file);
+  return t;
+}
+
+/* [{name, tokenizer, cases: [{text, ids, decoded}]}] */
+static int check_tokenizers(const pith_json *all) {
   int n_cases = 0;
   for (const pith_json *item = pith_json_first(all); item; item = pith_json_next(item)) {
-    pith_buffer file = {0};
-    pith_tokenizer *t;
-    assert_int_equal(pith_json_print(&ctx, pith_json_get(item, "tokenizer"), false, &file), PITH_OK);
     const char *name = pith_json_string(pith_json_get(item, "name"));
-    if (pith_tokenizer_open(&ctx, file.data, file.n_bytes, name, &t) != PITH_OK) fail_msg("%s", ctx.message);
+    pith_tokenizer *t = open_spec(pith_json_get(item, "tokenizer"), name);
     for (const pith_json *c = pith_json_first(pith_json_get(item, "cases")); c; c = pith_json_next(c), n_cases++) {
       const char *input = pith_json_string(pith_json_get(c, "text"));
       pith_ids got = {0};
-      assert_int_equal(pith_tokenizer_encode(&ctx, t, input, strlen(input), (pith_encode_options){.add_special_tokens = true}, &got), PITH_OK);
+      const pith_encode_options options = {.add_special_tokens = true};
+      if (pith_tokenizer_encode(&ctx, t, input, strlen(input), options, &got) != PITH_OK) fail_msg("%s: %s", name, ctx.message);
       assert_ids(&got, pith_json_get(c, "ids"), input);
       assert_incremental(t, got.ids, got.n, pith_json_string(pith_json_get(c, "decoded")));
       pith_ids_free(&ctx, &got);
     }
     pith_tokenizer_close(&ctx, t);
+  }
+  return n_cases;
+}
+
+static void test_cases(void **state) {
+  (void)state;
+  pith_json *cases = open_golden("tests/c/data/tokenizer_cases.json"), *components = open_golden("tests/c/data/tokenizer_components.json");
+  assert_true(check_tokenizers(cases) > 700);
+  assert_true(check_tokenizers(pith_json_get(components, "tokenizers")) > 400);
+  pith_json_free(cases);
+  pith_json_free(components);
+}
+
+static void check_text(const pith_json *component, const char *input, const char *got, size_t n, const pith_json *expected) {
+  pith_buffer name = {0};
+  const char *wanted = pith_json_string(expected);
+  assert_int_equal(pith_json_print(&ctx, component, false, &name), PITH_OK);
+  if (!wanted || n != strlen(wanted) || memcmp(got, wanted, n) != 0)
+    fail_msg("%s makes \"%.*s\" of \"%s\", not \"%s\"", name.data, (int)n, got, input, wanted ? wanted : "(nothing)");
+  pith_buffer_free(&ctx, &name);
+}
+
+/* [[normalizer, [text, …]], …] */
+static void test_normalizers(void **state) {
+  (void)state;
+  int n = 0;
+  pith_json *golden = open_golden("tests/c/data/tokenizer_components.json");
+  for (const pith_json *c = pith_json_first(pith_json_get(golden, "normalizers")); c; c = pith_json_next(c)) {
+    const pith_json *spec = pith_json_first(c), *expected = pith_json_first(pith_json_next(spec));
+    pith_text_ops ops = {0};
+    pith_buffer out = {0};
+    assert_int_equal(pith_parse_normalizer(&ctx, spec, "golden", &ops), PITH_OK);
+    const pith_json *text = pith_json_first(pith_json_get(golden, "texts"));
+    for (; text; text = pith_json_next(text), expected = pith_json_next(expected), n++) {
+      const char *input = pith_json_string(text);
+      assert_int_equal(pith_normalize(&ctx, &ops, input, strlen(input), NULL, &out), PITH_OK);
+      check_text(spec, input, out.data, out.n_bytes, expected);
+    }
+    pith_buffer_free(&ctx, &out);
+    pith_text_ops_free(&ctx, &ops);
+  }
+  assert_true(n > 400);
+  pith_json_free(golden);
+}
+
+/* [[pre-tokenizer, [[piece, …], …]], …] */
+static void test_pre_tokenizers(void **state) {
+  (void)state;
+  int n = 0;
+  pith_json *golden = open_golden("tests/c/data/tokenizer_components.json");
+  for (const pith_json *c = pith_json_first(pith_json_get(golden, "pre_tokenizers")); c; c = pith_json_next(c)) {
+    const pith_json *spec = pith_json_first(c), *expected = pith_json_first(pith_json_next(spec));
+    pith_text_ops ops = {0};
+    pith_pieces out = {0};
+    if (pith_parse_pre_tokenizer(&ctx, spec, "golden", &ops) != PITH_OK) fail_msg("%s", ctx.message);
+    const pith_json *text = pith_json_first(pith_json_get(golden, "texts"));
+    for (; text; text = pith_json_next(text), expected = pith_json_next(expected), n++) {
+      const char *input = pith_json_string(text);
+      uint32_t first;
+      assert_int_equal(pith_pre_tokenize(&ctx, &ops, input, strlen(input), pith_utf8_decode(input, strlen(input), &first), &out), PITH_OK);
+      const pith_json *piece = pith_json_first(expected);
+      for (size_t i = 0, begin = 0; i < out.n; begin = out.ends[i++], piece = piece ? pith_json_next(piece) : NULL)
+        check_text(spec, input, out.text.data + begin, out.ends[i] - begin, piece);
+      if (piece) fail_msg("\"%s\" lacks the piece \"%s\"", input, pith_json_string(piece));
+    }
+    pith_pieces_free(&ctx, &out);
+    pith_text_ops_free(&ctx, &ops);
+  }
+  assert_true(n > 1000);
+  pith_json_free(golden);
+}
+
+/* [[decoder, [text, …]], …] for lists of ids; a text is null where the library panics. */
+static void test_decoders(void **state) {
+  (void)state;
+  int n = 0;
+  pith_json *golden = open_golden("tests/c/data/tokenizer_components.json");
+  for (const pith_json *c = pith_json_first(pith_json_get(golden, "decoders")); c; c = pith_json_next(c)) {
+    pith_json *spec = pith_json_new_object(), *model = pith_json_new_object(), *vocab = pith_json_new_object();
+    int id = 0;
+    for (const pith_json *token = pith_json_first(pith_json_get(golden, "tokens")); token; token = pith_json_next(token))
+      pith_json_add_number(vocab, pith_json_string(token), id++);
+    pith_json_add_string(model, "type", "WordLevel");
+    pith_json_add(model, "vocab", vocab);
+    pith_json_add(spec, "model", model);
+    pith_json_add(spec, "decoder", pith_json_copy(pith_json_first(c)));
+    pith_tokenizer *t = open_spec(spec, "golden");
+    const pith_json *expected = pith_json_first(pith_json_next(pith_json_first(c)));
+    const pith_json *list = pith_json_first(pith_json_get(golden, "ids"));
+    for (; list; list = pith_json_next(list), expected = pith_json_next(expected), n++) {
+      pith_ids ids = {0};
+      for (const pith_json *item = pith_json_first(list); item; item = pith_json_next(item))
+        assert_int_equal(pith_ids_append(&ctx, &ids, (int32_t)pith_json_number(item, -1)), PITH_OK);
+      assert_incremental(t, ids.ids, ids.n, pith_json_string(expected));
+      pith_ids_free(&ctx, &ids);
+    }
+    pith_tokenizer_close(&ctx, t);
+    pith_json_free(spec);
+  }
+  assert_true(n > 300);
+  pith_json_free(golden);
+}
+
+/* Half a megabyte of one character takes no quadratic time, whatever splits and merges it: a run that did would not end. */
+static void test_long_runs(void **state) {
+  (void)state;
+  static const char *const characters[] = {"a", " ", "\n", "1", "東", "\xcc\x81", "<"};
+  static const char *const names[] = {"Llama 3", "added", "Unigram, whole", "suffix and all bytes", "WordLevel"};
+  enum { LENGTH = 1 << 19 };
+  pith_json *golden = open_golden("tests/c/data/tokenizer_components.json");
+  char *text;
+  assert_int_equal(pith_malloc(&ctx, LENGTH, &text), PITH_OK);
+  int n = 0;
+  for (const pith_json *item = pith_json_first(pith_json_get(golden, "tokenizers")); item; item = pith_json_next(item)) {
+    bool wanted = false;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) wanted = wanted || strcmp(pith_json_string(pith_json_get(item, "name")), names[i]) == 0;
+    if (!wanted) continue;
+    pith_tokenizer *t = open_spec(pith_json_get(item, "tokenizer"), "golden");
+    for (size_t c = 0; c < sizeof characters / sizeof *characters; c++, n++) {
+      const size_t width = strlen(characters[c]), n_bytes = LENGTH / width * width;
+      for (size_t i = 0; i < n_bytes; i += width) memcpy(text + i, characters[c], width);
+      pith_ids ids = {0};
+      pith_buffer back = {0};
+      assert_int_equal(pith_tokenizer_encode(&ctx, t, text, n_bytes, (pith_encode_options){0}, &ids), PITH_OK);
+      assert_int_equal(pith_tokenizer_decode(&ctx, t, ids.ids, ids.n, false, &back), PITH_OK);
+      pith_ids_free(&ctx, &ids);
+      pith_buffer_free(&ctx, &back);
+    }
+    pith_tokenizer_close(&ctx, t);
+  }
+  assert_int_equal(n, 5 * 7);
+  pith_free(&ctx, text);
+  pith_json_free(golden);
+}
+
+/* ---- memory ---- */
+
+typedef struct failing {
+  uint64_t n, fail_at;   /* fail_at counts from 1; 0: never */
+  int64_t alive;
+} failing;
+
+static void *allocate(void *user, size_t n_bytes) {
+  failing *f = user;
+  if (++f->n == f->fail_at) return NULL;
+  f->alive++;
+  return malloc(n_bytes);
+}
+
+static void release(void *user, void *ptr) {
+  ((failing *)user)->alive -= ptr != NULL;
+  free(ptr);
+}
+
+static pith_status open_encode_decode(const char *file, size_t n, const char *input) {
+  pith_tokenizer *t;
+  pith_ids ids = {0};
+  pith_buffer out = {0};
+  pith_status status = pith_tokenizer_open(&ctx, file, n, "golden", &t);
+  if (status == PITH_OK) status = pith_tokenizer_encode(&ctx, t, input, strlen(input), (pith_encode_options){.add_special_tokens = true}, &ids);
+  if (status == PITH_OK) status = pith_tokenizer_decode(&ctx, t, ids.ids, ids.n, false, &out);
+  pith_tokenizer_close(&ctx, t);
+  pith_ids_free(&ctx, &ids);
+  pith_buffer_free(&ctx, &out);
+  return status;
+}
+
+/* Memory that runs out at any allocation is PITH_E_MEMORY and leaves nothing behind. */
+static void test_out_of_memory(void **state) {
+  (void)state;
+  static const char input[] = "The  quick <mask> brown f\xc3\xb6x e\xcc\x81\xcc\xa8, \xe6\x9d\xb1\xe4\xba\xac 123!\n";
+  pith_json *golden = open_golden("tests/c/data/tokenizer_components.json");
+  for (const pith_json *item = pith_json_first(pith_json_get(golden, "tokenizers")); item; item = pith_json_next(item)) {
+    pith_buffer file = {0};
+    failing f = {0};
+    const pith_allocator allocator = {&f, allocate, release};
+    pith_ctx_init(&ctx, &stdio_host, NULL);
+    assert_int_equal(pith_json_print(&ctx, pith_json_get(item, "tokenizer"), false, &file), PITH_OK);
+    pith_ctx_init(&ctx, &stdio_host, &allocator);
+    assert_int_equal(open_encode_decode(file.data, file.n_bytes, input), PITH_OK);
+    const uint64_t n_all = f.n;
+    assert_true(n_all > 20);
+    for (uint64_t at = 1; at <= n_all; at += at > 200 ? 7 : 1) {
+      f = (failing){.fail_at = at};
+      assert_int_equal(open_encode_decode(file.data, file.n_bytes, input), PITH_E_MEMORY);
+      assert_int_equal(f.alive, 0);
+    }
+    pith_ctx_init(&ctx, &stdio_host, NULL);
     pith_buffer_free(&ctx, &file);
   }
-  pith_json_free(all);
-  assert_true(n_cases > 100);
+  pith_json_free(golden);
 }
 
 static void test_refusals(void **state) {
   (void)state;
+#define BERT "{\"type\":\"BertProcessing\",\"cls\":[\"a\",0],\"sep\":[\"b\",1]}"
+#define SPLIT(pattern) \
+  "{\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"" pattern "\"},\"behavior\":\"Isolated\",\"invert\":false}," MODEL "}"
 #define MODEL "\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":1,\"ab\":2},\"merges\":[\"a b\"]}"
   static const struct {
     const char *json, *says;
     pith_status status;
   } cases[] = {
-      {"{\"model\":{\"type\":\"Unigram\",\"vocab\":{\"a\":0}}}", "Unigram", PITH_E_UNSUPPORTED},
+      {"{\"model\":{\"type\":\"Odd\"}}", "Odd", PITH_E_UNSUPPORTED},
+      {"{\"model\":{\"type\":\"Unigram\",\"vocab\":{\"a\":0}}}", "Unigram", PITH_E_FORMAT},
+      {"{\"model\":{\"type\":\"Unigram\",\"vocab\":[[\"a\",0],[\"a\",1]]}}", "twice", PITH_E_FORMAT},
+      {"{\"model\":{\"type\":\"Unigram\",\"unk_id\":1,\"vocab\":[[\"a\",0]]}}", "unk_id", PITH_E_FORMAT},
+      {"{\"version\":\"2.0\"," MODEL "}", "version", PITH_E_UNSUPPORTED},
       {"{}", "no \"model\"", PITH_E_FORMAT},
-      {"{\"normalizer\":{\"type\":\"Nmt\"}," MODEL "}", "Nmt", PITH_E_UNSUPPORTED},
+      {"{\"normalizer\":{\"type\":\"Odd\"}," MODEL "}", "Odd", PITH_E_UNSUPPORTED},
+      {"{\"normalizer\":{\"type\":\"Precompiled\"}," MODEL "}", "precompiled_charsmap", PITH_E_FORMAT},
+      {"{\"normalizer\":{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"a\"}," MODEL "}", "base 64", PITH_E_FORMAT},
+      {"{\"normalizer\":{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"CAAAAAAAAAA=\"}," MODEL "}", "cut off", PITH_E_FORMAT},
+      {"{\"normalizer\":{\"type\":\"NFC\",\"odd\":1}," MODEL "}", "\"odd\" of \"NFC\"", PITH_E_UNSUPPORTED},
+      {"{\"normalizer\":{\"type\":\"Strip\",\"strip_left\":1}," MODEL "}", "strip_left", PITH_E_FORMAT},
+      {"{\"normalizer\":{\"type\":\"Replace\",\"pattern\":{\"String\":\"\"},\"content\":\"\"}," MODEL "}", "empty", PITH_E_FORMAT},
+      {SPLIT("^a"), "anchor", PITH_E_UNSUPPORTED},
+      {SPLIT("\\\\ba"), "\\b in", PITH_E_UNSUPPORTED},
+      {SPLIT("(?<=ab)c"), "look-around", PITH_E_UNSUPPORTED},
+      {SPLIT("(a)\\\\1"), "\\1 in", PITH_E_UNSUPPORTED},
+      {SPLIT("\\\\p{Han}"), "\\p{Han}", PITH_E_UNSUPPORTED},
+      {SPLIT("a++"), "possessive", PITH_E_UNSUPPORTED},
+      {SPLIT("(a*)*"), "may be empty", PITH_E_UNSUPPORTED},
+      {SPLIT("(?>a)"), "group", PITH_E_UNSUPPORTED},
+      {SPLIT("[a&&b]"), "&&", PITH_E_UNSUPPORTED},
+      {SPLIT("[[:alpha:]]"), "POSIX", PITH_E_UNSUPPORTED},
+      {SPLIT("(?i:\u00e9)"), "beyond ASCII", PITH_E_UNSUPPORTED},
+      {SPLIT("(?i:ss)"), "fold", PITH_E_UNSUPPORTED},
+      {SPLIT("(?i:\\\\p{Lu})"), "property", PITH_E_UNSUPPORTED},
+      {SPLIT("(a"), "without its end", PITH_E_FORMAT},
+      {SPLIT("a)"), "too many", PITH_E_FORMAT},
+      {SPLIT("[a"), "without its end", PITH_E_FORMAT},
+      {SPLIT("*a"), "repeats nothing", PITH_E_FORMAT},
+      {SPLIT("a{3,2}"), "least", PITH_E_FORMAT},
+      {SPLIT("a{2000}"), "1000 times", PITH_E_LIMIT},
+      {SPLIT("(((a{99}){99}){99})"), "too large", PITH_E_LIMIT},
+      {"{\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"String\":\"a\"},\"behavior\":\"Odd\",\"invert\":false}," MODEL "}", "Odd", PITH_E_UNSUPPORTED},
+      {"{\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"ab\"}," MODEL "}", "one character", PITH_E_FORMAT},
+      {"{\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"_\",\"prepend_scheme\":\"odd\"}," MODEL "}", "odd", PITH_E_UNSUPPORTED},
+      {"{\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"_\","
+       "\"add_prefix_space\":false,\"prepend_scheme\":\"first\"}," MODEL "}", "contradict", PITH_E_FORMAT},
       {"{\"pre_tokenizer\":{\"type\":\"UnicodeScripts\"}," MODEL "}", "UnicodeScripts", PITH_E_UNSUPPORTED},
       {"{\"decoder\":{\"type\":\"CTC\"}," MODEL "}", "CTC", PITH_E_UNSUPPORTED},
       {"{\"post_processor\":{\"type\":\"Odd\"}," MODEL "}", "Odd", PITH_E_UNSUPPORTED},
+      {"{\"post_processor\":{\"type\":\"Sequence\",\"processors\":[" BERT "," BERT "]}," MODEL "}", "behind another", PITH_E_UNSUPPORTED},
+      {"{\"added_tokens\":[{\"id\":7,\"content\":\"x\"}]," MODEL "}", "has the id 7, and 3", PITH_E_FORMAT},
+      {"{\"added_tokens\":[{\"id\":0,\"content\":\"a\"},{\"id\":0,\"content\":\"a\"}]," MODEL "}", "twice", PITH_E_FORMAT},
+      {"{\"added_tokens\":[{\"id\":0,\"content\":\"a\",\"odd\":true}]," MODEL "}", "odd", PITH_E_UNSUPPORTED},
       {"{\"truncation\":{\"max_length\":8,\"direction\":\"Left\"}," MODEL "}", "left", PITH_E_UNSUPPORTED},
       {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[\"a b\"]}}", "merge 0", PITH_E_FORMAT},
       {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[],\"dropout\":0.1}}", "dropout", PITH_E_UNSUPPORTED},
+      {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[],\"odd\":0}}", "odd", PITH_E_UNSUPPORTED},
+      {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[\"a a a\"]}}", "no pair", PITH_E_FORMAT},
       {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":0},\"merges\":[]}}", "two tokens", PITH_E_FORMAT},
       {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":-1},\"merges\":[]}}", "no id", PITH_E_FORMAT},
       {"{\"model\":{\"type\":\"WordPiece\",\"vocab\":{\"a\":0},\"unk_token\":\"u\"}}", "unknown token", PITH_E_FORMAT},
@@ -181,6 +425,11 @@ static void test_refusals(void **state) {
     assert_null(t);
     if (!strstr(ctx.message, cases[i].says)) fail_msg("case %zu: %s", i, ctx.message);
   }
+}
+
+static void test_encode_errors(void **state) {
+  (void)state;
+  pith_ctx_init(&ctx, &stdio_host, NULL);
   pith_tokenizer *t;
   pith_ids ids = {0};
   assert_int_equal(pith_tokenizer_open(&ctx, "{" MODEL "}", strlen("{" MODEL "}"), "file", &t), PITH_OK);
@@ -191,13 +440,28 @@ static void test_refusals(void **state) {
   pith_buffer out = {0};
   assert_int_equal(pith_tokenizer_decode(&ctx, t, padded, 3, false, &out), PITH_OK);
   assert_int_equal(out.n_bytes, 0);
+  pith_tokenizer_close(&ctx, t);
+  /* a pattern that reads the rest of the text for each of its matches is stopped */
+  char many[1 << 16];
+  memset(many, 'a', sizeof many);
+  assert_int_equal(pith_tokenizer_open(&ctx, SPLIT("a*b|a"), strlen(SPLIT("a*b|a")), "file", &t), PITH_OK);
+  assert_int_equal(pith_tokenizer_encode(&ctx, t, "aab", 3, (pith_encode_options){0}, &ids), PITH_OK);
+  assert_int_equal(pith_tokenizer_encode(&ctx, t, many, sizeof many, (pith_encode_options){0}, &ids), PITH_E_LIMIT);
+  pith_tokenizer_close(&ctx, t);
+  /* an unknown token that is not in the vocabulary is missed once it is needed */
+  static const char no_unk[] = "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[],\"unk_token\":\"u\"}}";
+  assert_int_equal(pith_tokenizer_open(&ctx, no_unk, strlen(no_unk), "file", &t), PITH_OK);
+  assert_int_equal(pith_tokenizer_encode(&ctx, t, "aa", 2, (pith_encode_options){0}, &ids), PITH_OK);
+  assert_int_equal(pith_tokenizer_encode(&ctx, t, "ab", 2, (pith_encode_options){0}, &ids), PITH_E_FORMAT);
+  pith_tokenizer_close(&ctx, t);
   pith_buffer_free(&ctx, &out);
   pith_ids_free(&ctx, &ids);
-  pith_tokenizer_close(&ctx, t);
 }
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_minilm), cmocka_unit_test(test_story), cmocka_unit_test(test_tinystories),
-                                     cmocka_unit_test(test_cases), cmocka_unit_test(test_refusals)};
+                                     cmocka_unit_test(test_cases), cmocka_unit_test(test_normalizers), cmocka_unit_test(test_pre_tokenizers),
+                                     cmocka_unit_test(test_decoders), cmocka_unit_test(test_long_runs), cmocka_unit_test(test_out_of_memory),
+                                     cmocka_unit_test(test_refusals), cmocka_unit_test(test_encode_errors)};
   return cmocka_run_group_tests_name("text", tests, NULL, NULL);
 }
