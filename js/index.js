@@ -43,8 +43,8 @@ export * from './errors.js';
  * @property {'package' | 'checkpoint'} kind
  * @property {string} family 'bert', 'llama'
  * @property {'embed' | 'generate'} task
- * @property {string} module the WebAssembly module in use: 'pith-relaxed' where the engine has relaxed SIMD, else 'pith-simd128', and with
- *   threads 'pith-relaxed-threads' or 'pith-simd128-threads'
+ * @property {string} module the WebAssembly module in use: 'pith-relaxed' where the engine has relaxed SIMD, else 'pith-simd128'; then
+ *   '-complete' for what is no package, and '-threads' where there are some
  * @property {number} threads that work
  * @property {string} [threadsNote] why there are fewer than asked for
  * @property {string} kernels the variant in use
