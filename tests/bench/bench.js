@@ -105,6 +105,7 @@ function compare(test, results, reference) {
 const describe = ({ kind, title, id, tokens, batch, after, model, task }) => ({ id, kind, title, model, tokens, batch, after,
   ...(task?.kind === 'generate' ? { generate: task.maxTokens } : {}), ...(task?.kind === 'embed' ? { texts: task.texts.length } : {}) });
 
+for (const signal of ['SIGTERM', 'SIGHUP']) process.once(signal, () => process.exit(143)); // and with it the browser and the other processes
 const began = Date.now();
 const busyBefore = await busy();
 if (busyBefore > 0.05) console.log(`bench: others use ${Math.round(busyBefore * 100)} % of this machine: the figures will not be good`);

@@ -48,7 +48,7 @@ const late = (promise, what) => {
 export async function openChromium() {
   const { server, served, origin } = await serve();
   const profile = mkdtempSync(join(tmpdir(), 'pith-bench-'));
-  const context = await chromium.launchPersistentContext(profile, { executablePath: '/usr/bin/chromium', headless: true, args: ['--no-sandbox',
+  const context = await chromium.launchPersistentContext(profile, { executablePath: '/usr/bin/chromium', headless: true, handleSIGTERM: false, handleSIGHUP: false, args: ['--no-sandbox',
     '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync',
     '--disk-cache-size=2000000000', '--enable-blink-features=ForceEagerMeasureMemory'] });
   return {
