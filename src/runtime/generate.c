@@ -36,6 +36,7 @@ static pith_status take_memory(pith_ctx *ctx, pith_generator *g) {
 /* Room for the longest text that the tokens may make: a byte is at most U+FFFD's three, a blank goes before. */
 static pith_status plan_text(pith_ctx *ctx, pith_generator *g) {
   const uint64_t piece = 3 * (uint64_t)pith_tokenizer_longest_token(g->model->tokenizer) + 1, whole = piece * (g->context - g->n_prompt + HELD_TOKENS);
+  PITH_TRY(pith_detokenizer_plan(ctx, g->model->tokenizer, &g->detokenizer, (size_t)(HELD_TOKENS * piece)));
   PITH_TRY(pith_buffer_reserve(ctx, &g->piece, (size_t)(HELD_TOKENS * piece)));
   return pith_buffer_reserve(ctx, &g->text, whole < MAX_PLANNED_TEXT ? (size_t)whole : MAX_PLANNED_TEXT);
 }

@@ -13,6 +13,7 @@ typedef struct pith_decode_stage {
   bool begun;                /* something came */
   uint32_t n_stripped;
   pith_buffer held;
+  pith_buffer replaced;      /* of the token at hand */
 } pith_decode_stage;
 
 typedef struct decoder {
@@ -115,13 +116,12 @@ static pith_status feed_byte_fallback(decoder *d, uint32_t i, const char *text, 
 }
 
 static pith_status feed_replaced(decoder *d, uint32_t i, const pith_text_op *op, const char *text, size_t n_bytes) {
-  pith_buffer replaced = {0};
+  pith_buffer *replaced = &d->stages[i].replaced;
   size_t origin = 0;
-  pith_status status = pith_buffer_append(d->ctx, &replaced, "", 0);
-  if (status == PITH_OK) status = pith_replace(d->ctx, op, text, n_bytes, &origin, &replaced);
-  if (status == PITH_OK) status = feed(d, i + 1, replaced.data, replaced.n_bytes);
-  pith_buffer_free(d->ctx, &replaced);
-  return status;
+  replaced->n_bytes = 0;
+  PITH_TRY(pith_buffer_append(d->ctx, replaced, "", 0));
+  PITH_TRY(pith_replace(d->ctx, op, text, n_bytes, &origin, replaced));
+  return feed(d, i + 1, replaced->data, replaced->n_bytes);
 }
 
 static pith_status feed_stripped(decoder *d, uint32_t i, const pith_text_op *op, const char *text, size_t n_bytes) {
@@ -301,6 +301,15 @@ static pith_status make_stages(pith_ctx *ctx, const pith_tokenizer *t, pith_deto
   return PITH_OK;
 }
 
+pith_status pith_detokenizer_plan(pith_ctx *ctx, const pith_tokenizer *t, pith_detokenizer *state, size_t n_bytes) {
+  if (!state->stages) PITH_TRY(make_stages(ctx, t, state));
+  for (uint32_t i = 0; i < state->n_stages; i++) {
+    PITH_TRY(pith_buffer_reserve(ctx, &state->stages[i].held, n_bytes));
+    PITH_TRY(pith_buffer_reserve(ctx, &state->stages[i].replaced, n_bytes));
+  }
+  return PITH_OK;
+}
+
 /* A token's own text; false for an id that has none. An added token stands for what it matches, normalised where it is. */
 static bool token_text(const pith_tokenizer *t, int32_t id, const char **text, size_t *n_bytes) {
   if (id < 0 || id >= t->vocab_size || !t->by_id[id]) return false;
@@ -335,7 +344,10 @@ pith_status pith_detokenizer_flush(pith_ctx *ctx, const pith_tokenizer *t, pith_
 }
 
 void pith_detokenizer_free(pith_ctx *ctx, pith_detokenizer *state) {
-  for (uint32_t i = 0; i < state->n_stages; i++) pith_buffer_free(ctx, &state->stages[i].held);
+  for (uint32_t i = 0; i < state->n_stages; i++) {
+    pith_buffer_free(ctx, &state->stages[i].held);
+    pith_buffer_free(ctx, &state->stages[i].replaced);
+  }
   pith_free(ctx, state->stages);
   state->stages = NULL;
   state->n_stages = 0;

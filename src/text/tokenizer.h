@@ -45,9 +45,11 @@ pith_status pith_tokenizer_decode(pith_ctx *ctx, const pith_tokenizer *tokenizer
  * a UTF-8 sequence. Zero-initialise; `skip_special_tokens` may be set first. After a flush a new text begins. */
 typedef struct pith_detokenizer {
   bool skip_special_tokens;
-  struct pith_decode_stage *stages;   /* one a step of the decoder, with what it holds back; made by the first push */
+  struct pith_decode_stage *stages;   /* one a step of the decoder, with what it holds back; made by the plan or the first push */
   uint32_t n_stages;
 } pith_detokenizer;
+/* Room for what stages hold back, so that pushing tokens of up to n_bytes allocates nothing (a longer run of held bytes does). */
+pith_status pith_detokenizer_plan(pith_ctx *ctx, const pith_tokenizer *tokenizer, pith_detokenizer *state, size_t n_bytes);
 pith_status pith_detokenizer_push(pith_ctx *ctx, const pith_tokenizer *tokenizer, pith_detokenizer *state, int32_t id, pith_buffer *piece);
 pith_status pith_detokenizer_flush(pith_ctx *ctx, const pith_tokenizer *tokenizer, pith_detokenizer *state, pith_buffer *piece);
 void pith_detokenizer_free(pith_ctx *ctx, pith_detokenizer *state);
