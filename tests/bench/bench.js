@@ -119,6 +119,7 @@ try {
     const { rounds, results, reference } = await measurer.measure(test);
     complaints.push(...compare(test, results, reference));
     done.push({ ...describe(test), rounds, seconds: Math.round((Date.now() - from) / 1000), results });
+    writeFileSync(join(root, 'build/bench/progress.json'), JSON.stringify(done)); // what there is if the run is cut short
     await measurer.release(cases[i + 1]);
   }
   await measurer.release();

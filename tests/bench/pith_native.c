@@ -65,5 +65,6 @@ int main(void) {
   }
   free(line);
   pith_close(instance);
+  pith_host_posix_free(&posix);
   return 0;
 }

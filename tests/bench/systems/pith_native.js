@@ -19,13 +19,10 @@ export async function open({ package: folder, threads = 1, ...options }) {
     if (answer.status !== 0) throw new Error(answer.message);
     return answer;
   };
-  const request = { verb: 'load', path: place(folder).replace(/\/$/, ''), ...options };
-  const loaded = await ask({ ...request, threads }).catch((error) => {
-    if (threads === 1 && /threads/.test(error.message)) return ask(request);
-    throw error;
-  });
+  const { result: { info } } = await ask({ verb: 'load', path: place(folder).replace(/\/$/, ''), ...options, threads });
+  if (info.threads !== threads) throw new Error(`asked for ${threads} threads, it has ${info.threads}`);
   return {
-    facts: { kernels: loaded.result.info.kernels, threads: loaded.result.info.threads ?? 1 },
+    facts: { kernels: info.kernels, threads },
     close: () => child.stdin.end(),
     prepare(task) {
       let last;
