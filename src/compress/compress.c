@@ -119,7 +119,9 @@ static pith_status write_manifest(pith_ctx *ctx, pith_compression *c) {
   pith_json_add(json, "parent", parent_json(c));
   pith_json_add(json, "omitted", omitted(c));
   pith_json_add(json, "config", pith_json_copy(c->checkpoint.config_json));
-  pith_json_add(json, "settings", pith_settings_print(&c->checkpoint.config));
+  pith_config config = c->checkpoint.config;
+  config.attention = c->recipe.attention;
+  pith_json_add(json, "settings", pith_settings_print(&config));
   pith_json_add(json, "tokenizer", pith_file_record_print(&c->tokenizer));
   pith_json_add(json, "shards", pith_json_copy(c->writer.shards));
   pith_json_add(json, "tensors", pith_json_copy(c->tensors));

@@ -54,7 +54,7 @@ static pith_status parse_rule(pith_ctx *ctx, const pith_json *recipe, const char
 }
 
 pith_status pith_recipe_parse(pith_ctx *ctx, const pith_json *json, const char *what, pith_recipe *out) {
-  static const char *const keys[] = {"name", "description", "matrices", "head", "tables", NULL};
+  static const char *const keys[] = {"name", "description", "matrices", "head", "tables", "attention", NULL};
   memset(out, 0, sizeof *out);
   if (!pith_json_is_object(json)) return pith_fail(ctx, PITH_E_FORMAT, "%s: a recipe is a JSON object", what);
   const char *name;
@@ -65,6 +65,7 @@ pith_status pith_recipe_parse(pith_ctx *ctx, const pith_json *json, const char *
   PITH_TRY(parse_rule(ctx, json, "matrices", what, &out->matrices));
   PITH_TRY(parse_rule(ctx, json, "tables", what, &out->tables));
   out->head = out->matrices;
+  PITH_TRY(pith_attention_parse(ctx, pith_json_get(json, "attention"), what, &out->attention));
   return pith_json_is_null(pith_json_get(json, "head")) ? PITH_OK : parse_rule(ctx, json, "head", what, &out->head);
 }
 

@@ -12,6 +12,7 @@ typedef struct pith_recipe_rule {
 typedef struct pith_recipe {
   char name[64];
   pith_recipe_rule matrices, head, tables;
+  pith_attention attention;
 } pith_recipe;
 
 /* The rule for a slot that is no vector. */

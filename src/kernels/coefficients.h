@@ -12,6 +12,14 @@ typedef struct pith_exp_terms {
 } pith_exp_terms;
 extern const pith_exp_terms pith_exp_constants;
 
+/* 2^x = 2^n · p(r), n = round(x), p = 1 + c[0] r + … + c[3] r⁴ */
+typedef struct pith_exp2_terms {
+  float lowest;             /* below: 0 */
+  float round_magic;
+  float c[4];
+} pith_exp2_terms;
+extern const pith_exp2_terms pith_exp2_constants;
+
 /* erf(x) = x · P(x²) / Q(x²), highest power first; Q ends in 1 */
 typedef struct pith_erf_terms {
   float highest;            /* |x| from here on: ±1 */

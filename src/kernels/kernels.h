@@ -18,7 +18,10 @@ enum {
   PITH_U4_GROUP_BYTES = 20, /* a panel's scales and zero points of one group */
   PITH_BLOCK = 32,          /* codes of a sparse block: a panel by a quad */
   PITH_U7_ZERO = 64,        /* the u7 zero point */
-  PITH_SUM_BLOCK = 128      /* f32 products: inputs summed in order before they are added to the total */
+  PITH_SUM_BLOCK = 128,     /* f32 products: inputs summed in order before they are added to the total */
+  PITH_KEYS = 64,           /* integer attention: keys and values that are worked on together */
+  PITH_MAX_CODE = 8191,     /* of queries, keys and values in two bytes */
+  PITH_MAX_WEIGHT = 4095    /* of attention's weights: PITH_KEYS * PITH_MAX_WEIGHT * PITH_MAX_CODE < 2^31 */
 };
 
 /* Activations quantised for the grouped integer product, in blocks of PITH_ROWS rows, the order in which tiles read them.
@@ -41,6 +44,35 @@ typedef struct pith_sparse_panels {
   const uint8_t *codes, *mask;
   const uint32_t *starts;
 } pith_sparse_panels;
+
+/* Keys and values of one head, quantised a position at a time, code = clamp(round_half_even(x * (limit / absmax)), -limit, limit), scale =
+ * absmax / limit; zero where absmax < 2^-100. Codes have code_bytes bytes, 1 or 2. The limit is 127 in one byte; in two it is
+ * pith_key_limit() for keys and queries and PITH_MAX_CODE for values. "pairs" is head_dim / 2 rounded up.
+ *   keys     [positions / 8][pairs][8 positions][2 of the head's]; 0 past head_dim
+ *   values   [positions / 64][ceil(head_dim / 8)][32][8 of the head's][2 positions]; 0 past head_dim
+ * Positions are rounded up to PITH_KEYS. Value scales of positions not stored yet are finite. */
+typedef struct pith_head_memory {
+  void *keys, *values;
+  float *key_scales, *value_scales;   /* (positions) */
+} pith_head_memory;
+
+/* Up to PITH_ROWS queries that read the same keys. */
+typedef struct pith_queries {
+  size_t n;
+  const float *q[PITH_ROWS];   /* (head_dim) each */
+  float *y[PITH_ROWS];
+  size_t seen[PITH_ROWS];      /* positions [0, seen), at least 1 */
+} pith_queries;
+
+/* The largest b for which head_dim products of two codes up to b stay below 2^31, at most PITH_MAX_CODE. head_dim: up to PITH_MAX_HEAD_DIM. */
+int32_t pith_key_limit(size_t head_dim);
+#define PITH_LOG2_E 1.44269504f
+enum { PITH_MAX_HEAD_DIM = 1 << 16 };
+/* Floats of scratch that attend() wants: queries and sums, and a tile of codes of one byte in two. */
+static inline size_t pith_attend_scratch(size_t head_dim, size_t code_bytes) {
+  const size_t pairs = (head_dim + 1) / 2, width = (head_dim + 7) / 8 * 8;
+  return PITH_ROWS * (pairs + width) + (code_bytes == 1 ? PITH_KEYS * (pairs + width / 2) : 0);
+}
 
 typedef struct pith_kernels {
   const char *name;          /* "scalar", "simd128", … */
@@ -80,6 +112,18 @@ typedef struct pith_kernels {
   void (*gemm_f32)(size_t n_rows, size_t n, size_t k, const float *x, size_t x_stride, const float *w, size_t panel_stride,
                    const float *bias, float *y, size_t y_stride);
 
+  /* Rows of k and v (stride floats apart) become the codes of `position` and those after it. */
+  void (*remember)(size_t n_rows, size_t head_dim, size_t code_bytes, const float *k, const float *v, size_t stride, size_t position,
+                   const pith_head_memory *memory);
+  /* y = softmax(q · keysᵀ * scale) · values, each query for itself, over tiles of PITH_KEYS positions in order (Milakov and Gimelshein 2018;
+   * Dao et al. 2022), powers by pith_exp2f, with q quantised as keys are in two bytes, and from m = -inf, l = 0, a[d] = 0:
+   *   s[j] = ((float)(q codes · key codes[j]) * key_scale[j]) * (q_scale * (scale * PITH_LOG2_E))     for the tile's positions j < seen
+   *   m' = max(m, s[j]…); f = 2^(m - m'); e[j] = 2^(s[j] - m'); l = l * f + 4-lane sum of e, those not seen being 0
+   *   p[j] = e[j] * value_scale[j]; P = max p[j]; w[j] = round_half_even(p[j] * (PITH_MAX_WEIGHT / P)), all 0 where P < 2^-100
+   *   a[d] = a[d] * f + (float)(Σ w[j] * value codes[j][d]) * (P / PITH_MAX_WEIGHT)
+   * and y[d] = a[d] * (1 / l). Integer sums are exact. scratch: pith_attend_scratch() floats. */
+  void (*attend)(const pith_queries *queries, size_t head_dim, size_t code_bytes, const pith_head_memory *memory, float scale, float *scratch);
+
   /* Exact widening of finite halves. src needs only its own alignment. */
   void (*f16_to_f32)(size_t n, const uint16_t *src, float *dst);
 
@@ -115,6 +159,7 @@ const pith_kernels *pith_kernels_find(const char *name);
  * and src/kernels/math_simd128.h the same operations on four lanes). Bounds are tested against libm in double:
  * exp: relative error < 2e-7 on [-87, 88], 0 below -87.33, saturates above 88.3; erf, tanh: absolute error < 6e-7. */
 float pith_expf(float x);
+float pith_exp2f(float x);                 /* x <= 0: relative error < 4e-6; 0 below -64 */
 float pith_erff(float x);
 float pith_tanhf(float x);
 

@@ -25,6 +25,17 @@ static inline v128_t exp_f32x4(v128_t x) {
   return wasm_v128_andnot(wasm_f32x4_mul(p, exponent), zero_below);
 }
 
+static inline v128_t exp2_f32x4(v128_t x) {
+  const pith_exp2_terms *t = &pith_exp2_constants;
+  const v128_t magic = LOAD_SPLAT(t->round_magic), zero_below = wasm_f32x4_lt(x, LOAD_SPLAT(t->lowest));
+  const v128_t shifted = wasm_f32x4_add(x, magic), r = wasm_f32x4_sub(x, wasm_f32x4_sub(shifted, magic));
+  v128_t p = wasm_f32x4_add(wasm_f32x4_mul(LOAD_SPLAT(t->c[3]), r), LOAD_SPLAT(t->c[2]));
+  p = wasm_f32x4_add(wasm_f32x4_mul(p, r), LOAD_SPLAT(t->c[1]));
+  p = wasm_f32x4_add(wasm_f32x4_mul(p, r), LOAD_SPLAT(t->c[0]));
+  p = wasm_f32x4_add(wasm_f32x4_mul(p, r), SPLAT(1.0f));
+  return wasm_v128_andnot(wasm_i32x4_add(p, wasm_i32x4_shl(shifted, 23)), zero_below);
+}
+
 static inline v128_t erf_f32x4(v128_t x) {
   const pith_erf_terms *c = &pith_erf_constants;
   const v128_t t = wasm_f32x4_mul(x, x);

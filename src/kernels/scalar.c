@@ -215,5 +215,5 @@ static void rope_half(size_t half, float *x, const float *cos, const float *sin)
   }
 }
 
-const pith_kernels pith_kernels_scalar = {"scalar", sizeof(int8_t), quantize_i8, gemm_i8u7_f32, gemm_i8u4_f32, u4_scales, gemm_i8u7_sparse_f32, gemm_f32, f16_to_f32, layer_norm, rms_norm,
+const pith_kernels pith_kernels_scalar = {"scalar", sizeof(int8_t), quantize_i8, gemm_i8u7_f32, gemm_i8u4_f32, u4_scales, gemm_i8u7_sparse_f32, gemm_f32, remember_scalar, attend_scalar, f16_to_f32, layer_norm, rms_norm,
                                           add,      softmax,         gelu_erf,    gelu_tanh,     silu_mul, silu,       relu,       rope_half};

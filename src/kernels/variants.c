@@ -8,7 +8,7 @@
 
 /* Of a table the first four differ from variant to variant. */
 #define ROWS_SIMD128 \
-  f16_to_f32_simd128, layer_norm_simd128, rms_norm_simd128, add_simd128, softmax_simd128, gelu_erf_simd128, gelu_tanh_simd128, \
+  remember_simd128, attend_simd128, f16_to_f32_simd128, layer_norm_simd128, rms_norm_simd128, add_simd128, softmax_simd128, gelu_erf_simd128, gelu_tanh_simd128, \
       silu_mul_simd128, silu_simd128, relu_simd128, rope_half_simd128
 
 const pith_kernels pith_kernels_simd128 = {"simd128", 2, quantize_i8_i16_simd128, gemm_i8u7_f32_simd128, gemm_i8u4_f32_simd128, u4_scales_simd128,

@@ -50,6 +50,14 @@ void gemm_f32_avx2(size_t n_rows, size_t n, size_t k, const float *x, size_t x_s
 void quantize_i8_i16_simd128(size_t n_rows, size_t k, size_t group_size, const float *x, size_t x_stride, const pith_activations *out);
 void quantize_i8_i8_simd128(size_t n_rows, size_t k, size_t group_size, const float *x, size_t x_stride, const pith_activations *out);
 
+/* attention.c has the definitions. */
+void remember_scalar(size_t n_rows, size_t head_dim, size_t code_bytes, const float *k, const float *v, size_t stride, size_t position,
+                     const pith_head_memory *memory);
+void attend_scalar(const pith_queries *queries, size_t head_dim, size_t code_bytes, const pith_head_memory *memory, float scale, float *scratch);
+void remember_simd128(size_t n_rows, size_t head_dim, size_t code_bytes, const float *k, const float *v, size_t stride, size_t position,
+                      const pith_head_memory *memory);
+void attend_simd128(const pith_queries *queries, size_t head_dim, size_t code_bytes, const pith_head_memory *memory, float scale, float *scratch);
+
 /* rows_simd128.c */
 void u4_scales_simd128(size_t n, const uint8_t *src, float *dst);
 void layer_norm_simd128(size_t n_rows, size_t n, const float *x, float *y, size_t stride, const float *weight, const float *bias, float eps);

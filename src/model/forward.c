@@ -1,21 +1,8 @@
-#include "model/forward.h"
+#include "model/forward_internal.h"
 
 #include <string.h>
 
 enum { SCRATCH_PANELS = 8 };
-/* Multiplications that one call of pith_forward_half is worth, about: some 10 ms in WebAssembly, one thread. */
-#define STEP_MACS 33554432.0
-
-/* What work takes on one thread, roughly, in nanoseconds: into how many parts it goes depends on it, and nothing else. */
-#define MAC_U7_NS 0.02      /* of a product by rows */
-#define MAC_F32_NS 0.04
-#define BYTE_NS 0.08        /* of a row at a time: weights come from memory */
-#define NORM_NS 0.5         /* an element */
-#define LOOKUP_NS 1.0
-#define ADD_NS 0.2
-#define QUANTIZE_NS 0.3
-#define ACTIVATION_NS 1.0
-
 static bool is_u4(const pith_matrix *m) { return m->encoding == PITH_ENC_U4 || m->encoding == PITH_ENC_U4_MIN; }
 static bool is_integer(const pith_matrix *m) { return m->encoding == PITH_ENC_U7 || is_u4(m); }
 
@@ -53,15 +40,15 @@ static uint32_t list_pieces(pith_forward *f, piece out[20]) {
   const pith_config *c = f->config;
   const demands d = demands_of(f->weights);
   const uint64_t rows = f->max_rows, h = (uint64_t)c->hidden_size, hd = (uint64_t)c->head_dim, q = (uint64_t)c->n_heads * hd;
-  const uint64_t kv_heads = (uint64_t)c->n_kv_heads, kv = kv_heads * hd, ctx = pith_round_up(f->max_context, PITH_PANEL);
-  const uint64_t layers = f->n_cached_layers, ff = (uint64_t)c->intermediate_size, hd8 = pith_round_up((size_t)hd, PITH_PANEL);
+  const uint64_t kv = (uint64_t)c->n_kv_heads * hd, ff = (uint64_t)c->intermediate_size;
   const uint64_t rope = uses_rope(c) ? (uint64_t)f->max_context * hd / 2 : 0;
   const uint64_t blocks = pith_round_up(f->max_rows, PITH_ROWS);   /* rows in whole blocks */
-  f->scratch_floats = pith_round_up(d.scratch, PITH_ALIGN / sizeof(float));   /* no two threads in a cache line */
+  const pith_attention_sizes sizes = pith_attention_sizes_of(f);
+  f->scratch_floats = pith_round_up(d.scratch > sizes.scratch_floats ? d.scratch : sizes.scratch_floats, PITH_ALIGN / sizeof(float));   /* no two threads in a cache line */
   const piece pieces[] = {
       {&f->x, rows * h, 4}, {&f->h, rows * h, 4}, {&f->q, rows * q, 4}, {&f->k, rows * kv, 4}, {&f->v, rows * kv, 4},
-      {&f->attended, rows * q, 4}, {&f->up, rows * ff, 4}, {&f->gate, rows * ff, 4}, {&f->keys, layers * kv_heads * ctx * hd, 4},
-      {&f->values, layers * kv_heads * hd8 * ctx, 4}, {&f->scores, f->n_threads * PITH_SCORE_ROWS * ctx, 4}, {&f->cos, rope, 4}, {&f->sin, rope, 4},
+      {&f->attended, rows * q, 4}, {&f->up, rows * ff, 4}, {&f->gate, rows * ff, 4}, {&f->keys, sizes.keys, sizes.elem_bytes},
+      {&f->values, sizes.values, sizes.elem_bytes}, {&f->key_scales, sizes.scales, 4}, {&f->value_scales, sizes.scales, 4}, {&f->cos, rope, 4}, {&f->sin, rope, 4},
       {&f->scratch, f->n_threads * f->scratch_floats, 4}, {&f->activations.codes, blocks * pith_round_up(d.widest, PITH_QUAD), f->kernels->act_elem_bytes},
       {&f->activations.scales, blocks * d.groups, 4}, {&f->activations.offsets, blocks * d.groups, 4}};
   memcpy(out, pieces, sizeof pieces);
@@ -122,6 +109,7 @@ pith_status pith_forward_init(pith_ctx *ctx, pith_forward *forward, const pith_c
     memcpy(pieces[i].pointer, &ptr, sizeof ptr);
   }
   if (uses_rope(config)) fill_rope(forward);
+  pith_attention_init(forward);
   return PITH_OK;
 }
 
@@ -245,112 +233,6 @@ static void product_range(pith_forward *f, const pith_matrix *m, const float *bi
 void pith_forward_product(pith_forward *f, const pith_matrix *m, const float *bias, uint32_t n_rows, const float *x, size_t x_stride, float *y,
                           size_t y_stride, bool fresh) {
   product_range(f, m, bias, n_rows, x, x_stride, y, y_stride, fresh, 0, panels_of(m));
-}
-
-/* ---- attention: divided over heads ---- */
-
-/* Writes the span's keys and values of one head behind those that the panels of this layer hold already. */
-static void store_keys_values(pith_forward *f, const pith_span *span, uint32_t cached_layer, size_t head) {
-  const size_t hd = (size_t)f->config->head_dim, heads = (size_t)f->config->n_kv_heads, kv = heads * hd;
-  const size_t ctx = pith_round_up(f->max_context, PITH_PANEL), hd8 = pith_round_up(hd, PITH_PANEL);
-  float *keys = f->keys + (cached_layer * heads + head) * ctx * hd, *values = f->values + (cached_layer * heads + head) * ctx * hd8;
-  for (size_t i = 0; i < span->n_rows; i++) {
-    const size_t p = span->position + i;
-    const float *k = f->k + (span->row + i) * kv + head * hd, *v = f->v + (span->row + i) * kv + head * hd;
-    for (size_t d = 0; d < hd; d++) {
-      keys[(p / PITH_PANEL * hd + d) * PITH_PANEL + p % PITH_PANEL] = k[d];
-      values[(d / PITH_PANEL * ctx + p) * PITH_PANEL + d % PITH_PANEL] = v[d];
-    }
-  }
-}
-
-/* softmax(q · kᵀ / √head_dim) · v for one head and some rows of one span, PITH_SCORE_ROWS queries at a time; `from` is a multiple of them.
- * Causal for decoders. */
-static void attend_head(pith_forward *f, const pith_span *span, size_t from, size_t to, uint32_t cached_layer, size_t head, uint32_t thread) {
-  const pith_config *c = f->config;
-  const float scale = (float)(1.0 / __builtin_sqrt((double)c->head_dim));
-  const size_t hd = (size_t)c->head_dim, ctx = pith_round_up(f->max_context, PITH_PANEL), hd8 = pith_round_up(hd, PITH_PANEL);
-  const size_t kv_head = head / (size_t)(c->n_heads / c->n_kv_heads), q_stride = (size_t)c->n_heads * hd;
-  const size_t at = cached_layer * (size_t)c->n_kv_heads + kv_head;
-  const float *keys = f->keys + at * ctx * hd, *values = f->values + at * ctx * hd8;
-  const bool causal = c->family->task == PITH_TASK_GENERATE;
-  float *tile = f->scores + thread * PITH_SCORE_ROWS * ctx;
-  for (size_t begin = from; begin < to; begin += PITH_SCORE_ROWS) {
-    const size_t n = to - begin < PITH_SCORE_ROWS ? to - begin : PITH_SCORE_ROWS;
-    const size_t row = span->row + begin, first = span->position + begin, n_keys = causal ? first + n : span->n_rows;
-    f->kernels->gemm_f32(n, n_keys, hd, f->q + row * q_stride + head * hd, q_stride, keys, hd * PITH_PANEL, NULL, tile, ctx);
-    for (size_t i = 0; i < n; i++) {
-      float *scores = tile + i * ctx;
-      const size_t seen = causal ? first + i + 1 : n_keys;
-      f->kernels->softmax(seen, scores, scale);
-      for (size_t j = seen; j < n_keys; j++) scores[j] = 0.0f;
-    }
-    f->kernels->gemm_f32(n, hd, n_keys, tile, ctx, values, ctx * PITH_PANEL, NULL, f->attended + row * q_stride + head * hd, q_stride);
-  }
-}
-
-typedef struct attention_work {
-  pith_forward *f;
-  uint32_t cached_layer;
-  const pith_span *span;     /* attend_heads: this one's rows [from, to) */
-  size_t from, to;
-} attention_work;
-
-/* Heads of keys and values, each with all spans and with the query heads that read it: an encoder's panels serve span after span. */
-static void attend_kv_heads(void *arg, uint32_t part, uint32_t n_parts, uint32_t thread) {
-  const attention_work *w = arg;
-  const size_t n_kv = (size_t)w->f->config->n_kv_heads, n_shared = (size_t)w->f->config->n_heads / n_kv;
-  for (size_t head = pith_share_begin(n_kv, part, n_parts); head < pith_share_end(n_kv, part, n_parts); head++)
-    for (uint32_t s = 0; s < w->f->n_spans; s++) {
-      store_keys_values(w->f, &w->f->spans[s], w->cached_layer, head);
-      for (size_t q = head * n_shared; q < (head + 1) * n_shared; q++) attend_head(w->f, &w->f->spans[s], 0, w->f->spans[s].n_rows, w->cached_layer, q, thread);
-    }
-}
-
-/* Query heads of one span, whose keys and values are stored. */
-static void attend_heads(void *arg, uint32_t part, uint32_t n_parts, uint32_t thread) {
-  const attention_work *w = arg;
-  const size_t n = (size_t)w->f->config->n_heads;
-  for (size_t head = pith_share_begin(n, part, n_parts); head < pith_share_end(n, part, n_parts); head++)
-    attend_head(w->f, w->span, w->from, w->to, w->cached_layer, head, thread);
-}
-
-static double attention_macs(const pith_config *c, const pith_span *span, size_t n_rows) {
-  return 2.0 * c->n_heads * c->head_dim * (double)n_rows * (span->position + span->n_rows);
-}
-
-/* Nanoseconds of one head. */
-static double head_ns(const pith_config *c, const pith_span *span, size_t n_rows) {
-  return (double)n_rows * (span->position + span->n_rows) * (2 * c->head_dim * MAC_F32_NS + ACTIVATION_NS);
-}
-
-/* All of a short batch at once, many short sequences among them; else the rows of one span after another. True when all are done. */
-static bool attend(pith_forward *f, uint32_t cached_layer, double *budget) {
-  const pith_config *c = f->config;
-  attention_work w = {.f = f, .cached_layer = cached_layer};
-  double macs = 0, ns = 0;
-  for (uint32_t s = 0; s < f->n_spans; s++) {
-    macs += attention_macs(c, &f->spans[s], f->spans[s].n_rows);
-    ns += head_ns(c, &f->spans[s], f->spans[s].n_rows);
-  }
-  if (macs <= STEP_MACS && !(f->n_spans == 1 && c->n_kv_heads < c->n_heads)) {
-    pith_parallel_run(f->parallel, pith_parallel_parts(f->parallel, (size_t)c->n_kv_heads, ns * (c->n_heads / c->n_kv_heads)), attend_kv_heads, &w);
-    *budget -= macs;
-    return true;
-  }
-  if (f->span == f->n_spans) return true;   /* there is none */
-  w.span = &f->spans[f->span];
-  w.from = f->done;
-  for (size_t head = 0; w.from == 0 && head < (size_t)c->n_kv_heads; head++) store_keys_values(f, w.span, cached_layer, head);
-  const double tiles = *budget / (attention_macs(c, w.span, PITH_SCORE_ROWS) + 1.0);
-  const size_t left = w.span->n_rows - w.from, wished = (tiles > 1.0 ? (size_t)tiles : 1) * PITH_SCORE_ROWS, n = left < wished ? left : wished;
-  w.to = w.from + n;
-  pith_parallel_run(f->parallel, pith_parallel_parts(f->parallel, (size_t)c->n_heads, head_ns(c, w.span, n)), attend_heads, &w);
-  *budget -= attention_macs(c, w.span, n);
-  f->done = w.to;
-  if (w.to < w.span->n_rows) return false;
-  f->done = 0;
-  return ++f->span == f->n_spans;
 }
 
 /* ---- what is done row by row: divided over rows ---- */
@@ -529,7 +411,7 @@ static bool attention_op(pith_forward *f, int32_t layer, double *budget) {
         rotate(f, f->k, c->n_kv_heads);
       }
       return true;
-    case 5: return attend(f, f->n_cached_layers > 1 ? (uint32_t)layer : 0, budget);
+    case 5: return pith_attend(f, f->n_cached_layers > 1 ? (uint32_t)layer : 0, budget);
     case 6: return project(f, stage, PITH_ATTENTION_OUT, true, f->attended, (size_t)c->n_heads * (size_t)c->head_dim, f->h, true, budget);
     default: residual(f, stage, norms_after(c) ? PITH_NORM_1 : -1); return true;
   }

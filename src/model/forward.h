@@ -33,16 +33,16 @@ typedef struct pith_forward {
   float *q, *k, *v;          /* (max_rows, heads * head_dim), (max_rows, kv_heads * head_dim) twice */
   float *attended;           /* (max_rows, heads * head_dim) */
   float *up, *gate;          /* (max_rows, intermediate) */
-  float *keys;               /* [cached layers][kv_heads][context / 8][head_dim][8] */
-  float *values;             /* [cached layers][kv_heads][ceil(head_dim / 8)][context][8] */
-  float *scores;             /* (threads, PITH_SCORE_ROWS, context) */
+  /* Of f32 attention: keys [cached layers][kv_heads][context / 8][head_dim][8], values [cached layers][kv_heads][ceil(head_dim / 8)][context][8].
+   * Of integer attention: pith_head_memory, one after the other, scales (cached layers, kv_heads, context). */
+  void *keys, *values;
+  float *key_scales, *value_scales;
   float *cos, *sin;          /* (context, head_dim / 2), RoPE only */
-  float *scratch;            /* (threads, scratch_floats) widened weights: panels or scales */
+  float *scratch;            /* (threads, scratch_floats) widened weights: panels or scales; attention's scores */
   size_t scratch_floats;
   pith_activations activations;
   uint32_t quantized_group;  /* group size in which the last product's input lies there quantised; 0: it does not */
 } pith_forward;
-enum { PITH_SCORE_ROWS = 16 };
 
 /* Bytes of arena for these bounds and the context's threads; false on overflow. */
 bool pith_forward_plan(const pith_ctx *ctx, const pith_config *config, const pith_weights *weights, const pith_kernels *kernels, uint32_t max_rows,

@@ -9,6 +9,8 @@
 
 typedef enum pith_task { PITH_TASK_EMBED, PITH_TASK_GENERATE } pith_task;
 typedef enum pith_pooling { PITH_POOL_MEAN, PITH_POOL_CLS } pith_pooling;
+/* How queries meet keys and weights meet values: in f32, or by codes of two bytes or of one (kernels.h, attend). */
+typedef enum pith_attention { PITH_ATTENTION_F32, PITH_ATTENTION_I16, PITH_ATTENTION_I8 } pith_attention;
 typedef enum pith_activation { PITH_GELU_ERF, PITH_GELU_TANH, PITH_SILU, PITH_RELU } pith_activation;
 
 #define PITH_MAX_EOS 8
@@ -29,6 +31,7 @@ typedef struct pith_config {
   int32_t max_tokens;             /* texts are cut here (special tokens counted) */
   pith_pooling pooling;
   bool normalize;
+  pith_attention attention;
 } pith_config;
 
 typedef enum pith_role {
@@ -60,6 +63,9 @@ struct pith_family {
   const char *const *prefixes;
 };
 extern const pith_family pith_family_bert, pith_family_llama;
+/* "f32", "i16", "i8"; absent: f32. */
+pith_status pith_attention_parse(pith_ctx *ctx, const pith_json *json, const char *what, pith_attention *out);
+const char *pith_attention_name(pith_attention attention);
 const pith_family *const *pith_families(void);   /* NULL-terminated */
 
 /* Reads config.json (or a manifest's copy of it): finds the family by "architectures", or "model_type", then its own keys.

@@ -183,8 +183,25 @@ pith_status pith_package_bind(pith_ctx *ctx, pith_model *model, uint8_t *const *
   return PITH_OK;
 }
 
+static const char *const attention_names[] = {"f32", "i16", "i8"};
+
+const char *pith_attention_name(pith_attention attention) { return attention_names[attention]; }
+
+pith_status pith_attention_parse(pith_ctx *ctx, const pith_json *json, const char *what, pith_attention *out) {
+  *out = PITH_ATTENTION_F32;
+  if (pith_json_is_null(json)) return PITH_OK;
+  const char *name = pith_json_string(json);
+  for (size_t i = 0; name && i < sizeof attention_names / sizeof *attention_names; i++)
+    if (strcmp(attention_names[i], name) == 0) {
+      *out = (pith_attention)i;
+      return PITH_OK;
+    }
+  return pith_fail(ctx, PITH_E_UNSUPPORTED, "%s: \"attention\" is \"%.20s\"; supported are f32, i16 and i8", what, name ? name : "");
+}
+
 pith_json *pith_settings_print(const pith_config *c) {
   pith_json *json = pith_json_new_object();
+  pith_json_add_string(json, "attention", pith_attention_name(c->attention));
   pith_json_add_number(json, "max_tokens", c->max_tokens);
   if (c->family->task == PITH_TASK_EMBED) {
     pith_json_add_string(json, "pooling", c->pooling == PITH_POOL_CLS ? "cls" : "mean");
@@ -202,6 +219,7 @@ pith_json *pith_settings_print(const pith_config *c) {
 pith_status pith_settings_parse(pith_ctx *ctx, const pith_json *json, const char *what, pith_config *c) {
   if (!pith_json_is_object(json)) return pith_fail(ctx, PITH_E_FORMAT, "%s has no \"settings\"", what);
   PITH_TRY(pith_config_size(ctx, json, "max_tokens", c->max_positions, what, &c->max_tokens));
+  PITH_TRY(pith_attention_parse(ctx, pith_json_get(json, "attention"), what, &c->attention));
   if (c->family->task == PITH_TASK_EMBED) {
     const char *pooling;
     PITH_TRY(pith_json_need_string(ctx, json, "pooling", what, &pooling));

@@ -282,6 +282,113 @@ static void test_products_bit_for_bit(void **state) {
     }
 }
 
+/* --- attention by integer products --- */
+
+enum { POSITIONS = 200, ROUNDED = 256, WIDEST = 80 };
+typedef struct head_buffers {
+  int16_t keys[ROUNDED * WIDEST + 8], values[ROUNDED * WIDEST + 8];
+  float key_scales[ROUNDED + 1], value_scales[ROUNDED + 1];
+} head_buffers;
+
+static void fill_head(float *k, float *v, int kind) {
+  for (int i = 0; i < POSITIONS * WIDEST; i++) {
+    k[i] = odd_value(kind);
+    v[i] = odd_value(kind);
+  }
+}
+
+/* In two chunks, at an odd position, as a cache is filled; then queries of all counts, each seeing less than the next. */
+static void run_attention(const pith_kernels *kernels, size_t head_dim, size_t code_bytes, size_t n_positions, const float *k, const float *v, const float *q,
+                          head_buffers *b, float *y) {
+  static float scratch[4 * (WIDEST / 2 + WIDEST) + PITH_KEYS * WIDEST + 1];
+  const pith_head_memory memory = {b->keys, b->values, b->key_scales, b->value_scales};
+  const size_t chunk = n_positions > 37 ? 37 : n_positions;
+  memset(b, CANARY, sizeof *b);
+  memset(b->value_scales, 0, sizeof b->value_scales);
+  memset(scratch, CANARY, sizeof scratch);
+  kernels->remember(chunk, head_dim, code_bytes, k, v, WIDEST, 0, &memory);
+  kernels->remember(n_positions - chunk, head_dim, code_bytes, k + chunk * WIDEST, v + chunk * WIDEST, WIDEST, chunk, &memory);
+  for (size_t n = 1; n <= PITH_ROWS; n++) {
+    pith_queries queries = {.n = n};
+    for (size_t i = 0; i < n; i++) {
+      queries.q[i] = q + i * WIDEST + 1;
+      queries.y[i] = y + (n * PITH_ROWS + i) * (WIDEST + 1);
+      queries.seen[i] = n_positions > n - 1 - i ? n_positions - (n - 1 - i) : 1;
+    }
+    kernels->attend(&queries, head_dim, code_bytes, &memory, 0.31f, scratch);
+  }
+  float canary;
+  memset(&canary, CANARY, sizeof canary);
+  assert_memory_equal(&scratch[pith_attend_scratch(head_dim, code_bytes)], &canary, sizeof canary);
+}
+
+static bool same_memory(const head_buffers *a, const head_buffers *b, size_t head_dim, size_t code_bytes, size_t n) {
+  for (size_t p = 0; p < n; p++)
+    for (size_t d = 0; d < (head_dim + 7) / 8 * 8; d++) {
+      const size_t pairs = (head_dim + 1) / 2, key = (p / 8 * pairs + d / 2) * 16 + p % 8 * 2 + d % 2;
+      const size_t value = ((p / 64 * ((head_dim + 7) / 8) + d / 8) * 32 + p % 64 / 2) * 16 + d % 8 * 2 + p % 2;
+      if (d < 2 * pairs && memcmp((const char *)a->keys + key * code_bytes, (const char *)b->keys + key * code_bytes, code_bytes) != 0) return false;
+      if (memcmp((const char *)a->values + value * code_bytes, (const char *)b->values + value * code_bytes, code_bytes) != 0) return false;
+    }
+  return memcmp(a->key_scales, b->key_scales, sizeof a->key_scales) == 0 && memcmp(a->value_scales, b->value_scales, sizeof a->value_scales) == 0 &&
+         memcmp((const char *)a->keys + ROUNDED * WIDEST * 2, (const char *)b->keys + ROUNDED * WIDEST * 2, 16) == 0;
+}
+
+static void test_attention_bit_for_bit(void **state) {
+  (void)state;
+  static const size_t widths[] = {1, 2, 5, 8, 13, 16, 32, 48, 64, 79, 80}, counts[] = {1, 2, 7, 8, 9, 33, 63, 64, 65, 128, 131, 200};
+  static float k[POSITIONS * WIDEST], v[POSITIONS * WIDEST], q[PITH_ROWS * WIDEST + 1], y[2][5 * PITH_ROWS * (WIDEST + 1)];
+  static head_buffers memories[2];
+  const pith_kernels *scalar = pith_kernels_find("scalar");
+  for (int kind = 0; kind < 3; kind++) {
+    fill_head(k, v, kind);
+    for (int i = 0; i < PITH_ROWS * WIDEST + 1; i++) q[i] = odd_value(kind);
+    for (size_t w = 0; w < sizeof widths / sizeof *widths; w++) for (size_t c = 0; c < sizeof counts / sizeof *counts; c++) for (size_t bytes = 1; bytes < 3; bytes++) {
+          memset(y, CANARY, sizeof y);
+          run_attention(scalar, widths[w], bytes, counts[c], k, v, q, &memories[0], y[0]);
+          for (const pith_kernels *const *other = pith_kernels_list() + 1; *other; other++) {
+            memset(y[1], CANARY, sizeof y[1]);
+            run_attention(*other, widths[w], bytes, counts[c], k, v, q, &memories[1], y[1]);
+            if (!same_memory(&memories[0], &memories[1], widths[w], bytes, counts[c]))
+              fail_msg("remember of %s differs: width %zu, %zu positions, %zu bytes", (*other)->name, widths[w], counts[c], bytes);
+            if (!same_bits(y[0], y[1], sizeof y[0] / sizeof(float)))
+              fail_msg("attend of %s differs: width %zu, %zu positions, %zu bytes, kind %d", (*other)->name, widths[w], counts[c], bytes, kind);
+          }
+        }
+  }
+}
+
+/* The definition against softmax in double. */
+static void test_attention(void **state) {
+  (void)state;
+  enum { HEAD = 32 };
+  static float k[POSITIONS * WIDEST], v[POSITIONS * WIDEST], q[PITH_ROWS * WIDEST + 1], y[5 * PITH_ROWS * (WIDEST + 1)];
+  static head_buffers memory;
+  fill_head(k, v, 0);
+  for (int i = 0; i < PITH_ROWS * WIDEST + 1; i++) q[i] = 4.0f * uniform();
+  for (size_t bytes = 1; bytes < 3; bytes++) {
+    run_attention(pith_kernels_find("scalar"), HEAD, bytes, POSITIONS, k, v, q, &memory, y);
+    for (int d = 0; d < HEAD; d++) {
+      double total = 0.0, sum = 0.0;
+      for (int j = 0; j < POSITIONS; j++) {
+        double score = 0.0;
+        for (int i = 0; i < HEAD; i++) score += (double)q[3 * WIDEST + 1 + i] * (double)k[j * WIDEST + i];
+        const double e = exp(score * 0.31);
+        total += e;
+        sum += e * (double)v[j * WIDEST + d];
+      }
+      const double error = fabs((double)y[(4 * PITH_ROWS + 3) * (WIDEST + 1) + d] - sum / total);
+      if (error > (bytes == 1 ? 1e-2 : 3e-4)) fail_msg("attention with %zu bytes is %g off", bytes, error);
+    }
+  }
+  assert_int_equal(pith_key_limit(32), 8191);
+  assert_int_equal(pith_key_limit(64), 5792);
+  assert_int_equal(pith_key_limit(128), 4095);
+  for (size_t width = 1; width <= PITH_MAX_HEAD_DIM; width++)
+    assert_true((uint64_t)pith_key_limit(width) * (uint64_t)pith_key_limit(width) * width < (1u << 31));
+  assert_true((uint64_t)PITH_KEYS * PITH_MAX_WEIGHT * PITH_MAX_CODE < (1u << 31));
+}
+
 static void test_half_bit_for_bit(void **state) {
   (void)state;
   static uint16_t all[65536 + 3];
@@ -328,6 +435,6 @@ static void test_find(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_gemm_i8u7), cmocka_unit_test(test_gemm_i8u4), cmocka_unit_test(test_gemm_f32), cmocka_unit_test(test_rows),
                                      cmocka_unit_test(test_rows_bit_for_bit), cmocka_unit_test(test_products_bit_for_bit),
-                                     cmocka_unit_test(test_half_bit_for_bit), cmocka_unit_test(test_u4_scales_bit_for_bit), cmocka_unit_test(test_find)};
+                                     cmocka_unit_test(test_attention_bit_for_bit), cmocka_unit_test(test_attention), cmocka_unit_test(test_half_bit_for_bit), cmocka_unit_test(test_u4_scales_bit_for_bit), cmocka_unit_test(test_find)};
   return cmocka_run_group_tests_name("kernels", tests, NULL, NULL);
 }

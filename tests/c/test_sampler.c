@@ -14,9 +14,10 @@
 
 static void test_elementary(void **state) {
   (void)state;
-  double worst_expf = 0, worst_exp = 0, worst_log = 0, worst_sin = 0;
+  double worst_expf = 0, worst_exp2f = 0, worst_exp = 0, worst_log = 0, worst_sin = 0;
   for (double x = -87.0; x < 88.0; x += 0.00137) {
     const float f = (float)x;
+    if (f <= 0.0f && f >= -64.0f) worst_exp2f = fmax(worst_exp2f, fabs((double)pith_exp2f(f) / exp2((double)f) - 1.0));
     worst_expf = fmax(worst_expf, fabs((double)pith_expf(f) / exp((double)f) - 1.0));
     worst_exp = fmax(worst_exp, fabs(pith_exp(8.0 * x) / exp(8.0 * x) - 1.0));
     worst_log = fmax(worst_log, fabs(pith_log(exp(x)) - log(exp(x))) / fmax(1.0, fabs(x)));
@@ -24,14 +25,15 @@ static void test_elementary(void **state) {
     pith_sincos(1e4 * x, &s, &c);
     worst_sin = fmax(worst_sin, fmax(fabs(s - sin(1e4 * x)), fabs(c - cos(1e4 * x))));
   }
-  if (worst_expf >= 2e-7 || worst_exp >= 1e-14 || worst_log >= 1e-14 || worst_sin >= 1e-13)
-    fail_msg("worst: expf %g, exp %g, log %g, sincos %g", worst_expf, worst_exp, worst_log, worst_sin);
+  if (worst_expf >= 2e-7 || worst_exp2f >= 4e-6 || worst_exp >= 1e-14 || worst_log >= 1e-14 || worst_sin >= 1e-13)
+    fail_msg("worst: expf %g, exp2f %g, exp %g, log %g, sincos %g", worst_expf, worst_exp2f, worst_exp, worst_log, worst_sin);
   for (double x = -6.0; x < 6.0; x += 0.00037) {
     const float f = (float)x;
     assert_true(fabs((double)pith_erff(f) - erf((double)f)) < 6e-7);
     assert_true(fabs((double)pith_tanhf(f) - tanh((double)f)) < 6e-7);
   }
   assert_true(pith_expf(-88.0f) == 0.0f && pith_expf(0.0f) == 1.0f && pith_expf(1000.0f) == pith_expf(88.3f));
+  assert_true(pith_exp2f(0.0f) == 1.0f && pith_exp2f(-64.0f) == 0x1p-64f && pith_exp2f(-64.5f) == 0.0f && pith_exp2f(-INFINITY) == 0.0f);
 }
 
 static void test_half(void **state) {
