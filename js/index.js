@@ -32,6 +32,8 @@ export * from './errors.js';
  *   than one (a page that is not cross-origin isolated, `worker: false` in a page), `info.threads` says 1 and `info.threadsNote` why
  * @property {'auto' | 'scalar' | 'simd128' | 'relaxed-dot' | 'relaxed-pairs'} [kernels] forces one variant; an UnsupportedError where the
  *   engine lacks it
+ * @property {'f32' | 'i16' | 'i8'} [attention] instead of what the package says: in floats, or by codes of two bytes or of one. With i8 the cache of
+ *   keys and values of a model that generates takes half of the memory that it takes with i16; `evaluate` says what that costs
  */
 /**
  * What the manifest says of the package's quality; which members it has depends on the model's task.
@@ -48,6 +50,7 @@ export * from './errors.js';
  * @property {number} threads that work
  * @property {string} [threadsNote] why there are fewer than asked for
  * @property {string} kernels the variant in use
+ * @property {'f32' | 'i16' | 'i8'} attention
  * @property {number} parameters
  * @property {number} bytes of the files
  * @property {number} layers
@@ -296,7 +299,7 @@ export class Model {
  * @returns {Promise<Model>}
  */
 export async function load(source, options = {}) {
-  checkOptions(options, ['signal', 'onProgress', 'worker', 'kernels', 'threads'], 'load');
+  checkOptions(options, ['signal', 'onProgress', 'worker', 'kernels', 'attention', 'threads'], 'load');
   checkSignal(options.signal);
   const { signal, onProgress, worker = workerByDefault, ...rest } = options;
   const path = describe(source), threads = checkThreads(options.threads);
@@ -367,11 +370,11 @@ export async function inspect(source, options = {}) {
  * Measures a model, alone (perplexity) or against another: cosine of embeddings, correlation with scores, KL divergence.
  * @param {ModelSource} source
  * @param {TaskOptions & {against?: ModelSource, texts?: string[], pairs?: {a: string, b: string, score: number}[], perplexity?: string,
- *   kernels?: string, threads?: number | 'auto', worker?: boolean}} [options] one of texts, pairs and perplexity; Pith's own texts when none is given
+ *   kernels?: string, attention?: 'f32' | 'i16' | 'i8', threads?: number | 'auto', worker?: boolean}} [options] one of texts, pairs and perplexity; Pith's own texts when none is given
  * @returns {Promise<Quality>}
  */
 export async function evaluate(source, options = {}) {
-  checkOptions(options, ['signal', 'onProgress', 'worker', 'against', 'texts', 'pairs', 'perplexity', 'kernels', 'threads'], 'evaluate');
+  checkOptions(options, ['signal', 'onProgress', 'worker', 'against', 'texts', 'pairs', 'perplexity', 'kernels', 'attention', 'threads'], 'evaluate');
   const { signal, onProgress, worker, against, ...rest } = options;
   const parent = against === undefined ? {} : { against: describe(against) };
   return (await once('eval', { source: describe(source), ...parent, ...rest, threads: checkThreads(rest.threads) }, { signal, onProgress, worker })).result;

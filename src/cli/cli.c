@@ -236,7 +236,7 @@ static pith_status build_compress(pith_cli *cli, pith_json *request) {
 }
 
 static pith_status build_eval(pith_cli *cli, pith_json *request) {
-  static const char *const keys[] = {"against", "kernels", NULL};
+  static const char *const keys[] = {"against", "kernels", "attention", NULL};
   pith_json_add_string(request, "source", pith_json_string(words(cli)));
   copy_arguments(cli, request, keys);
   add_threads(cli, request);
@@ -261,7 +261,7 @@ static pith_status build_inspect(pith_cli *cli, pith_json *request) {
 }
 
 static pith_status build_load(pith_cli *cli, pith_json *request) {
-  static const char *const keys[] = {"kernels", NULL};
+  static const char *const keys[] = {"kernels", "attention", NULL};
   copy_arguments(cli, request, keys);
   add_threads(cli, request);
   return build_inspect(cli, request);

@@ -3,7 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define COMMON {"--json", "json", PITH_OPTION_FLAG}, {"--kernels", "kernels", PITH_OPTION_TEXT}, {"--threads", "threads", PITH_OPTION_NUMBER}
+#define COMMON \
+  {"--json", "json", PITH_OPTION_FLAG}, {"--kernels", "kernels", PITH_OPTION_TEXT}, {"--attention", "attention", PITH_OPTION_TEXT}, \
+      {"--threads", "threads", PITH_OPTION_NUMBER}
 
 static const pith_option inspect_options[] = {{"--json", "json", PITH_OPTION_FLAG}, {NULL, NULL, PITH_OPTION_FLAG}};
 static const pith_option compress_options[] = {{"-o", "output", PITH_OPTION_TEXT},          {"--output", "output", PITH_OPTION_TEXT},
@@ -34,15 +36,15 @@ static const pith_command commands[] = {
     {"inspect", "pith inspect SRC [--json]", "what a checkpoint or a package holds", inspect_options, 1, 1},
     {"compress", "pith compress SRC -o PKG [--recipe int8|int4|int4-min|fp16|FILE] [--shard-size 4M] [--texts FILE] [--force] [--threads N] [--json]",
      "a checkpoint into a package, with its quality measured", compress_options, 1, 1},
-    {"embed", "pith embed SRC [TEXT…] [--threads N] [--json] [--kernels NAME]", "embeddings of texts, or of the lines of standard input", embed_options, 1, -1},
+    {"embed", "pith embed SRC [TEXT…] [--attention f32|i16|i8] [--threads N] [--json] [--kernels NAME]", "embeddings of texts, or of the lines of standard input", embed_options, 1, -1},
     {"generate",
      "pith generate SRC PROMPT [--max-tokens N] [--temperature T] [--top-k K] [--top-p P] [--min-p M]\n"
-     "                [--repetition-penalty R] [--seed S] [--stop TEXT]… [--threads N] [--json] [--kernels NAME]",
+     "                [--repetition-penalty R] [--seed S] [--stop TEXT]… [--attention f32|i16|i8] [--threads N] [--json] [--kernels NAME]",
      "text that continues the prompt: the likeliest tokens, or drawn at temperature T (1 where --top-k, --top-p or --min-p is given alone)", generate_options, 2, 2},
-    {"eval", "pith eval SRC [--against PARENT] (--texts FILE | --similarity FILE [--columns score,a,b] | --perplexity FILE) [--threads N] [--json]",
+    {"eval", "pith eval SRC [--against PARENT] (--texts FILE | --similarity FILE [--columns score,a,b] | --perplexity FILE) [--attention f32|i16|i8] [--threads N] [--json]",
      "quality: cosine, correlation, perplexity, KL divergence", eval_options, 1, 1},
     {"tokenize", "pith tokenize SRC [TEXT…] [--json]", "token ids of texts, or of the lines of standard input", embed_options, 1, -1},
-    {"digest", "pith digest SRC [--threads N] [--json] [--kernels NAME]", "one hash of what the model computes: the same on every engine", embed_options, 1, 1},
+    {"digest", "pith digest SRC [--attention f32|i16|i8] [--threads N] [--json] [--kernels NAME]", "one hash of what the model computes: the same on every engine", embed_options, 1, 1},
     {NULL, NULL, NULL, NULL, 0, 0}};
 
 const pith_command *pith_commands(void) { return commands; }

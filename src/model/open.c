@@ -207,6 +207,7 @@ pith_json *pith_model_info(const pith_model *m) {
   pith_json_add_string(info, "family", m->config.family->name);
   pith_json_add_string(info, "task", m->config.family->task == PITH_TASK_EMBED ? "embed" : "generate");
   pith_json_add_string(info, "kernels", m->kernels->name);
+  pith_json_add_string(info, "attention", pith_attention_name(m->config.attention));
   pith_json_add_number(info, "parameters", (double)m->weights.n_parameters);
   pith_json_add_number(info, "bytes", (double)m->n_source_bytes);
   pith_json_add_number(info, "layers", m->config.n_layers);

@@ -66,6 +66,7 @@ static pith_status start(pith_job *job) {
   PITH_TRY(pith_request_string(job, "source", true, &s->paths[0]));
   PITH_TRY(pith_request_string(job, "against", false, &s->paths[1]));
   s->has_against = s->paths[1] != NULL;
+  PITH_TRY(pith_request_attention(job, NULL));
   PITH_TRY(pith_request_threads(job));
   PITH_TRY(read_texts(job, s));
   job->progress = (pith_progress){"load", "bytes", 0, 0};
@@ -83,6 +84,7 @@ static pith_status step_load(pith_job *job, eval_state *s) {
   if (s->loading == 1 && s->has_against) return PITH_PENDING;
   s->loading = 2;
   const pith_model *model = &s->models[0];
+  PITH_TRY(pith_request_attention(job, &s->models[0].config));
   const bool embeds = model->config.family->task == PITH_TASK_EMBED;
   if (s->scores && !embeds) return pith_fail(job->ctx, PITH_E_UNSUPPORTED, "eval: pairs measure embeddings, and this model generates");
   if (pith_json_get(job->request, "perplexity") && embeds)
@@ -114,5 +116,5 @@ static void release(pith_job *job) {
   pith_free(job->ctx, s->scores);
 }
 
-static const char *const keys[] = {"source", "against", "texts", "pairs", "perplexity", "kernels", "threads", NULL};
+static const char *const keys[] = {"source", "against", "texts", "pairs", "perplexity", "kernels", "attention", "threads", NULL};
 const pith_verb pith_verb_eval = {"eval", keys, sizeof(eval_state), start, step, release};

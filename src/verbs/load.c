@@ -34,6 +34,7 @@ static pith_status start_load(pith_job *job) {
   s->loader.handle = -1;
   PITH_TRY(pith_request_string(job, "path", true, &path));
   PITH_TRY(pith_request_kernels(job, &kernels));
+  PITH_TRY(pith_request_attention(job, NULL));
   PITH_TRY(pith_request_threads(job));
   PITH_TRY(pith_calloc(job->ctx, 1, sizeof *s->model, &s->model));
   job->progress = (pith_progress){"load", "bytes", 0, 0};
@@ -51,6 +52,7 @@ static pith_status step_load(pith_job *job) {
   while (number < PITH_MAX_MODELS && job->instance->models[number]) number++;
   if (number == PITH_MAX_MODELS) return pith_fail(job->ctx, PITH_E_LIMIT, "an instance holds %d models; unload one first", PITH_MAX_MODELS);
   pith_model_loader_free(job->ctx, &s->loader);
+  PITH_TRY(pith_request_attention(job, &s->model->config));
   pith_json_add_number(job->result, "model", number + 1);
   pith_json *info = pith_model_info(s->model);
   pith_json_add_number(info, "threads", pith_parallel_threads(job->ctx->parallel));
@@ -67,7 +69,7 @@ static void free_load(pith_job *job) {
   pith_free(job->ctx, s->model);
 }
 
-static const char *const load_keys[] = {"path", "kernels", "threads", NULL};
+static const char *const load_keys[] = {"path", "kernels", "attention", "threads", NULL};
 const pith_verb pith_verb_load = {"load", load_keys, sizeof(load_state), start_load, step_load, free_load};
 
 static pith_status start_unload(pith_job *job) {

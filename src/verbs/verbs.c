@@ -174,6 +174,14 @@ pith_status pith_request_kernels(pith_job *job, const pith_kernels **out) {
   return pith_fail(job->ctx, PITH_E_UNSUPPORTED, "there are no kernels \"%.40s\" here; there are %s", name, list);
 }
 
+pith_status pith_request_attention(pith_job *job, pith_config *config) {
+  const pith_json *name = pith_json_get(job->request, "attention");
+  pith_attention attention;
+  PITH_TRY(pith_attention_parse(job->ctx, name, job->verb->name, &attention));
+  if (config && !pith_json_is_null(name)) config->attention = attention;
+  return PITH_OK;
+}
+
 pith_status pith_request_threads(pith_job *job) {
   const pith_json *member = pith_json_get(job->request, "threads");
   const pith_host *host = &job->ctx->host;

@@ -53,6 +53,8 @@ pith_status pith_request_integer(pith_job *job, const char *key, int64_t low, in
 pith_status pith_request_bool(pith_job *job, const char *key, bool fallback, bool *out);
 pith_status pith_request_model(pith_job *job, pith_model **out);
 pith_status pith_request_kernels(pith_job *job, const pith_kernels **out);
+/* "attention": how the model is to attend, if not as its package says. NULL: only checks the request. */
+pith_status pith_request_attention(pith_job *job, pith_config *config);
 /* "threads": a number or "auto", for all work of the instance from now on. Without the key nothing changes. */
 pith_status pith_request_threads(pith_job *job);
 /* A list of strings, borrowed from the request. n is 0 when it is missing. */

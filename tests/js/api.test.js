@@ -60,6 +60,7 @@ test('wrong calls are refused by name', async (t) => {
   for (const wrong of [{ temperature: -1 }, { topP: 0 }, { topP: 2 }, { minP: 7 }, { topK: -1 }, { maxTokens: 1.5 }, { repetitionPenalty: 0 }, { seed: -1 }, { temperature: '1' }])
     await assert.rejects(model.generate('x', wrong).result, code('PITH_E_ARGUMENT'), JSON.stringify(wrong));
   await assert.rejects(load(story, { kernels: 'avx9' }), code('PITH_E_UNSUPPORTED', /scalar/));
+  await assert.rejects(load(story, { attention: 'i4' }), code('PITH_E_UNSUPPORTED', /f32, i16 and i8/));
   await assert.rejects(load(''), code('PITH_E_ARGUMENT'));
   await assert.rejects(load(null), code('PITH_E_ARGUMENT'));
   await assert.rejects(load(join(story, 'nothing')), code('PITH_E_NOT_FOUND', /neither a package/));
@@ -67,6 +68,17 @@ test('wrong calls are refused by name', async (t) => {
   const full = await model.generate('Once upon a time there was', { maxTokens: 100000, temperature: 0.9, seed: 5, repetitionPenalty: 1.1 }).result;
   assert.ok(['context', 'stop'].includes(full.finishReason));
   await assert.rejects(model.generate('word '.repeat(3000)).result, code('PITH_E_LIMIT', /512|context/));
+});
+
+test('attention by codes of one byte instead of two: said, measured, and another model', async (t) => {
+  const [two, one] = await Promise.all([load(story), load(story, { attention: 'i8' })]);
+  t.after(() => two.close());
+  t.after(() => one.close());
+  assert.deepEqual([two.info.attention, one.info.attention], ['i16', 'i8']);
+  assert.notEqual(await two.digest(), await one.digest());
+  const text = 'Once upon a time there was a little dog. He liked to play in the park with his friends.';
+  const [{ perplexity }, inBytes] = [await evaluate(story, { perplexity: text }), await evaluate(story, { perplexity: text, attention: 'i8' })];
+  assert.ok(inBytes.perplexity !== perplexity && Math.abs(inBytes.perplexity / perplexity - 1) < 0.05, `${inBytes.perplexity} against ${perplexity}`);
 });
 
 test('a package as a Map of Blobs or bytes, below any folder', async (t) => {

@@ -36,18 +36,26 @@ const expect = (source) => {
   return expected.get(source);
 };
 
-function assertOneDigest(source) {
+/** @param {string} source @param {string[]} [options] which make it another model, that has a digest of its own */
+function assertOneDigest(source, options = []) {
+  const wanted = options.length > 0 ? JSON.parse(run(native, ['digest', source, '--json', ...options])).digest : expect(source);
   for (const [name, program, before] of programs) {
     for (const kernels of variantsOf(program, before)) {
-      const { digest } = JSON.parse(run(program, [...before, 'digest', source, '--kernels', kernels, '--json']));
-      assert.equal(digest, expect(source), `${name}, ${kernels}`);
+      const { digest } = JSON.parse(run(program, [...before, 'digest', source, '--kernels', kernels, '--json', ...options]));
+      assert.equal(digest, wanted, `${name}, ${kernels}`);
     }
   }
+  return wanted;
 }
 
 test('the current Node.js is another one', () => assert.notEqual(run(currentNode, ['--version']).trim(), process.version));
 test('story, int8', () => assertOneDigest(story));
 test('story, fp16', () => assertOneDigest(sources['/story-fp16/']));
+test('story with keys and values of one byte, of two, and in floats', () => {
+  const digests = ['i8', 'i16', 'f32'].map((attention) => assertOneDigest(story, ['--attention', attention]));
+  assert.equal(new Set(digests).size, 3);
+  assert.equal(digests[1], expect(story));
+});
 test('an encoder of random weights, int8', () => assertOneDigest(sources['/encoder/']));
 test('an encoder of random weights, int4', () => assertOneDigest(sources['/encoder-int4/']));
 test('story, the fp32 checkpoint', { skip: needsData }, () => assertOneDigest(join(data, 'models/story')));
