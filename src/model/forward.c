@@ -199,30 +199,42 @@ static void product_panels(void *arg, uint32_t part, uint32_t n_parts, uint32_t 
   }
 }
 
-static void quantize_rows(void *arg, uint32_t part, uint32_t n_parts, uint32_t thread) {
-  const product_work *w = arg;
-  const pith_matrix *m = w->m;
-  const size_t n_blocks = (w->n_rows + PITH_ROWS - 1) / PITH_ROWS, begin = pith_share_begin(n_blocks, part, n_parts) * PITH_ROWS;
-  const size_t past = pith_share_end(n_blocks, part, n_parts) * PITH_ROWS, end = past < w->n_rows ? past : w->n_rows;
-  (void)thread;
-  pith_activations a = w->f->activations;
+/* Rows [begin, begin + n) of x, begin a block's first, as codes for the products with m. */
+static void quantize(const pith_forward *f, const pith_matrix *m, size_t begin, size_t n, const float *x, size_t x_stride) {
+  pith_activations a = f->activations;
   a.n_groups = groups_of(m->cols, m->group_size);
-  a.codes = (uint8_t *)a.codes + begin * pith_round_up(m->cols, PITH_QUAD) * w->f->kernels->act_elem_bytes;
+  a.codes = (uint8_t *)a.codes + begin * pith_round_up(m->cols, PITH_QUAD) * f->kernels->act_elem_bytes;
   a.scales += begin * a.n_groups;
   a.offsets += begin * a.n_groups;
-  w->f->kernels->quantize_i8(end - begin, m->cols, m->group_size, w->x + begin * w->x_stride, w->x_stride, &a);
+  f->kernels->quantize_i8(n, m->cols, m->group_size, x + begin * x_stride, x_stride, &a);
+}
+
+static size_t blocks_of(size_t n_rows) { return (n_rows + PITH_ROWS - 1) / PITH_ROWS; }
+
+/* The rows of a part, whole blocks of them: from *begin on. Returns their number. */
+static size_t part_rows(size_t n_rows, uint32_t part, uint32_t n_parts, size_t *begin) {
+  const size_t blocks = blocks_of(n_rows), end = pith_share_end(blocks, part, n_parts) * PITH_ROWS;
+  *begin = pith_share_begin(blocks, part, n_parts) * PITH_ROWS;
+  return (end < n_rows ? end : n_rows) - *begin;
+}
+
+static void quantize_rows(void *arg, uint32_t part, uint32_t n_parts, uint32_t thread) {
+  const product_work *w = arg;
+  size_t begin;
+  const size_t n = part_rows(w->n_rows, part, n_parts, &begin);
+  (void)thread;
+  quantize(w->f, w->m, begin, n, w->x, w->x_stride);
 }
 
 static size_t panels_of(const pith_matrix *m) { return (m->rows + PITH_PANEL - 1) / PITH_PANEL; }
 
-/* Panels [begin, end) of the outputs; the first of them find x quantised where it is `fresh`. */
+/* Panels [begin, end) of the outputs. x is quantised unless it lies there so. */
 static void product_range(pith_forward *f, const pith_matrix *m, const float *bias, uint32_t n_rows, const float *x, size_t x_stride, float *y,
-                          size_t y_stride, bool fresh, size_t begin, size_t end) {
+                          size_t y_stride, size_t begin, size_t end) {
   product_work w = {f, m, bias, n_rows, x, y, x_stride, y_stride, begin, end};
   const bool integer = is_integer(m);
-  if (fresh && begin == 0) f->quantized_group = 0;
   if (integer && f->quantized_group != m->group_size) {
-    pith_parallel_run(f->parallel, pith_parallel_parts(f->parallel, (n_rows + PITH_ROWS - 1) / PITH_ROWS, PITH_ROWS * m->cols * QUANTIZE_NS), quantize_rows, &w);
+    pith_parallel_run(f->parallel, pith_parallel_parts(f->parallel, blocks_of(n_rows), PITH_ROWS * m->cols * QUANTIZE_NS), quantize_rows, &w);
     f->quantized_group = m->group_size;
   }
   const double panel = (double)m->cols * PITH_PANEL, work_ns = panel * n_rows * (integer ? MAC_U7_NS : MAC_F32_NS);
@@ -231,8 +243,10 @@ static void product_range(pith_forward *f, const pith_matrix *m, const float *bi
 }
 
 void pith_forward_product(pith_forward *f, const pith_matrix *m, const float *bias, uint32_t n_rows, const float *x, size_t x_stride, float *y,
-                          size_t y_stride, bool fresh) {
-  product_range(f, m, bias, n_rows, x, x_stride, y, y_stride, fresh, 0, panels_of(m));
+                          size_t y_stride) {
+  f->quantized_group = 0;
+  product_range(f, m, bias, n_rows, x, x_stride, y, y_stride, 0, panels_of(m));
+  f->quantized_group = 0;
 }
 
 /* ---- what is done row by row: divided over rows ---- */
@@ -244,10 +258,19 @@ typedef struct row_work {
   const float *x;
   float *y;
   size_t n_heads;            /* of y, for RoPE */
+  const pith_matrix *reader; /* of the outcome, which becomes codes while it is near where that is an integer product; or NULL */
 } row_work;
 
 static void over_rows(pith_forward *f, double row_ns, pith_work *work, row_work *w) {
   pith_parallel_run(f->parallel, pith_parallel_parts(f->parallel, f->n_rows, row_ns), work, w);
+}
+
+/* The same in whole blocks. The outcome is what the next product reads, so what is left in codes is of no more use. */
+static void over_blocks(pith_forward *f, double row_ns, pith_work *work, row_work *w) {
+  if (w->reader && !is_integer(w->reader)) w->reader = NULL;
+  if (w->reader) row_ns += w->reader->cols * QUANTIZE_NS;
+  pith_parallel_run(f->parallel, pith_parallel_parts(f->parallel, blocks_of(f->n_rows), PITH_ROWS * row_ns), work, w);
+  f->quantized_group = w->reader ? w->reader->group_size : 0;
 }
 
 /* The rows of a span that are in the part: [*from, *to), counted in the batch. */
@@ -287,6 +310,7 @@ void pith_forward_resume(pith_forward *f, float *x, uint32_t n_rows, const pith_
   f->n_rows = n_rows;
   f->spans = spans;
   f->n_spans = n_spans;
+  f->quantized_group = 0;   /* x may be any other rows */
 }
 
 void pith_forward_begin(pith_forward *f, const int32_t *ids, uint32_t n_rows, const pith_span *spans, uint32_t n_spans) {
@@ -296,6 +320,7 @@ void pith_forward_begin(pith_forward *f, const int32_t *ids, uint32_t n_rows, co
   f->n_spans = n_spans;
   f->op = 0;
   f->done = 0;
+  f->quantized_group = 0;
   row_work w = {.f = f, .stage = pith_weights_stage(f->weights, -1)};
   over_rows(f, f->config->hidden_size * (3 * LOOKUP_NS + NORM_NS), embed_rows, &w);
 }
@@ -321,36 +346,45 @@ static void rotate(pith_forward *f, float *rows, int32_t n_heads) {
 }
 
 /* RMS where the family has no bias, else LayerNorm. */
+static void norm_some(const row_work *w, size_t begin, size_t n, const float *x, float *y) {
+  const pith_forward *f = w->f;
+  const size_t h = (size_t)f->config->hidden_size;
+  const float *weight = w->stage->weights[w->norm].vector, *bias = w->stage->weights[w->norm + 1].vector;
+  if (bias) f->kernels->layer_norm(n, h, x + begin * h, y + begin * h, h, weight, bias, f->config->norm_eps);
+  else f->kernels->rms_norm(n, h, x + begin * h, y + begin * h, h, weight, f->config->norm_eps);
+}
+
 static void norm_rows(void *arg, uint32_t part, uint32_t n_parts, uint32_t thread) {
   const row_work *w = arg;
-  const pith_forward *f = w->f;
-  const size_t h = (size_t)f->config->hidden_size, begin = pith_share_begin(f->n_rows, part, n_parts), n = pith_share_end(f->n_rows, part, n_parts) - begin;
-  const float *weight = w->stage->weights[w->norm].vector, *bias = w->stage->weights[w->norm + 1].vector;
+  const size_t h = (size_t)w->f->config->hidden_size;
+  size_t begin, left = part_rows(w->f->n_rows, part, n_parts, &begin);
   (void)thread;
-  if (bias) f->kernels->layer_norm(n, h, w->x + begin * h, w->y + begin * h, h, weight, bias, f->config->norm_eps);
-  else f->kernels->rms_norm(n, h, w->x + begin * h, w->y + begin * h, h, weight, f->config->norm_eps);
+  for (size_t n; left > 0; begin += n, left -= n) {
+    n = left < PITH_ROWS ? left : PITH_ROWS;
+    norm_some(w, begin, n, w->x, w->y);
+    if (w->reader) quantize(w->f, w->reader, begin, n, w->y, h);
+  }
 }
 
 /* The block's output onto the residual stream, and where asked for its norm in place. */
 static void residual_rows(void *arg, uint32_t part, uint32_t n_parts, uint32_t thread) {
   const row_work *w = arg;
-  const pith_forward *f = w->f;
-  const size_t h = (size_t)f->config->hidden_size, begin = pith_share_begin(f->n_rows, part, n_parts), n = pith_share_end(f->n_rows, part, n_parts) - begin;
-  f->kernels->add(n * h, w->x + begin * h, w->y + begin * h);
-  row_work after = {.f = w->f, .stage = w->stage, .norm = w->norm, .x = w->y, .y = w->y};
-  if (w->norm >= 0) norm_rows(&after, part, n_parts, thread);
+  const size_t h = (size_t)w->f->config->hidden_size;
+  size_t begin, left = part_rows(w->f->n_rows, part, n_parts, &begin);
+  (void)thread;
+  for (size_t n; left > 0; begin += n, left -= n) {
+    n = left < PITH_ROWS ? left : PITH_ROWS;
+    w->f->kernels->add(n * h, w->x + begin * h, w->y + begin * h);
+    if (w->norm >= 0) norm_some(w, begin, n, w->y, w->y);
+    if (w->reader) quantize(w->f, w->reader, begin, n, w->y, h);
+  }
 }
 
 /* The gate's or the activation's function, in place. */
-static void activate_rows(void *arg, uint32_t part, uint32_t n_parts, uint32_t thread) {
-  const row_work *w = arg;
+static void activate_some(const row_work *w, size_t n, float *up, float *gate) {
   const pith_forward *f = w->f;
-  const size_t ff = (size_t)f->config->intermediate_size, begin = pith_share_begin(f->n_rows, part, n_parts);
-  const size_t n = (pith_share_end(f->n_rows, part, n_parts) - begin) * ff;
-  float *up = f->up + begin * ff;
-  (void)thread;
-  if (w->stage->weights[PITH_GATE].matrix.n_parts) {
-    f->kernels->silu_mul(n, f->gate + begin * ff, up);
+  if (gate) {
+    f->kernels->silu_mul(n, gate, up);
     return;
   }
   switch (f->config->activation) {
@@ -361,24 +395,38 @@ static void activate_rows(void *arg, uint32_t part, uint32_t n_parts, uint32_t t
   }
 }
 
-static void norm(pith_forward *f, const pith_stage *stage, int id, const float *x, float *y) {
-  row_work w = {.f = f, .stage = stage, .norm = id, .x = x, .y = y};
-  over_rows(f, f->config->hidden_size * NORM_NS, norm_rows, &w);
+static void activate_rows(void *arg, uint32_t part, uint32_t n_parts, uint32_t thread) {
+  const row_work *w = arg;
+  const pith_forward *f = w->f;
+  const size_t ff = (size_t)f->config->intermediate_size;
+  const bool gated = w->stage->weights[PITH_GATE].matrix.n_parts != 0;
+  size_t begin, left = part_rows(f->n_rows, part, n_parts, &begin);
+  (void)thread;
+  for (size_t n; left > 0; begin += n, left -= n) {
+    n = left < PITH_ROWS ? left : PITH_ROWS;
+    activate_some(w, n * ff, f->up + begin * ff, gated ? f->gate + begin * ff : NULL);
+    if (w->reader) quantize(f, w->reader, begin, n, gated ? f->gate : f->up, ff);
+  }
 }
 
-static void residual(pith_forward *f, const pith_stage *stage, int norm_id) {
-  row_work w = {.f = f, .stage = stage, .norm = norm_id, .x = f->h, .y = f->x};
-  over_rows(f, f->config->hidden_size * (ADD_NS + (norm_id >= 0 ? NORM_NS : 0)), residual_rows, &w);
+static void norm(pith_forward *f, const pith_stage *stage, int id, const float *x, float *y, const pith_matrix *reader) {
+  row_work w = {.f = f, .stage = stage, .norm = id, .x = x, .y = y, .reader = reader};
+  over_blocks(f, f->config->hidden_size * NORM_NS, norm_rows, &w);
+}
+
+static void residual(pith_forward *f, const pith_stage *stage, int norm_id, const pith_matrix *reader) {
+  row_work w = {.f = f, .stage = stage, .norm = norm_id, .x = f->h, .y = f->x, .reader = reader};
+  over_blocks(f, f->config->hidden_size * (ADD_NS + (norm_id >= 0 ? NORM_NS : 0)), residual_rows, &w);
 }
 
 /* Some panels of a product; true when all are there. */
-static bool project(pith_forward *f, const pith_stage *stage, int id, bool biased, const float *x, size_t x_stride, float *y, bool fresh, double *budget) {
+static bool project(pith_forward *f, const pith_stage *stage, int id, bool biased, const float *x, size_t x_stride, float *y, double *budget) {
   const pith_matrix *m = &stage->weights[id].matrix;
   const size_t n_panels = panels_of(m), left = n_panels - f->done;
   const double panel = (double)m->cols * PITH_PANEL * (f->n_rows > 0 ? f->n_rows : 1), wished = *budget / panel;
   size_t n = wished < SCRATCH_PANELS ? SCRATCH_PANELS : wished < (double)left ? (size_t)wished : left;
   if (n > left) n = left;
-  product_range(f, m, biased ? stage->weights[id + 1].vector : NULL, f->n_rows, x, x_stride, y, m->rows, fresh, f->done, f->done + n);
+  product_range(f, m, biased ? stage->weights[id + 1].vector : NULL, f->n_rows, x, x_stride, y, m->rows, f->done, f->done + n);
   *budget -= (double)n * panel;
   f->done += n;
   if (f->done < n_panels) return false;
@@ -399,21 +447,26 @@ static bool attention_op(pith_forward *f, int32_t layer, double *budget) {
   const float *input = norms_after(c) ? f->x : f->h;
   switch (f->op) {
     case 0:
-      if (!norms_after(c)) norm(f, stage, PITH_NORM_1, f->x, f->h);
+      if (norms_after(c)) f->quantized_group = 0;
+      else norm(f, stage, PITH_NORM_1, f->x, f->h, &stage->weights[PITH_QUERY].matrix);
       return true;
-    case 1: return project(f, stage, PITH_QUERY, true, input, h, f->q, true, budget);
-    case 2: return project(f, stage, PITH_KEY, true, input, h, f->k, false, budget);
-    case 3: return project(f, stage, PITH_VALUE, true, input, h, f->v, false, budget);
+    case 1: return project(f, stage, PITH_QUERY, true, input, h, f->q, budget);
+    case 2: return project(f, stage, PITH_KEY, true, input, h, f->k, budget);
+    case 3: return project(f, stage, PITH_VALUE, true, input, h, f->v, budget);
     case 4:
       f->span = 0;
+      f->quantized_group = 0;
       if (uses_rope(c)) {
         rotate(f, f->q, c->n_heads);
         rotate(f, f->k, c->n_kv_heads);
       }
       return true;
     case 5: return pith_attend(f, f->n_cached_layers > 1 ? (uint32_t)layer : 0, budget);
-    case 6: return project(f, stage, PITH_ATTENTION_OUT, true, f->attended, (size_t)c->n_heads * (size_t)c->head_dim, f->h, true, budget);
-    default: residual(f, stage, norms_after(c) ? PITH_NORM_1 : -1); return true;
+    case 6: return project(f, stage, PITH_ATTENTION_OUT, true, f->attended, (size_t)c->n_heads * (size_t)c->head_dim, f->h, budget);
+    default:
+      if (norms_after(c)) residual(f, stage, PITH_NORM_1, &stage->weights[PITH_UP].matrix);
+      else residual(f, stage, -1, NULL);
+      return true;
   }
 }
 
@@ -423,16 +476,16 @@ static bool feed_op(pith_forward *f, int32_t layer, double *budget) {
   const size_t h = (size_t)c->hidden_size, ff = (size_t)c->intermediate_size;
   const float *input = norms_after(c) ? f->x : f->h;
   const bool gated = stage->weights[PITH_GATE].matrix.n_parts != 0;
-  row_work w = {.f = f, .stage = stage};
+  row_work w = {.f = f, .stage = stage, .reader = &stage->weights[PITH_DOWN].matrix};
   switch (f->op) {
     case 0:
-      if (!norms_after(c)) norm(f, stage, PITH_NORM_2, f->x, f->h);
+      if (!norms_after(c)) norm(f, stage, PITH_NORM_2, f->x, f->h, &stage->weights[PITH_UP].matrix);
       return true;
-    case 1: return project(f, stage, PITH_UP, true, input, h, f->up, true, budget);
-    case 2: return !gated || project(f, stage, PITH_GATE, false, input, h, f->gate, false, budget);
-    case 3: over_rows(f, (double)ff * ACTIVATION_NS, activate_rows, &w); return true;
-    case 4: return project(f, stage, PITH_DOWN, true, gated ? f->gate : f->up, ff, f->h, true, budget);
-    default: residual(f, stage, norms_after(c) ? PITH_NORM_2 : -1); return true;
+    case 1: return project(f, stage, PITH_UP, true, input, h, f->up, budget);
+    case 2: return !gated || project(f, stage, PITH_GATE, false, input, h, f->gate, budget);
+    case 3: over_blocks(f, (double)ff * ACTIVATION_NS, activate_rows, &w); return true;
+    case 4: return project(f, stage, PITH_DOWN, true, gated ? f->gate : f->up, ff, f->h, budget);
+    default: residual(f, stage, norms_after(c) ? PITH_NORM_2 : -1, NULL); return true;
   }
 }
 
@@ -466,5 +519,5 @@ void pith_forward_logits(pith_forward *f, uint32_t row, float *dst) {
   const pith_config *c = f->config;
   const pith_matrix *head = c->tied ? &pith_weights_stage(f->weights, -1)->weights[PITH_EMBED_TOKENS].matrix
                                     : &pith_weights_stage(f->weights, c->n_layers)->weights[PITH_HEAD].matrix;
-  pith_forward_product(f, head, NULL, 1, f->x + (size_t)row * (size_t)c->hidden_size, (size_t)c->hidden_size, dst, (size_t)c->vocab_size, true);
+  pith_forward_product(f, head, NULL, 1, f->x + (size_t)row * (size_t)c->hidden_size, (size_t)c->hidden_size, dst, (size_t)c->vocab_size);
 }

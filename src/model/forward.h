@@ -41,7 +41,7 @@ typedef struct pith_forward {
   float *scratch;            /* (threads, scratch_floats) widened weights: panels or scales; attention's scores */
   size_t scratch_floats;
   pith_activations activations;
-  uint32_t quantized_group;  /* group size in which the last product's input lies there quantised; 0: it does not */
+  uint32_t quantized_group;  /* group size in which what the next product reads lies there quantised; 0: it does not */
 } pith_forward;
 
 /* Bytes of arena for these bounds and the context's threads; false on overflow. */
@@ -65,8 +65,8 @@ void pith_forward_finish(pith_forward *forward);
 /* Logits of one row of x after finish. dst: (vocab_size) */
 void pith_forward_logits(pith_forward *forward, uint32_t row, float *dst);
 
-/* y = matrix · x + bias for n_rows rows. Quantises x first where the matrix wants it; `fresh` says that x is not the last product's. */
+/* y = matrix · x + bias for n_rows rows. Quantises x first where the matrix wants it. */
 void pith_forward_product(pith_forward *forward, const pith_matrix *matrix, const float *bias, uint32_t n_rows, const float *x, size_t x_stride,
-                          float *y, size_t y_stride, bool fresh);
+                          float *y, size_t y_stride);
 
 #endif
