@@ -103,13 +103,13 @@ static void tile_i16(size_t n_rows, const row_block *x, const sparse_panel *p, f
       wasm_v128_store(y + r * PITH_PANEL + 4, total[r][1]);                                                                     \
     }                                                                                                                           \
   }
-/* The ones come as arguments, since a constant would be rebuilt at every use. */
+/* The ones come as arguments, and through a table that hides them from the optimisers, since a constant would be rebuilt at every use. */
 #define TILES_I8(ADD)                                                                                                           \
   TILE_I8(1, 2, ADD)                                                                                                            \
   TILE_I8(4, 1, ADD)                                                                                                            \
   static void tile_##ADD(size_t n_rows, const row_block *x, const sparse_panel *p, float *y8) {                                 \
-    if (n_rows == 1) ADD##_1(x, p, y8, wasm_i16x8_splat(1), wasm_i8x16_splat(1));                                               \
-    else ADD##_4(x, p, y8, wasm_i16x8_splat(1), wasm_i8x16_splat(1));                                                           \
+    static void (*const tiles[])(const row_block *, const sparse_panel *, float *, v128_t, v128_t) = {ADD##_1, ADD##_4};        \
+    tiles[n_rows > 1](x, p, y8, wasm_i16x8_splat(1), wasm_i8x16_splat(1));                                                      \
   }
 
 static inline v128_t add_pairs(v128_t x, v128_t w, v128_t acc, v128_t ones16) {
