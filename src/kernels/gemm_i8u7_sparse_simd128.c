@@ -15,8 +15,7 @@ typedef struct sparse_panel {
 
 /* R rows by V vectors of two outputs, from the panel's output `first` (0 or 4) on. */
 #define TILE_I16(R, V)                                                                                                          \
-  static void tile_i16_##R##x##V(const row_block *x, const sparse_panel *p, size_t first, float *y) {                           \
-    const v128_t zero = wasm_i16x8_splat(PITH_U7_ZERO);                                                                         \
+  static void tile_i16_##R##x##V(const row_block *x, const sparse_panel *p, size_t first, float *y, v128_t zero) {              \
     v128_t total[R][(V) / 2];                                                                                                   \
     for (int r = 0; r < (R); r++)                                                                                               \
       for (int c = 0; c < (V) / 2; c++) total[r][c] = wasm_f32x4_splat(0.0f);                                                   \
@@ -49,14 +48,13 @@ typedef struct sparse_panel {
 TILE_I16(1, 4)
 TILE_I16(4, 2)
 
-/* Rows that a block lacks are computed from what lies there, and not stored. */
+/* Rows that a block lacks are computed from what lies there, and not stored. The zero point comes as an argument, and through a table that
+ * hides it from the optimisers, since a constant would be rebuilt at every use. */
 static void tile_i16(size_t n_rows, const row_block *x, const sparse_panel *p, float *y8) {
-  if (n_rows == 1) {
-    tile_i16_1x4(x, p, 0, y8);
-  } else {
-    tile_i16_4x2(x, p, 0, y8);
-    tile_i16_4x2(x, p, 4, y8);
-  }
+  static void (*const tiles[])(const row_block *, const sparse_panel *, size_t, float *, v128_t) = {tile_i16_1x4, tile_i16_4x2};
+  const v128_t zero = wasm_i16x8_splat(PITH_U7_ZERO);
+  tiles[n_rows > 1](x, p, 0, y8, zero);
+  if (n_rows > 1) tiles[1](x, p, 4, y8, zero);
 }
 
 /* --- activations of one byte: unsigned weights by i8 dot products, the zero point apart --- */
@@ -103,7 +101,7 @@ static void tile_i16(size_t n_rows, const row_block *x, const sparse_panel *p, f
       wasm_v128_store(y + r * PITH_PANEL + 4, total[r][1]);                                                                     \
     }                                                                                                                           \
   }
-/* The ones come as arguments, and through a table that hides them from the optimisers, since a constant would be rebuilt at every use. */
+/* The ones come as arguments, as above. */
 #define TILES_I8(ADD)                                                                                                           \
   TILE_I8(1, 2, ADD)                                                                                                            \
   TILE_I8(4, 1, ADD)                                                                                                            \
