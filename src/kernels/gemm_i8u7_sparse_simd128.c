@@ -1,15 +1,7 @@
 /* The block-sparse integer product: of each panel only the blocks that hold a weight are stored and visited, 8 outputs by 4 inputs at a
  * time. Absent weights are exact zeros, so the zero point is taken off for visited quads alone. */
-#include "kernels/tiles_simd128.h"
+#include "kernels/tiles_sparse.h"
 #include "kernels/variants.h"
-
-/* What a tile reads of one panel: its groups' blocks are [starts[g], starts[g + 1]). */
-typedef struct sparse_panel {
-  const uint8_t *codes;
-  const uint16_t *quads;
-  const uint32_t *starts;
-  const float *scales;
-} sparse_panel;
 
 /* --- activations of two bytes: signed weights by i16 pair products --- */
 
@@ -124,46 +116,20 @@ static inline v128_t add_dot(v128_t x, v128_t w, v128_t acc, v128_t ones16) {
 TILES_I8(add_dot)
 #endif
 
-/* --- the walk over rows and panels --- */
-
-typedef void sparse_tile_fn(size_t n_rows, const row_block *x, const sparse_panel *p, float *y8);
-
-static inline __attribute__((always_inline)) void gemm_sparse(sparse_tile_fn *tile, size_t elem_bytes, size_t n_rows, size_t n, size_t k, size_t group_size,
-                                                              const pith_activations *x, const pith_sparse_panels *w, const float *w_scales,
-                                                              const float *bias, float *y, size_t y_stride) {
-  const size_t n_quads = (k + PITH_QUAD - 1) / PITH_QUAD, row_bytes = n_quads * PITH_QUAD * elem_bytes, n_groups = x->n_groups;
-  const size_t run = rows_in_cache(row_bytes);
-  float y8[PITH_ROWS * PITH_PANEL];
-  for (size_t begin = 0; begin < n_rows; begin += run) {
-    const size_t end = n_rows - begin < run ? n_rows : begin + run;
-    sparse_panel p = {w->codes, w->quads, w->starts, w_scales};
-    for (size_t o = 0; o < n; o += PITH_PANEL) {
-      const size_t width = n - o < PITH_PANEL ? n - o : PITH_PANEL;
-      for (size_t row = begin; row < end; row += PITH_ROWS) {
-        const size_t rows = end - row < PITH_ROWS ? end - row : PITH_ROWS;
-        const row_block b = {n_groups, n_quads, group_size / PITH_QUAD, (const uint8_t *)x->codes + row * row_bytes, x->scales + row * n_groups,
-                             x->offsets + row * n_groups};
-        tile(rows, &b, &p, y8);
-        store_tile(rows, width, y8, bias ? bias + o : NULL, y + row * y_stride + o, y_stride);
-      }
-      p.starts += n_groups;
-      p.scales += n_groups * PITH_PANEL;
-    }
-  }
-}
+/* --- the products --- */
 
 PITH_GEMM_SPARSE(gemm_i8u7_sparse_f32_simd128) {
-  gemm_sparse(tile_i16, sizeof(int16_t), n_rows, n, k, group_size, x, w, w_scales, bias, y, y_stride);
+  gemm_sparse(tile_i16, PITH_ROWS, sizeof(int16_t), n_rows, n, k, group_size, x, w, w_scales, bias, y, y_stride);
 }
 
 #ifdef PITH_HAS_DOT_PAIRS
 PITH_GEMM_SPARSE(gemm_i8u7_sparse_f32_pairs) {
-  gemm_sparse(tile_add_pairs, sizeof(int8_t), n_rows, n, k, group_size, x, w, w_scales, bias, y, y_stride);
+  gemm_sparse(tile_add_pairs, PITH_ROWS, sizeof(int8_t), n_rows, n, k, group_size, x, w, w_scales, bias, y, y_stride);
 }
 #endif
 
 #ifdef __wasm_relaxed_simd__
 PITH_GEMM_SPARSE(gemm_i8u7_sparse_f32_dot) {
-  gemm_sparse(tile_add_dot, sizeof(int8_t), n_rows, n, k, group_size, x, w, w_scales, bias, y, y_stride);
+  gemm_sparse(tile_add_dot, PITH_ROWS, sizeof(int8_t), n_rows, n, k, group_size, x, w, w_scales, bias, y, y_stride);
 }
 #endif
