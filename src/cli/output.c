@@ -178,8 +178,11 @@ static pith_status put_inspection(pith_ctx *ctx, const pith_json *result, pith_b
     for (const pith_json *d = pith_json_first(pith_json_get(t, "shape")); d && n < 64; d = pith_json_next(d))
       n += (size_t)snprintf(shape + n, sizeof shape - n, "%s%.0f", n ? "×" : "", pith_json_number(d, 0));
     const char *name = pith_json_string(pith_json_get(t, "name")), *encoding = pith_json_string(pith_json_get(t, "encoding"));
-    PITH_TRY(pith_buffer_printf(ctx, out, "%-60s %-14s %-7s %12.0f bytes\n", name ? name : "?", shape, encoding ? encoding : "?",
+    PITH_TRY(pith_buffer_printf(ctx, out, "%-60s %-14s %-8s %12.0f bytes", name ? name : "?", shape, encoding ? encoding : "?",
                                 pith_json_number(pith_json_get(t, "bytes"), 0)));
+    const pith_json *sparsity = pith_json_get(t, "sparsity");
+    if (sparsity) PITH_TRY(pith_buffer_printf(ctx, out, ", %.1f %% not stored", 100 * pith_json_number(sparsity, 0)));
+    PITH_TRY(pith_buffer_append(ctx, out, "\n", 1));
   }
   for (const pith_json *o = pith_json_first(pith_json_get(result, "omitted")); o; o = pith_json_next(o))
     PITH_TRY(pith_buffer_printf(ctx, out, "%-60s left out: no verb uses it\n", pith_json_string(o)));

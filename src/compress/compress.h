@@ -3,7 +3,7 @@
 #ifndef PITH_COMPRESS_H
 #define PITH_COMPRESS_H
 
-#include "compress/recipe.h"
+#include "compress/sparsity.h"
 #include "eval/evaluate.h"
 #include "package/writer.h"
 
@@ -22,7 +22,9 @@ typedef struct pith_tensor_encoder {
   const pith_slot *slot;             /* NULL: none is open */
   const pith_checkpoint_file *file;
   const pith_tensor_entry *entry;
-  pith_matrix matrix;                /* shape and encoding, no parts; a vector: f32 */
+  pith_matrix matrix;                /* shape and encoding, no parts; a vector: f32. Sparse: u7, until a part is whole */
+  pith_encoding stored;              /* the package's */
+  pith_sparsity sparsity;
   bool scanning;                     /* still looking for the largest weight */
   float absmax;
   uint64_t row;                      /* of the tensor */
@@ -32,7 +34,8 @@ typedef struct pith_tensor_encoder {
   uint16_t *q4_scales, *q4_mins;     /* (batch, cols / 32) */
   float *rows;                       /* (batch_rows, cols) as they lie in the file */
   uint32_t batch_rows;               /* whole panels */
-  uint8_t *codes, *scales;           /* of the part */
+  uint8_t *codes, *scales, *places;  /* of the part */
+  float *scores;                     /* (threads, ceil(cols / 4)), for choosing blocks */
   uint64_t n_code_bytes, n_scale_bytes;
   pith_json *parts;
 } pith_tensor_encoder;

@@ -20,20 +20,36 @@ static uint64_t code_bytes(const pith_tensor_encoder *t, uint64_t rows) {
 
 static uint64_t scale_bytes(const pith_tensor_encoder *t, uint64_t rows) { return is_vector(t) ? 0 : pith_matrix_scale_bytes(&t->matrix, rows); }
 
+/* As the package has it. */
+static pith_matrix stored_matrix(const pith_tensor_encoder *t) {
+  pith_matrix stored = t->matrix;
+  stored.encoding = t->stored;
+  return stored;
+}
+
+static uint64_t place_bytes(const pith_tensor_encoder *t, uint64_t rows) {
+  const pith_matrix stored = stored_matrix(t);
+  return pith_encoding_sparse(t->stored) ? pith_matrix_place_bytes(&stored, rows) : 0;
+}
+
+/* All of a part at most: how many codes a sparse one stores shows when it is there. */
+static uint64_t part_bytes(const pith_tensor_encoder *t, uint64_t rows) { return code_bytes(t, rows) + scale_bytes(t, rows) + place_bytes(t, rows); }
+
 /* Parts of equal height, in multiples of 8 rows, each with its scales within a shard. */
 static pith_status plan_parts(pith_ctx *ctx, pith_tensor_encoder *t, uint64_t shard_bytes) {
-  const uint64_t rows = t->slot->rows, whole = code_bytes(t, rows) + scale_bytes(t, rows);
+  const uint64_t rows = t->slot->rows, whole = part_bytes(t, rows);
   uint64_t n_parts = (whole + shard_bytes - 1) / shard_bytes, height = rows;
   if (is_vector(t) || n_parts < 1) n_parts = 1;
   for (; n_parts > 1; n_parts++) {
     height = pith_round_up((size_t)((rows + n_parts - 1) / n_parts), PITH_PANEL);
-    if (height == PITH_PANEL || code_bytes(t, height) + scale_bytes(t, height) + PITH_ALIGN <= shard_bytes) break;
+    if (height == PITH_PANEL || part_bytes(t, height) + (PITH_MAX_PLANES - 1) * PITH_ALIGN <= shard_bytes) break;
   }
   t->part_rows = (uint32_t)height;
   t->n_parts = (uint32_t)((rows + height - 1) / height);
   t->n_code_bytes = code_bytes(t, height);
   t->n_scale_bytes = scale_bytes(t, height);
   PITH_TRY(pith_malloc(ctx, (size_t)t->n_code_bytes, &t->codes));
+  PITH_TRY(pith_malloc(ctx, (size_t)place_bytes(t, height), &t->places));
   return pith_malloc(ctx, (size_t)t->n_scale_bytes, &t->scales);
 }
 
@@ -45,7 +61,11 @@ pith_status pith_tensor_encoder_open(pith_ctx *ctx, pith_tensor_encoder *t, cons
   t->matrix = (pith_matrix){PITH_ENC_F32, PITH_F32, slot->rows, slot->cols, 0, 0, NULL};   /* F32 scales until the scan says otherwise: room for them */
   if (!is_vector(t)) {
     const pith_recipe_rule *rule = pith_recipe_rule_of(recipe, slot->role);
-    t->matrix.encoding = rule->encoding;
+    if (rule->encoding == PITH_ENC_U7_BLOCK && slot->cols > PITH_MAX_BLOCK_COLS)
+      return pith_fail(ctx, PITH_E_UNSUPPORTED, "tensor \"%s\" has more than %d columns, which u7-block cannot have", slot->name, PITH_MAX_BLOCK_COLS);
+    t->stored = rule->encoding;
+    t->sparsity = rule->sparsity;
+    t->matrix.encoding = pith_encoding_sparse(rule->encoding) ? PITH_ENC_U7 : rule->encoding;
     t->matrix.group_size = rule->group_size || pith_encoding_group_multiple(rule->encoding) == 0 ? rule->group_size : (uint32_t)pith_round_up(slot->cols, PITH_QUAD);
     t->scanning = pith_encoding_scaled(rule->encoding);
   }
@@ -54,6 +74,8 @@ pith_status pith_tensor_encoder_open(pith_ctx *ctx, pith_tensor_encoder *t, cons
   const uint64_t whole = pith_round_up(slot->rows, PITH_PANEL);
   t->batch_rows = (uint32_t)(wished < PITH_PANEL ? PITH_PANEL : wished < whole ? wished : whole);
   PITH_TRY(pith_malloc(ctx, (size_t)t->batch_rows * slot->cols * sizeof *t->rows, &t->rows));
+  if (t->sparsity.form == PITH_SPARSITY_BLOCK)
+    PITH_TRY(pith_calloc(ctx, pith_parallel_threads(ctx->parallel), (slot->cols + PITH_QUAD - 1) / PITH_QUAD * sizeof *t->scores, &t->scores));
   const bool q4 = t->entry->dtype == PITH_Q4_0 || t->entry->dtype == PITH_Q4_1;
   if (t->matrix.encoding == PITH_ENC_U4_MIN && t->matrix.group_size == Q4_GROUP && q4) {
     const size_t n = (size_t)t->batch_rows * slot->cols;
@@ -79,10 +101,10 @@ typedef struct batch {
 } batch;
 
 /* One panel, the batch's rows [row, row + n). codes, scales: of the panel. False: f16 cannot hold it. */
-static bool encode_panel(const pith_tensor_encoder *t, size_t row, size_t n, uint8_t *codes, uint8_t *scales) {
+static bool encode_panel(const pith_tensor_encoder *t, size_t row, size_t n, uint8_t *codes, uint8_t *scales, uint32_t thread) {
   const size_t cols = t->slot->cols, group_size = t->matrix.group_size;
-  const float *rows = t->rows + row * cols;
-  float *panel = (float *)(void *)codes;
+  float *rows = t->rows + row * cols, *panel = (float *)(void *)codes;
+  pith_sparsify_panel(&t->sparsity, n, cols, rows, t->scores ? t->scores + thread * ((cols + PITH_QUAD - 1) / PITH_QUAD) : NULL);
   switch (t->matrix.encoding) {
     case PITH_ENC_U7: pith_quantize_u7_panel(n, cols, group_size, rows, t->matrix.scale_dtype, codes, scales); return true;
     case PITH_ENC_U8_ROW: pith_quantize_u8_rows(n, cols, rows, t->matrix.scale_dtype, codes, scales); return true;
@@ -93,6 +115,8 @@ static bool encode_panel(const pith_tensor_encoder *t, size_t row, size_t n, uin
                              (uint16_t *)(void *)scales);
       return true;
     case PITH_ENC_F16: return pith_convert_f16_panel(n, cols, rows, (uint16_t *)(void *)codes);
+    case PITH_ENC_U7_BLOCK:
+    case PITH_ENC_U7_2OF4:   /* quantised as u7, packed by parts */
     case PITH_ENC_F32: break;
   }
   if (is_vector(t)) memcpy(panel, rows, cols * sizeof *panel);
@@ -109,7 +133,7 @@ static void encode_panels(void *arg, uint32_t part, uint32_t n_parts, uint32_t t
   for (size_t row = pith_share_begin(n_panels, part, n_parts) * PITH_PANEL; row < end; row += PITH_PANEL) {
     const size_t n = end - row < PITH_PANEL ? end - row : PITH_PANEL;
     uint8_t *codes = t->codes + code_bytes(t, at + row), *scales = t->scales + scale_bytes(t, at + row);
-    if (!encode_panel(t, row, n, codes, scales)) b->overflow[thread] = true;
+    if (!encode_panel(t, row, n, codes, scales, thread)) b->overflow[thread] = true;
   }
 }
 
@@ -133,17 +157,24 @@ static void part_name(const pith_tensor_encoder *t, uint32_t rows, const char *k
 static pith_status write_part(pith_ctx *ctx, pith_tensor_encoder *t, pith_package_writer *writer) {
   const uint32_t rows = (uint32_t)(t->row - t->part_begin);
   const bool vector = is_vector(t);
-  pith_plane planes[2] = {{"values", PITH_F32, 1, {t->slot->cols}}};
-  const uint32_t n_planes = vector ? 1 : pith_matrix_planes(&t->matrix, rows, planes);
-  const uint64_t bytes[2] = {code_bytes(t, rows), scale_bytes(t, rows)};
-  const uint8_t *const data[2] = {t->codes, t->scales};
+  const pith_matrix stored = stored_matrix(t);
+  pith_plane planes[PITH_MAX_PLANES] = {{"values", PITH_F32, 1, {t->slot->cols}}};
+  const uint32_t n_planes = vector ? 1 : pith_matrix_planes(&stored, rows, planes);
+  uint64_t bytes[PITH_MAX_PLANES] = {code_bytes(t, rows), scale_bytes(t, rows), place_bytes(t, rows)}, left = 0;
+  const uint8_t *const data[PITH_MAX_PLANES] = {t->codes, t->scales, t->places};
+  static const char *const keys[PITH_MAX_PLANES] = {"codes", "scales", "places"};
+  if (pith_encoding_sparse(t->stored)) {
+    bytes[0] = pith_pack_sparse(&stored, rows, t->codes, t->places);
+    if (planes[0].dims[0] == PITH_ANY) planes[0].dims[0] = bytes[0] / PITH_BLOCK;
+  }
+  for (uint32_t i = 1; i < n_planes; i++) left += bytes[i] + PITH_ALIGN;
   char name[PITH_MAX_NAME + 64];
   uint32_t shard;
   pith_json *part = pith_json_new_object();
   for (uint32_t i = 0; i < n_planes; i++) {
     part_name(t, rows, planes[i].kind, name, sizeof name);
-    const pith_status status = pith_package_writer_add(ctx, writer, name, planes[i].dtype, planes[i].dims, planes[i].n_dims, data[i], bytes[i],
-                                                       i + 1 < n_planes ? bytes[1] + PITH_ALIGN : 0, &shard);
+    const pith_status status = pith_package_writer_add(ctx, writer, name, planes[i].dtype, planes[i].dims, planes[i].n_dims, data[i], bytes[i], left, &shard);
+    if (i + 1 < n_planes) left -= bytes[i + 1] + PITH_ALIGN;
     if (status != PITH_OK) {
       pith_json_free(part);
       return status;
@@ -155,7 +186,7 @@ static pith_status write_part(pith_ctx *ctx, pith_tensor_encoder *t, pith_packag
       pith_json_add_number(range, NULL, t->part_begin + rows);
       pith_json_add(part, "rows", range);
     }
-    pith_json_add_string(part, i == 0 ? "codes" : "scales", name);
+    pith_json_add_string(part, keys[i], name);
   }
   pith_json_add(t->parts, NULL, part);
   t->part_begin += rows;
@@ -184,7 +215,7 @@ pith_json *pith_tensor_encoder_entry(pith_tensor_encoder *t) {
   pith_json_add_number(shape, NULL, t->slot->cols);
   pith_json_add_string(entry, "name", t->slot->name);
   pith_json_add(entry, "shape", shape);
-  pith_json_add_string(entry, "encoding", pith_encoding_name(t->matrix.encoding));
+  pith_json_add_string(entry, "encoding", pith_encoding_name(t->stored));
   if (t->matrix.group_size) pith_json_add_number(entry, "group_size", t->matrix.group_size);
   if (pith_encoding_scaled(t->matrix.encoding)) pith_json_add_string(entry, "scales", pith_dtype_name(t->matrix.scale_dtype));
   pith_json_add(entry, "parts", t->parts);
@@ -199,6 +230,8 @@ void pith_tensor_encoder_free(pith_ctx *ctx, pith_tensor_encoder *t) {
   pith_free(ctx, t->q4_mins);
   pith_free(ctx, t->codes);
   pith_free(ctx, t->scales);
+  pith_free(ctx, t->places);
+  pith_free(ctx, t->scores);
   pith_json_free(t->parts);
   memset(t, 0, sizeof *t);
 }

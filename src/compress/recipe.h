@@ -4,9 +4,17 @@
 
 #include "model/model.h"
 
+/* Which weights are set to zero before quantising (sparsity.h). */
+typedef enum pith_sparsity_form { PITH_SPARSITY_NONE, PITH_SPARSITY_BLOCK, PITH_SPARSITY_2OF4 } pith_sparsity_form;
+typedef struct pith_sparsity {
+  pith_sparsity_form form;
+  double fraction;           /* block: of the blocks, above 0 and below 1 */
+} pith_sparsity;
+
 typedef struct pith_recipe_rule {
   pith_encoding encoding;
   uint32_t group_size;       /* of encodings that have groups; 0: the whole row is one group */
+  pith_sparsity sparsity;    /* of u7 and its sparse forms */
 } pith_recipe_rule;
 
 typedef struct pith_recipe {

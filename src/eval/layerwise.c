@@ -81,7 +81,7 @@ static pith_status set_matrix(pith_ctx *ctx, pith_layerwise *run, int32_t place,
                               const void *scales) {
   pith_part *part;
   PITH_TRY(pith_weights_take(ctx, &run->weights, sizeof *part, &part));
-  *part = (pith_part){0, n_rows, codes, scales};
+  *part = (pith_part){.n_rows = n_rows, .codes = codes, .scales = scales};
   shape.rows = n_rows;
   shape.n_parts = 1;
   shape.parts = part;
@@ -119,7 +119,7 @@ static pith_status step_tokens(pith_ctx *ctx, pith_layerwise *run, bool *done) {
   if (*done) return PITH_OK;
   const uint32_t first = (uint32_t)run->next_id / PITH_PANEL * PITH_PANEL, left = (uint32_t)vocab - first;
   const uint32_t n = left < run->chunk_rows ? left : run->chunk_rows;
-  pith_part part = {0, n, run->codes, run->scales};
+  pith_part part = {.n_rows = n, .codes = run->codes, .scales = run->scales};
   pith_matrix chunk = run->matrix.matrix;
   chunk.n_parts = 1;
   chunk.parts = &part;

@@ -36,12 +36,13 @@ typedef struct pith_activations {
   size_t n_groups;
 } pith_activations;
 
-/* u7 weights of which only the blocks of 8 outputs by 4 inputs that hold a weight are stored; the others are zero.
+/* u7 weights of which only blocks of 8 outputs by 4 inputs are stored that hold a weight; all others are exactly zero: code = PITH_U7_ZERO.
  *   codes   [blocks][8 outputs][4 inputs], 0…127; panels in order, their blocks by ascending quad
- *   mask    [panels][ceil(quads / 8)], bit q % 8 of byte q / 8: quad q has a block
- *   starts  [panels] the panel's first block */
+ *   quads   [blocks] which quad of inputs a block is for
+ *   starts  [panels * groups + 1] the first block of every group of every panel; a group may have none */
 typedef struct pith_sparse_panels {
-  const uint8_t *codes, *mask;
+  const uint8_t *codes;
+  const uint16_t *quads;
   const uint32_t *starts;
 } pith_sparse_panels;
 
@@ -100,7 +101,8 @@ typedef struct pith_kernels {
    * its high half, j + 4) as scales and minima, -zero point * scale: [n][2][8]. Scales are finite. */
   void (*u4_scales)(size_t n, const uint8_t *src, float *dst);
 
-  /* gemm_i8u7_f32's very bits for sparse weights; group_size: a multiple of 32. Rows that x's last block lacks are read, and forgotten. */
+  /* gemm_i8u7_f32's very bits for sparse weights: dot(g) + offset(g) is summed as Σ codes[m][k] * (w[n][k] - 64) over the quads of stored
+   * blocks, exactly, since all others add 0. n_quads <= 65536. Rows that x's last block lacks are read, and forgotten. */
   void (*gemm_i8u7_sparse_f32)(size_t n_rows, size_t n, size_t k, size_t group_size, const pith_activations *x, const pith_sparse_panels *w,
                                const float *w_scales, const float *bias, float *y, size_t y_stride);
 

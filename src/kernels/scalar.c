@@ -88,22 +88,19 @@ static void gemm_i8u4_f32(size_t n_rows, size_t n, size_t k, size_t group_size, 
 
 static void gemm_i8u7_sparse_f32(size_t n_rows, size_t n, size_t k, size_t group_size, const pith_activations *x, const pith_sparse_panels *w,
                                  const float *w_scales, const float *bias, float *y, size_t y_stride) {
-  const size_t n_quads = (k + PITH_QUAD - 1) / PITH_QUAD, mask_bytes = (n_quads + 7) / 8, quads_per_group = group_size / PITH_QUAD;
+  (void)group_size;   /* starts say which blocks are a group's */
   for (size_t row = 0; row < n_rows; row++) {
     const int8_t *codes = row_of(x, row, k);
     for (size_t o = 0; o < n; o++) {
       const size_t panel = o / PITH_PANEL;
-      const uint8_t *block = w->codes + (size_t)w->starts[panel] * PITH_BLOCK + o % PITH_PANEL * PITH_QUAD, *mask = w->mask + panel * mask_bytes;
       float total = 0.0f;
       for (size_t g = 0; g < x->n_groups; g++) {
-        const size_t end = (g + 1) * quads_per_group < n_quads ? (g + 1) * quads_per_group : n_quads;
+        const uint32_t *starts = w->starts + panel * x->n_groups + g;
         int32_t dot = 0;
-        for (size_t q = g * quads_per_group; q < end; q++) {
-          if (!(mask[q / 8] >> q % 8 & 1)) continue;
-          for (size_t i = 0; i < PITH_QUAD; i++) dot += codes[q * PITH_ROWS * PITH_QUAD + i] * (block[i] - PITH_U7_ZERO);
-          block += PITH_BLOCK;
-        }
-        total += (float)dot * w_scales[(o / PITH_PANEL * x->n_groups + g) * PITH_PANEL + o % PITH_PANEL] * x->scales[group_at(row, g, x->n_groups)];
+        for (uint32_t b = starts[0]; b < starts[1]; b++)
+          for (size_t i = 0; i < PITH_QUAD; i++)
+            dot += codes[code_at((size_t)w->quads[b] * PITH_QUAD + i)] * (w->codes[(size_t)b * PITH_BLOCK + o % PITH_PANEL * PITH_QUAD + i] - PITH_U7_ZERO);
+        total += (float)dot * w_scales[(panel * x->n_groups + g) * PITH_PANEL + o % PITH_PANEL] * x->scales[group_at(row, g, x->n_groups)];
       }
       y[row * y_stride + o] = bias ? bias[o] + total : total;
     }

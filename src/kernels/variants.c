@@ -36,11 +36,11 @@ const pith_kernels *const *pith_kernels_list(void) {
   return dot_is_one_instruction() ? dot_last : pairs_last;
 }
 #elif defined(__x86_64__) || defined(__i386__)
-const pith_kernels pith_kernels_avx2 = {"avx2", 1, quantize_i8_i8_simd128, gemm_i8u7_f32_avx2, gemm_i8u4_f32_avx2, u4_scales_simd128, gemm_i8u7_sparse_f32_pairs, gemm_f32_avx2, ROWS_SIMD128};
+const pith_kernels pith_kernels_avx2 = {"avx2", 1, quantize_i8_i8_simd128, gemm_i8u7_f32_avx2, gemm_i8u4_f32_avx2, u4_scales_simd128, gemm_i8u7_sparse_f32_avx2, gemm_f32_avx2, ROWS_SIMD128};
 const pith_kernels pith_kernels_avx_vnni = {
-    "avx-vnni", 1, quantize_i8_i8_simd128, gemm_i8u7_f32_avx_vnni, gemm_i8u4_f32_avx_vnni, u4_scales_simd128, gemm_i8u7_sparse_f32_pairs, gemm_f32_avx2, ROWS_SIMD128};
+    "avx-vnni", 1, quantize_i8_i8_simd128, gemm_i8u7_f32_avx_vnni, gemm_i8u4_f32_avx_vnni, u4_scales_simd128, gemm_i8u7_sparse_f32_avx_vnni, gemm_f32_avx2, ROWS_SIMD128};
 const pith_kernels pith_kernels_avx512_vnni = {
-    "avx512-vnni", 1, quantize_i8_i8_simd128, gemm_i8u7_f32_avx512_vnni, gemm_i8u4_f32_avx512_vnni, u4_scales_simd128, gemm_i8u7_sparse_f32_pairs, gemm_f32_avx2, ROWS_SIMD128};
+    "avx512-vnni", 1, quantize_i8_i8_simd128, gemm_i8u7_f32_avx512_vnni, gemm_i8u4_f32_avx512_vnni, u4_scales_simd128, gemm_i8u7_sparse_f32_avx512_vnni, gemm_f32_avx2, ROWS_SIMD128};
 
 /* What this processor runs. */
 const pith_kernels *const *pith_kernels_list(void) {

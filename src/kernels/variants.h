@@ -27,6 +27,9 @@ extern const pith_kernels pith_kernels_relaxed_pairs;  /* the others */
 PITH_GEMM_SPARSE(gemm_i8u7_sparse_f32_simd128);   /* codes of two bytes */
 PITH_GEMM_SPARSE(gemm_i8u7_sparse_f32_pairs);     /* of one: relaxed SIMD, and natively SSE */
 PITH_GEMM_SPARSE(gemm_i8u7_sparse_f32_dot);
+PITH_GEMM_SPARSE(gemm_i8u7_sparse_f32_avx2);
+PITH_GEMM_SPARSE(gemm_i8u7_sparse_f32_avx_vnni);
+PITH_GEMM_SPARSE(gemm_i8u7_sparse_f32_avx512_vnni);
 PITH_GEMM_I8U7(gemm_i8u7_f32_simd128);
 PITH_GEMM_I8U7(gemm_i8u7_f32_relaxed_dot);
 PITH_GEMM_I8U7(gemm_i8u7_f32_relaxed_pairs);

@@ -4,7 +4,8 @@
 
 enum { SCRATCH_PANELS = 8 };
 static bool is_u4(const pith_matrix *m) { return m->encoding == PITH_ENC_U4 || m->encoding == PITH_ENC_U4_MIN; }
-static bool is_integer(const pith_matrix *m) { return m->encoding == PITH_ENC_U7 || is_u4(m); }
+static bool is_u7(const pith_matrix *m) { return m->encoding == PITH_ENC_U7 || m->encoding == PITH_ENC_U7_BLOCK; }
+static bool is_integer(const pith_matrix *m) { return is_u7(m) || is_u4(m); }
 
 static size_t groups_of(size_t cols, uint32_t group_size) { return group_size ? (cols + group_size - 1) / group_size : 0; }
 
@@ -142,8 +143,14 @@ static void product_u7(const product_work *w, const pith_part *part, uint32_t be
       f->kernels->f16_to_f32(n_scales, (const uint16_t *)part->scales + at, scratch);
       scales = scratch;
     }
-    f->kernels->gemm_i8u7_f32(w->n_rows, n, m->cols, m->group_size, &a, (const uint8_t *)part->codes + panel * n_quads * PITH_PANEL * PITH_QUAD,
-                              scales, bias ? bias + begin : NULL, y, w->y_stride);
+    const float *b = bias ? bias + begin : NULL;
+    if (m->encoding == PITH_ENC_U7_BLOCK) {
+      const pith_sparse_panels panels = {part->codes, part->quads, part->starts + panel * n_groups};
+      f->kernels->gemm_i8u7_sparse_f32(w->n_rows, n, m->cols, m->group_size, &a, &panels, scales, b, y, w->y_stride);
+    } else {
+      f->kernels->gemm_i8u7_f32(w->n_rows, n, m->cols, m->group_size, &a, (const uint8_t *)part->codes + panel * n_quads * PITH_BLOCK, scales, b, y,
+                                w->y_stride);
+    }
   }
 }
 
@@ -192,7 +199,7 @@ static void product_panels(void *arg, uint32_t part, uint32_t n_parts, uint32_t 
     const uint32_t begin = (uint32_t)from - p->row_begin, end = (uint32_t)to - p->row_begin;
     const float *bias = w->bias ? w->bias + p->row_begin : NULL;
     float *y = w->y + from;
-    if (m->encoding == PITH_ENC_U7) product_u7(w, p, begin, end, bias, y, scratch);
+    if (is_u7(m)) product_u7(w, p, begin, end, bias, y, scratch);
     else if (is_u4(m)) product_u4(w, p, begin, end, bias, y, scratch);
     else if (m->encoding == PITH_ENC_F16) product_f16(w, p, begin, end, bias, y, scratch);
     else product_f32(w, p, begin, end, bias, y);

@@ -4,7 +4,11 @@
 
 #include "model/model.h"
 
-enum { OCTET = 2 * PITH_QUAD };
+enum {
+  OCTET = 2 * PITH_QUAD,
+  KEPT = 2,                            /* u7-2of4: of a quad's four codes */
+  KEPT_BYTES = PITH_PANEL * KEPT       /* of a panel's quad */
+};
 
 static const struct {
   const char *name;
@@ -14,6 +18,8 @@ static const struct {
     [PITH_ENC_F32] = {"f32", true, 0},
     [PITH_ENC_F16] = {"f16", true, 0},
     [PITH_ENC_U7] = {"u7", true, PITH_QUAD},
+    [PITH_ENC_U7_BLOCK] = {"u7-block", true, PITH_QUAD},
+    [PITH_ENC_U7_2OF4] = {"u7-2of4", true, PITH_QUAD},
     [PITH_ENC_U4] = {"u4", true, OCTET},
     [PITH_ENC_U4_MIN] = {"u4-min", true, OCTET},
     [PITH_ENC_U8_ROW] = {"u8-row", false, 0},
@@ -22,7 +28,8 @@ static const struct {
 const char *pith_encoding_name(pith_encoding encoding) { return encodings[encoding].name; }
 bool pith_encoding_multiplied(pith_encoding encoding) { return encodings[encoding].multiplied; }
 uint32_t pith_encoding_group_multiple(pith_encoding encoding) { return encodings[encoding].group_multiple; }
-bool pith_encoding_scaled(pith_encoding encoding) { return encoding == PITH_ENC_U7 || encoding == PITH_ENC_U8_ROW; }
+bool pith_encoding_sparse(pith_encoding encoding) { return encoding == PITH_ENC_U7_BLOCK || encoding == PITH_ENC_U7_2OF4; }
+bool pith_encoding_scaled(pith_encoding encoding) { return encoding == PITH_ENC_U7 || encoding == PITH_ENC_U8_ROW || pith_encoding_sparse(encoding); }
 
 bool pith_encoding_find(const char *name, pith_encoding *out) {
   for (int e = 0; name && e < PITH_N_ENCODINGS; e++)
@@ -34,9 +41,11 @@ bool pith_encoding_find(const char *name, pith_encoding *out) {
 }
 
 static uint64_t groups_of(const pith_matrix *m) { return m->group_size ? (m->cols + m->group_size - 1) / m->group_size : 0; }
+static uint64_t quads_of(const pith_matrix *m) { return ((uint64_t)m->cols + PITH_QUAD - 1) / PITH_QUAD; }
+static uint64_t panels_of(uint64_t n_rows) { return (n_rows + PITH_PANEL - 1) / PITH_PANEL; }
 
-uint32_t pith_matrix_planes(const pith_matrix *m, uint64_t rows, pith_plane out[2]) {
-  const uint64_t panels = (rows + PITH_PANEL - 1) / PITH_PANEL, cols = m->cols, quads = (cols + PITH_QUAD - 1) / PITH_QUAD, groups = groups_of(m);
+uint32_t pith_matrix_planes(const pith_matrix *m, uint64_t rows, pith_plane out[PITH_MAX_PLANES]) {
+  const uint64_t panels = panels_of(rows), cols = m->cols, quads = quads_of(m), groups = groups_of(m);
   switch (m->encoding) {
     case PITH_ENC_F32:
     case PITH_ENC_F16:
@@ -46,6 +55,16 @@ uint32_t pith_matrix_planes(const pith_matrix *m, uint64_t rows, pith_plane out[
       out[0] = (pith_plane){"codes", PITH_U8, 4, {panels, quads, PITH_PANEL, PITH_QUAD}};
       out[1] = (pith_plane){"scales", m->scale_dtype, 3, {panels, groups, PITH_PANEL}};
       return 2;
+    case PITH_ENC_U7_BLOCK:
+      out[0] = (pith_plane){"codes", PITH_U8, 3, {PITH_ANY, PITH_PANEL, PITH_QUAD}};
+      out[1] = (pith_plane){"scales", m->scale_dtype, 3, {panels, groups, PITH_PANEL}};
+      out[2] = (pith_plane){"places", PITH_U8, 2, {panels, (quads + 7) / 8}};
+      return 3;
+    case PITH_ENC_U7_2OF4:
+      out[0] = (pith_plane){"codes", PITH_U8, 4, {panels, quads, PITH_PANEL, KEPT}};
+      out[1] = (pith_plane){"scales", m->scale_dtype, 3, {panels, groups, PITH_PANEL}};
+      out[2] = (pith_plane){"places", PITH_U8, 3, {panels, quads, PITH_PANEL / 2}};
+      return 3;
     case PITH_ENC_U4:
       out[0] = (pith_plane){"codes", PITH_U8, 4, {panels, (cols + OCTET - 1) / OCTET, PITH_PANEL, PITH_QUAD}};
       out[1] = (pith_plane){"scales", PITH_U8, 3, {panels, groups, PITH_U4_GROUP_BYTES}};
@@ -68,14 +87,81 @@ static uint64_t plane_bytes(const pith_plane *plane) {
 }
 
 uint64_t pith_matrix_code_bytes(const pith_matrix *m, uint64_t n_rows) {
-  pith_plane planes[2];
+  pith_plane planes[PITH_MAX_PLANES];
   pith_matrix_planes(m, n_rows, planes);
   return plane_bytes(&planes[0]);
 }
 
 uint64_t pith_matrix_scale_bytes(const pith_matrix *m, uint64_t n_rows) {
-  pith_plane planes[2];
+  pith_plane planes[PITH_MAX_PLANES];
   return pith_matrix_planes(m, n_rows, planes) > 1 ? plane_bytes(&planes[1]) : 0;
+}
+
+/* ---- sparse ---- */
+
+uint64_t pith_matrix_place_bytes(const pith_matrix *m, uint64_t n_rows) {
+  return panels_of(n_rows) * (m->encoding == PITH_ENC_U7_BLOCK ? (quads_of(m) + 7) / 8 : quads_of(m) * PITH_PANEL / 2);
+}
+
+/* Whether a panel's block of that quad is stored. */
+static bool has_block(const uint8_t *mask, uint64_t quad) { return mask[quad / 8] >> quad % 8 & 1; }
+
+uint64_t pith_matrix_stored_bytes(const pith_matrix *m, uint64_t n_rows, const uint8_t *places) {
+  if (m->encoding == PITH_ENC_U7_2OF4) return pith_matrix_code_bytes(m, n_rows);
+  uint64_t n_blocks = 0;
+  for (uint64_t i = 0; i < pith_matrix_place_bytes(m, n_rows); i++) n_blocks += (uint64_t)__builtin_popcount(places[i]);
+  return n_blocks * PITH_BLOCK;
+}
+
+/* Output o's pair of places in a quad, in four bits: the first in the low two, the second above it. */
+static int pair_of(const uint8_t *places, size_t o) { return o < PITH_PANEL / 2 ? places[o] & 15 : places[o - PITH_PANEL / 2] >> 4; }
+
+void pith_matrix_expand(const pith_matrix *m, uint64_t n_rows, const uint8_t *places, const uint8_t *stored, uint8_t *codes) {
+  const uint64_t panels = panels_of(n_rows), quads = quads_of(m), mask_bytes = (quads + 7) / 8;
+  for (uint64_t i = 0; i < panels * quads; i++, codes += PITH_BLOCK) {
+    uint8_t block[PITH_BLOCK];   /* stored codes may lie where codes go */
+    if (m->encoding == PITH_ENC_U7_BLOCK) {
+      if (has_block(places + i / quads * mask_bytes, i % quads)) {
+        memcpy(block, stored, PITH_BLOCK);
+        stored += PITH_BLOCK;
+      } else {
+        memset(block, PITH_U7_ZERO, PITH_BLOCK);
+      }
+    } else {
+      memset(block, PITH_U7_ZERO, PITH_BLOCK);
+      for (size_t o = 0; o < PITH_PANEL; o++) {
+        const int pair = pair_of(places + i * (PITH_PANEL / 2), o);
+        block[o * PITH_QUAD + (size_t)(pair & 3)] = stored[o * KEPT];
+        block[o * PITH_QUAD + (size_t)(pair >> 2)] = stored[o * KEPT + 1];
+      }
+      stored += KEPT_BYTES;
+    }
+    memcpy(codes, block, PITH_BLOCK);
+  }
+}
+
+void pith_matrix_index_blocks(const pith_matrix *m, const pith_part *part, uint16_t *quads, uint32_t *starts) {
+  const uint64_t n_quads = quads_of(m), mask_bytes = (n_quads + 7) / 8, per_group = m->group_size / PITH_QUAD;
+  uint32_t n = 0;
+  for (uint64_t panel = 0; panel < panels_of(part->n_rows); panel++)
+    for (uint64_t q = 0; q < n_quads; q++) {
+      if (q % per_group == 0) *starts++ = n;
+      if (has_block(part->places + panel * mask_bytes, q)) quads[n++] = (uint16_t)q;
+    }
+  *starts = n;
+}
+
+const char *pith_matrix_places_fault(const pith_matrix *m, uint64_t n_rows, const uint8_t *places, uint32_t n_blocks) {
+  const uint64_t n_bytes = pith_matrix_place_bytes(m, n_rows), quads = quads_of(m), mask_bytes = (quads + 7) / 8;
+  bool fault = false;
+  if (m->encoding == PITH_ENC_U7_BLOCK)
+    for (uint64_t i = mask_bytes; quads % 8 != 0 && i <= n_bytes; i += mask_bytes) fault = fault || places[i - 1] >> quads % 8 != 0;
+  else
+    for (uint64_t i = 0; i < n_bytes; i++) fault = fault || (places[i] & 3) >= (places[i] >> 2 & 3) || (places[i] >> 4 & 3) >= places[i] >> 6;
+  if (fault) return m->encoding == PITH_ENC_U7_BLOCK ? "has blocks past its last column" : "has pairs of places that do not ascend";
+  if (m->encoding == PITH_ENC_U7_BLOCK && pith_matrix_stored_bytes(m, n_rows, places) != (uint64_t)n_blocks * PITH_BLOCK)
+    return "stores another number of blocks than its places say";
+  return NULL;
 }
 
 static bool all_finite(const void *data, pith_dtype dtype, uint64_t n) {
@@ -102,15 +188,18 @@ static bool u4_scales_finite(const uint8_t *scales, uint64_t n_groups) {
   return finite;
 }
 
-const char *pith_matrix_fault(const pith_matrix *m, uint64_t n_rows, const void *codes, const void *scales) {
-  pith_plane planes[2];
-  const uint32_t n_planes = pith_matrix_planes(m, n_rows, planes);
+const char *pith_matrix_fault(const pith_matrix *m, const pith_part *part) {
+  pith_plane planes[PITH_MAX_PLANES];
+  const uint32_t n_planes = pith_matrix_planes(m, part->n_rows, planes);
   if (n_planes == 1)
-    return all_finite(codes, planes[0].dtype, plane_bytes(&planes[0]) / pith_dtype_bytes(planes[0].dtype)) ? NULL : "holds a value that is not finite";
-  if (m->encoding == PITH_ENC_U7 && !all_seven_bits(codes, plane_bytes(&planes[0]))) return "has codes above 127";
-  const uint64_t n_bytes = plane_bytes(&planes[1]);
-  const bool finite = m->encoding == PITH_ENC_U4 ? u4_scales_finite(scales, n_bytes / PITH_U4_GROUP_BYTES)
-                                                 : all_finite(scales, planes[1].dtype, n_bytes / pith_dtype_bytes(planes[1].dtype));
+    return all_finite(part->codes, planes[0].dtype, plane_bytes(&planes[0]) / pith_dtype_bytes(planes[0].dtype)) ? NULL : "holds a value that is not finite";
+  const bool sparse = pith_encoding_sparse(m->encoding);
+  const char *fault = sparse ? pith_matrix_places_fault(m, part->n_rows, part->places, part->n_blocks) : NULL;
+  if (fault) return fault;
+  const uint64_t n_codes = sparse ? pith_matrix_stored_bytes(m, part->n_rows, part->places) : plane_bytes(&planes[0]), n_bytes = plane_bytes(&planes[1]);
+  if ((sparse || m->encoding == PITH_ENC_U7) && !all_seven_bits(part->codes, n_codes)) return "has codes above 127";
+  const bool finite = m->encoding == PITH_ENC_U4 ? u4_scales_finite(part->scales, n_bytes / PITH_U4_GROUP_BYTES)
+                                                 : all_finite(part->scales, planes[1].dtype, n_bytes / pith_dtype_bytes(planes[1].dtype));
   return finite ? NULL : "has a scale that is not finite";
 }
 
@@ -125,6 +214,19 @@ static void row_u7(const pith_matrix *m, const pith_part *part, size_t panel, si
     const float scale = scale_at(m, part->scales, (panel * n_groups + g) * PITH_PANEL + lane);
     for (; k < cols && k < (g + 1) * m->group_size; k++)
       dst[k] = (float)(w[k / PITH_QUAD * PITH_PANEL * PITH_QUAD + k % PITH_QUAD] - PITH_U7_ZERO) * scale;
+  }
+}
+
+static void row_block(const pith_matrix *m, const pith_part *part, size_t panel, size_t lane, float *dst) {
+  const size_t cols = m->cols, n_groups = (size_t)groups_of(m);
+  memset(dst, 0, cols * sizeof *dst);
+  for (size_t g = panel * n_groups; g < (panel + 1) * n_groups; g++) {
+    const float scale = scale_at(m, part->scales, g * PITH_PANEL + lane);
+    for (size_t b = part->starts[g]; b < part->starts[g + 1]; b++) {
+      const uint8_t *w = (const uint8_t *)part->codes + b * PITH_BLOCK + lane * PITH_QUAD;
+      const size_t k = (size_t)part->quads[b] * PITH_QUAD;
+      for (size_t i = 0; i < PITH_QUAD && k + i < cols; i++) dst[k + i] = (float)(w[i] - PITH_U7_ZERO) * scale;
+    }
   }
 }
 
@@ -166,8 +268,10 @@ void pith_matrix_row(const pith_matrix *m, uint32_t row, float *dst) {
       return;
     }
     case PITH_ENC_U7: row_u7(m, part, panel, lane, dst); return;
+    case PITH_ENC_U7_BLOCK: row_block(m, part, panel, lane, dst); return;
     case PITH_ENC_U4:
     case PITH_ENC_U4_MIN: row_u4(m, part, panel, lane, dst); return;
+    case PITH_ENC_U7_2OF4:   /* in memory it is u7 */
     case PITH_ENC_U8_ROW: break;
   }
   const uint8_t *w = (const uint8_t *)part->codes + r * cols;

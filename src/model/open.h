@@ -64,13 +64,14 @@ pith_status pith_model_encode(pith_ctx *ctx, const pith_model *model, const char
                               pith_ids *out);
 
 /* package.c: where a weight lies in a package. `matrix` has the shape and no parts yet; offsets are in the shard's file, 0 where there are
- * no scales. A vector is one part. */
+ * no scales or places. A vector is one part. */
 typedef struct pith_package_part {
   uint32_t row_begin, n_rows, shard;
-  uint64_t codes, scales;
+  uint64_t codes, scales, places;
+  uint32_t n_blocks;               /* u7-block */
 } pith_package_part;
 typedef struct pith_package_tensor {
-  pith_matrix matrix;
+  pith_matrix matrix;              /* as it is stored */
   pith_package_part *parts;        /* (matrix.n_parts) */
 } pith_package_tensor;
 /* The manifest's entry of that name; NULL if there is none. */
@@ -79,10 +80,13 @@ const pith_json *pith_package_entry(const pith_manifest *manifest, const char *n
 pith_status pith_package_find(pith_ctx *ctx, const pith_manifest *manifest, const pith_safetensors *indexes, const pith_slot *slot,
                               pith_package_tensor *out);
 void pith_package_tensor_free(pith_ctx *ctx, pith_package_tensor *tensor);
-/* That the bytes of n_rows rows (from a panel's first on) are what their encoding allows: codes below 128, finite numbers. */
-pith_status pith_package_check(pith_ctx *ctx, const pith_slot *slot, const pith_matrix *matrix, uint32_t n_rows, const void *codes, const void *scales);
-/* Binds all of the manifest's tensors to the shards' bytes. */
-pith_status pith_package_bind(pith_ctx *ctx, pith_model *model, uint8_t *const *shards, const pith_safetensors *indexes);
+/* PITH_E_FORMAT: the tensor of that name has this fault. */
+pith_status pith_package_bad_tensor(pith_ctx *ctx, const char *name, const char *fault);
+/* That the bytes of a part (or of some of its panels) are what their encoding allows: codes below 128, finite numbers. A vector: its codes. */
+pith_status pith_package_check(pith_ctx *ctx, const pith_slot *slot, const pith_matrix *matrix, const pith_part *part);
+/* Binds all of the manifest's tensors to the shards' bytes, which the weights own. A shard that holds u7-2of4 is given back when all of it
+ * has been expanded or copied; its pointer then is NULL. */
+pith_status pith_package_bind(pith_ctx *ctx, pith_model *model, uint8_t **shards, const pith_safetensors *indexes);
 /* Settings that a manifest records beside the parent's config.json, and their reading. */
 pith_json *pith_settings_print(const pith_config *config);
 pith_status pith_settings_parse(pith_ctx *ctx, const pith_json *json, const char *what, pith_config *config);

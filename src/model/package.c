@@ -13,21 +13,22 @@ typedef struct finder {
   const char *name;            /* of the tensor that is being looked for */
 } finder;
 
-static pith_status bad_tensor(pith_ctx *ctx, const char *name, const char *text) {
+pith_status pith_package_bad_tensor(pith_ctx *ctx, const char *name, const char *text) {
   return pith_fail(ctx, PITH_E_FORMAT, "%s: tensor \"%s\" %s", PITH_MANIFEST_FILE, name, text);
 }
 
-static pith_status bad(const finder *f, const char *text) { return bad_tensor(f->ctx, f->name, text); }
+static pith_status bad(const finder *f, const char *text) { return pith_package_bad_tensor(f->ctx, f->name, text); }
 
-/* Where the bytes of a shard's tensor begin, after its type, shape and alignment were found as wanted. */
-static pith_status find_data(const finder *f, int64_t shard, const char *tensor, const pith_plane *plane, uint64_t *offset) {
+/* Where the bytes of a shard's tensor begin, after its type, shape and alignment were found as wanted. first_dim: of what is there. */
+static pith_status find_data(const finder *f, int64_t shard, const char *tensor, const pith_plane *plane, uint64_t *offset, uint64_t *first_dim) {
   const pith_tensor_entry *entry = tensor ? pith_safetensors_find(&f->indexes[shard], tensor) : NULL;
   if (!entry) return bad(f, "names data that its shard does not have");
   bool same = entry->dtype == plane->dtype && entry->n_dims == plane->n_dims;
-  for (uint32_t d = 0; same && d < plane->n_dims; d++) same = entry->dims[d] == plane->dims[d];
+  for (uint32_t d = 0; same && d < plane->n_dims; d++) same = plane->dims[d] == PITH_ANY || entry->dims[d] == plane->dims[d];
   if (!same) return bad(f, "has data of another type or shape in its shard than the manifest says");
   if (entry->offset % PITH_ALIGN != 0) return bad(f, "is not aligned to 64 bytes in its shard");
   *offset = entry->offset;
+  *first_dim = entry->dims[0];
   return PITH_OK;
 }
 
@@ -48,10 +49,14 @@ static pith_status find_part(const finder *f, const pith_json *json, const pith_
     return bad(f, "has parts whose rows do not follow each other in multiples of 8");
   part->row_begin = begin;
   part->n_rows = (uint32_t)(last - first);
-  pith_plane planes[2];
+  static const char *const keys[PITH_MAX_PLANES] = {"codes", "scales", "places"};
+  uint64_t *const offsets[PITH_MAX_PLANES] = {&part->codes, &part->scales, &part->places}, first_dims[PITH_MAX_PLANES];
+  pith_plane planes[PITH_MAX_PLANES];
   const uint32_t n = pith_matrix_planes(m, part->n_rows, planes);
-  PITH_TRY(find_data(f, part->shard, pith_json_string(pith_json_get(json, "codes")), &planes[0], &part->codes));
-  return n == 1 ? PITH_OK : find_data(f, part->shard, pith_json_string(pith_json_get(json, "scales")), &planes[1], &part->scales);
+  for (uint32_t i = 0; i < n; i++)
+    PITH_TRY(find_data(f, part->shard, pith_json_string(pith_json_get(json, keys[i])), &planes[i], offsets[i], &first_dims[i]));
+  if (planes[0].dims[0] == PITH_ANY) part->n_blocks = (uint32_t)first_dims[0];   /* a shard holds fewer than 2^32 */
+  return PITH_OK;
 }
 
 static pith_status parse_encoding(const finder *f, const pith_json *json, pith_role role, pith_matrix *m) {
@@ -59,6 +64,7 @@ static pith_status parse_encoding(const finder *f, const pith_json *json, pith_r
   if (!pith_encoding_find(name, &m->encoding) || (role != PITH_ROLE_TABLE && !pith_encoding_multiplied(m->encoding)))
     return pith_fail(f->ctx, PITH_E_UNSUPPORTED, "%s: tensor \"%s\" has the encoding \"%.20s\", which Pith does not read there", PITH_MANIFEST_FILE,
                      f->name, name ? name : "");
+  if (m->encoding == PITH_ENC_U7_BLOCK && m->cols > PITH_MAX_BLOCK_COLS) return bad(f, "has too many columns for u7-block");
   m->scale_dtype = PITH_F16;
   if (pith_encoding_scaled(m->encoding)) {
     const char *scales = pith_json_string(pith_json_get(json, "scales"));
@@ -94,10 +100,11 @@ static pith_status find_matrix(const finder *f, const pith_json *json, const pit
 static pith_status find_vector(const finder *f, const pith_json *json, const pith_slot *slot, pith_package_tensor *out) {
   const pith_json *part = pith_json_first(pith_json_get(json, "parts"));
   const pith_plane plane = {"values", PITH_F32, 1, {slot->cols}};
+  uint64_t first_dim;
   PITH_TRY(pith_calloc(f->ctx, 1, sizeof *out->parts, &out->parts));
   PITH_TRY(find_shard(f, part, &out->parts->shard));
   out->matrix.n_parts = out->parts->n_rows = 1;
-  return find_data(f, out->parts->shard, pith_json_string(pith_json_get(part, "codes")), &plane, &out->parts->codes);
+  return find_data(f, out->parts->shard, pith_json_string(pith_json_get(part, "codes")), &plane, &out->parts->codes, &first_dim);
 }
 
 static bool has_shape(const pith_json *json, const pith_slot *slot) {
@@ -141,46 +148,132 @@ static bool finite_vector(const float *values, uint32_t n) {
   return finite;
 }
 
-pith_status pith_package_check(pith_ctx *ctx, const pith_slot *slot, const pith_matrix *m, uint32_t n_rows, const void *codes, const void *scales) {
-  const char *fault = slot->role != PITH_ROLE_VECTOR ? pith_matrix_fault(m, n_rows, codes, scales)
-                      : finite_vector(codes, slot->cols) ? NULL : "holds a value that is not finite";
-  return fault ? bad_tensor(ctx, slot->name, fault) : PITH_OK;
+pith_status pith_package_check(pith_ctx *ctx, const pith_slot *slot, const pith_matrix *m, const pith_part *part) {
+  const char *fault = slot->role != PITH_ROLE_VECTOR ? pith_matrix_fault(m, part)
+                      : finite_vector(part->codes, slot->cols) ? NULL : "holds a value that is not finite";
+  return fault ? pith_package_bad_tensor(ctx, slot->name, fault) : PITH_OK;
 }
 
-/* Pointers into the shards' bytes, for a part of the tensor that was found. */
-static pith_status bind_parts(pith_ctx *ctx, pith_model *model, uint8_t *const *shards, const pith_slot *slot, const pith_package_tensor *tensor,
-                              pith_weight *weight) {
-  const bool vector = slot->role == PITH_ROLE_VECTOR;
-  pith_part *parts = NULL;
-  if (!vector) PITH_TRY(pith_weights_take(ctx, &model->weights, tensor->matrix.n_parts * sizeof *parts, &parts));
-  for (uint32_t i = 0; i < tensor->matrix.n_parts; i++) {
-    const pith_package_part *part = &tensor->parts[i];
-    const uint8_t *codes = shards[part->shard] + part->codes, *scales = part->scales ? shards[part->shard] + part->scales : NULL;
-    PITH_TRY(pith_package_check(ctx, slot, &tensor->matrix, part->n_rows, codes, scales));
-    if (vector) weight->vector = (const float *)(const void *)codes;
-    else parts[i] = (pith_part){part->row_begin, part->n_rows, codes, scales};
+/* A shard whose codes are expanded is not used in place: it goes when the last of its parts has left it. */
+typedef struct shard_use {
+  bool expanded;
+  uint32_t n_parts;            /* that are not bound yet */
+} shard_use;
+
+typedef struct binder {
+  pith_model *model;
+  uint8_t **shards;
+  shard_use *uses;             /* (n_shards) */
+} binder;
+
+static void count_uses(const pith_manifest *m, shard_use *uses) {
+  for (const pith_json *t = pith_json_first(pith_json_get(m->json, "tensors")); t; t = pith_json_next(t)) {
+    pith_encoding encoding;
+    const bool expanded = pith_encoding_find(pith_json_string(pith_json_get(t, "encoding")), &encoding) && encoding == PITH_ENC_U7_2OF4;
+    for (const pith_json *part = pith_json_first(pith_json_get(t, "parts")); part; part = pith_json_next(part)) {
+      int64_t shard;
+      if (!pith_json_integer(pith_json_get(part, "shard"), 0, (int64_t)m->n_shards - 1, &shard)) continue;   /* find_shard says so */
+      uses[shard].n_parts++;
+      uses[shard].expanded = uses[shard].expanded || expanded;
+    }
   }
-  model->weights.n_parameters += (uint64_t)slot->rows * slot->cols;
-  if (vector) return PITH_OK;
-  weight->matrix = tensor->matrix;
-  weight->matrix.parts = parts;
+}
+
+/* Bytes in their shard, or a copy where that goes. */
+static pith_status settle(pith_ctx *ctx, const binder *b, uint32_t shard, const void *bytes, uint64_t n_bytes, const void **out) {
+  *out = bytes;
+  if (!b->uses[shard].expanded || !n_bytes) return PITH_OK;
+  uint8_t *copy;
+  PITH_TRY(pith_weights_take(ctx, &b->model->weights, (size_t)n_bytes, &copy));
+  memcpy(copy, bytes, (size_t)n_bytes);
+  *out = copy;
   return PITH_OK;
 }
 
-pith_status pith_package_bind(pith_ctx *ctx, pith_model *model, uint8_t *const *shards, const pith_safetensors *indexes) {
+/* What lies in the shard becomes what products read. */
+static pith_status settle_part(pith_ctx *ctx, const binder *b, uint32_t shard, const pith_matrix *m, pith_part *part) {
+  pith_weights *weights = &b->model->weights;
+  PITH_TRY(settle(ctx, b, shard, part->scales, pith_matrix_scale_bytes(m, part->n_rows), &part->scales));
+  if (m->encoding == PITH_ENC_U7_2OF4) {
+    uint8_t *codes;
+    const pith_matrix dense = {.encoding = PITH_ENC_U7, .cols = m->cols};
+    PITH_TRY(pith_weights_take(ctx, weights, (size_t)pith_matrix_code_bytes(&dense, part->n_rows), &codes));
+    pith_matrix_expand(m, part->n_rows, part->places, part->codes, codes);
+    part->codes = codes;
+    part->places = NULL;
+    return PITH_OK;
+  }
+  const uint64_t n_codes = pith_encoding_sparse(m->encoding) ? pith_matrix_stored_bytes(m, part->n_rows, part->places) : pith_matrix_code_bytes(m, part->n_rows);
+  PITH_TRY(settle(ctx, b, shard, part->codes, n_codes, &part->codes));
+  if (m->encoding != PITH_ENC_U7_BLOCK) return PITH_OK;
+  uint16_t *quads;
+  uint32_t *starts;
+  const void *places;
+  const size_t n_panels = (part->n_rows + PITH_PANEL - 1) / PITH_PANEL, n_groups = (m->cols + m->group_size - 1) / m->group_size;
+  PITH_TRY(settle(ctx, b, shard, part->places, pith_matrix_place_bytes(m, part->n_rows), &places));
+  PITH_TRY(pith_weights_take(ctx, weights, part->n_blocks * sizeof *quads, &quads));
+  PITH_TRY(pith_weights_take(ctx, weights, (n_panels * n_groups + 1) * sizeof *starts, &starts));
+  part->places = places;
+  pith_matrix_index_blocks(m, part, quads, starts);
+  part->quads = quads;
+  part->starts = starts;
+  return PITH_OK;
+}
+
+static pith_status bind_part(pith_ctx *ctx, const binder *b, const pith_slot *slot, const pith_matrix *m, const pith_package_part *from, pith_part *part) {
+  const uint8_t *shard = b->shards[from->shard];
+  *part = (pith_part){from->row_begin, from->n_rows, shard + from->codes, from->scales ? shard + from->scales : NULL,
+                      from->places ? shard + from->places : NULL, from->n_blocks, NULL, NULL};
+  PITH_TRY(pith_package_check(ctx, slot, m, part));
+  if (slot->role == PITH_ROLE_VECTOR) PITH_TRY(settle(ctx, b, from->shard, part->codes, slot->cols * sizeof(float), &part->codes));
+  else PITH_TRY(settle_part(ctx, b, from->shard, m, part));
+  shard_use *use = &b->uses[from->shard];
+  if (--use->n_parts == 0 && use->expanded) {
+    pith_weights_drop(ctx, &b->model->weights, shard, (size_t)b->model->manifest.shards[from->shard].n_bytes);
+    b->shards[from->shard] = NULL;
+  }
+  return PITH_OK;
+}
+
+static pith_status bind_tensor(pith_ctx *ctx, const binder *b, const pith_slot *slot, const pith_package_tensor *tensor, pith_weight *weight) {
+  const bool vector = slot->role == PITH_ROLE_VECTOR;
+  pith_part one, *parts = &one;
+  if (!vector) PITH_TRY(pith_weights_take(ctx, &b->model->weights, tensor->matrix.n_parts * sizeof *parts, &parts));
+  for (uint32_t i = 0; i < tensor->matrix.n_parts; i++) PITH_TRY(bind_part(ctx, b, slot, &tensor->matrix, &tensor->parts[i], &parts[i]));
+  b->model->weights.n_parameters += (uint64_t)slot->rows * slot->cols;
+  if (vector) {
+    weight->vector = one.codes;
+    return PITH_OK;
+  }
+  weight->matrix = tensor->matrix;
+  weight->matrix.parts = parts;
+  if (tensor->matrix.encoding == PITH_ENC_U7_2OF4) weight->matrix.encoding = PITH_ENC_U7;
+  return PITH_OK;
+}
+
+static pith_status bind_all(pith_ctx *ctx, const binder *b, const pith_safetensors *indexes) {
   pith_slot slots[PITH_MAX_SLOTS];
-  const pith_config *c = &model->config;
+  const pith_config *c = &b->model->config;
   for (int32_t stage = -1; stage <= c->n_layers; stage++) {
     const uint32_t n = c->family->slots(c, stage, slots);
     for (uint32_t i = 0; i < n; i++) {
       pith_package_tensor tensor;
-      PITH_TRY(pith_package_find(ctx, &model->manifest, indexes, &slots[i], &tensor));
-      const pith_status status = bind_parts(ctx, model, shards, &slots[i], &tensor, &pith_weights_stage(&model->weights, stage)->weights[slots[i].id]);
+      PITH_TRY(pith_package_find(ctx, &b->model->manifest, indexes, &slots[i], &tensor));
+      const pith_status status = bind_tensor(ctx, b, &slots[i], &tensor, &pith_weights_stage(&b->model->weights, stage)->weights[slots[i].id]);
       pith_package_tensor_free(ctx, &tensor);
       PITH_TRY(status);
     }
   }
   return PITH_OK;
+}
+
+pith_status pith_package_bind(pith_ctx *ctx, pith_model *model, uint8_t **shards, const pith_safetensors *indexes) {
+  binder b = {model, shards, NULL};
+  PITH_TRY(pith_calloc(ctx, model->manifest.n_shards, sizeof *b.uses, &b.uses));
+  count_uses(&model->manifest, b.uses);
+  const pith_status status = bind_all(ctx, &b, indexes);
+  pith_free(ctx, b.uses);
+  return status;
 }
 
 static const char *const attention_names[] = {"f32", "i16", "i8"};

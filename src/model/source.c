@@ -54,6 +54,7 @@ static pith_status find_in_package(pith_ctx *ctx, pith_weight_reader *r) {
   }
   PITH_TRY(pith_package_find(ctx, manifest, r->source->indexes, &r->slot, &r->package));
   r->matrix = r->package.matrix;
+  if (pith_encoding_sparse(r->matrix.encoding)) r->matrix.encoding = PITH_ENC_U7;
   return PITH_OK;
 }
 
@@ -78,6 +79,7 @@ static pith_status open_weight(pith_ctx *ctx, pith_weight_reader *r, pith_source
   } else {
     r->whole = &pith_weights_stage(&source->model->weights, stage)->weights[slot->id];
     if (!is_vector(r)) r->matrix = r->whole->matrix;
+    if (r->matrix.encoding == PITH_ENC_U7_BLOCK) r->matrix.encoding = PITH_ENC_U7;
   }
   r->matrix.parts = NULL;
   r->matrix.n_parts = 0;
@@ -96,6 +98,7 @@ pith_status pith_weight_reader_open(pith_ctx *ctx, pith_weight_reader *r, pith_s
 void pith_weight_reader_close(pith_ctx *ctx, pith_weight_reader *r) {
   pith_package_tensor_free(ctx, &r->package);
   pith_free(ctx, r->chunk);
+  pith_free(ctx, r->places);
   memset(r, 0, sizeof *r);
 }
 
@@ -115,28 +118,57 @@ static pith_status read_checkpoint(pith_ctx *ctx, const pith_weight_reader *r, u
   return PITH_OK;
 }
 
-/* What [row, end) and a part share, from a shard or from memory. */
-static pith_status read_part(pith_ctx *ctx, pith_weight_reader *r, uint32_t i, uint32_t row, uint32_t end, uint8_t *codes, uint8_t *scales) {
-  const pith_matrix *m = &r->matrix;
+/* The places of all of a part, which say where the codes of its rows begin. */
+static pith_status read_places(pith_ctx *ctx, pith_weight_reader *r, uint32_t i) {
+  const pith_package_part *part = &r->package.parts[i];
+  const uint64_t n_bytes = pith_matrix_place_bytes(&r->package.matrix, part->n_rows);
+  if (r->places && r->part == i) return PITH_OK;
+  pith_free(ctx, r->places);
+  r->places = NULL;
+  r->part = i;
+  PITH_TRY(pith_malloc(ctx, (size_t)n_bytes, &r->places));
+  PITH_TRY(open_shard(ctx, r->source, part->shard));
+  PITH_TRY(pith_io_read(ctx, r->source->handle, part->places, r->places, n_bytes, r->source->model->manifest.shards[part->shard].file));
+  const char *fault = pith_matrix_places_fault(&r->package.matrix, part->n_rows, r->places, part->n_blocks);
+  return fault ? pith_package_bad_tensor(ctx, r->slot.name, fault) : PITH_OK;
+}
+
+/* Rows [from, to) of a part, counted in it: from memory, or from a shard. */
+static pith_status read_rows(pith_ctx *ctx, pith_weight_reader *r, uint32_t i, uint32_t from, uint32_t to, uint8_t *codes, uint8_t *scales) {
   const pith_part *whole = r->whole ? &r->whole->matrix.parts[i] : NULL;
   const pith_package_part *part = whole ? NULL : &r->package.parts[i];
-  const uint32_t part_begin = whole ? whole->row_begin : part->row_begin, part_end = part_begin + (whole ? whole->n_rows : part->n_rows);
+  const pith_matrix *m = whole ? &r->whole->matrix : &r->package.matrix;   /* as it is stored */
+  const bool sparse = !is_vector(r) && pith_encoding_sparse(m->encoding);
+  if (sparse && part) PITH_TRY(read_places(ctx, r, i));
+  const uint8_t *places = whole ? whole->places : r->places, *these = sparse ? places + pith_matrix_place_bytes(m, from) : NULL;
+  const uint64_t code_at = sparse ? pith_matrix_stored_bytes(m, from, places) : pith_matrix_code_bytes(m, from);
+  const uint64_t n_room = code_bytes(r, to - from), n_codes = sparse ? pith_matrix_stored_bytes(m, to - from, these) : n_room;
+  const uint64_t scale_at = pith_matrix_scale_bytes(m, from), n_scales = pith_matrix_scale_bytes(m, to - from);
+  uint8_t *stored = codes + (n_room - n_codes);   /* sparse: at the end of their room, from where they are expanded */
+  if (whole) {
+    memcpy(stored, (const uint8_t *)whole->codes + code_at, (size_t)n_codes);
+    if (n_scales) memcpy(scales, (const uint8_t *)whole->scales + scale_at, (size_t)n_scales);
+  } else {
+    const char *name = r->source->model->manifest.shards[part->shard].file;
+    const pith_part these_rows = {0, to - from, stored, scales, these, (uint32_t)(n_codes / PITH_BLOCK), NULL, NULL};
+    PITH_TRY(open_shard(ctx, r->source, part->shard));
+    PITH_TRY(pith_io_read(ctx, r->source->handle, part->codes + code_at, stored, n_codes, name));
+    if (n_scales) PITH_TRY(pith_io_read(ctx, r->source->handle, part->scales + scale_at, scales, n_scales, name));
+    PITH_TRY(pith_package_check(ctx, &r->slot, m, &these_rows));
+  }
+  if (sparse) pith_matrix_expand(m, to - from, these, stored, codes);
+  return PITH_OK;
+}
+
+/* What [row, end) and a part share. */
+static pith_status read_part(pith_ctx *ctx, pith_weight_reader *r, uint32_t i, uint32_t row, uint32_t end, uint8_t *codes, uint8_t *scales) {
+  const uint32_t part_begin = r->whole ? r->whole->matrix.parts[i].row_begin : r->package.parts[i].row_begin;
+  const uint32_t part_end = part_begin + (r->whole ? r->whole->matrix.parts[i].n_rows : r->package.parts[i].n_rows);
   const uint32_t from = row > part_begin ? row : part_begin, to = end < part_end ? end : part_end;
   if (from >= to) return PITH_OK;
-  const uint64_t code_at = pith_matrix_code_bytes(m, from - part_begin), n_codes = code_bytes(r, to - from);
-  const uint64_t scale_at = pith_matrix_scale_bytes(m, from - part_begin), n_scales = pith_matrix_scale_bytes(m, to - from);
-  codes += pith_matrix_code_bytes(m, from - row);
-  if (n_scales) scales += pith_matrix_scale_bytes(m, from - row);
-  if (whole) {
-    memcpy(codes, (const uint8_t *)whole->codes + code_at, (size_t)n_codes);
-    if (n_scales) memcpy(scales, (const uint8_t *)whole->scales + scale_at, (size_t)n_scales);
-    return PITH_OK;
-  }
-  const char *name = r->source->model->manifest.shards[part->shard].file;
-  PITH_TRY(open_shard(ctx, r->source, part->shard));
-  PITH_TRY(pith_io_read(ctx, r->source->handle, part->codes + code_at, codes, n_codes, name));
-  if (n_scales) PITH_TRY(pith_io_read(ctx, r->source->handle, part->scales + scale_at, scales, n_scales, name));
-  return pith_package_check(ctx, &r->slot, m, to - from, codes, scales);
+  codes += pith_matrix_code_bytes(&r->matrix, from - row);
+  if (scales) scales += pith_matrix_scale_bytes(&r->matrix, from - row);
+  return read_rows(ctx, r, i, from - part_begin, to - part_begin, codes, scales);
 }
 
 pith_status pith_weight_reader_read(pith_ctx *ctx, pith_weight_reader *r, uint32_t row, uint32_t n, void *codes, void *scales) {
@@ -184,7 +216,7 @@ static pith_status begin_slot(pith_ctx *ctx, pith_stage_reader *r) {
   }
   pith_part *part;
   PITH_TRY(pith_weights_take(ctx, r->into, sizeof *part, &part));
-  *part = (pith_part){0, r->n_rows, r->codes, r->scales};
+  *part = (pith_part){.n_rows = r->n_rows, .codes = r->codes, .scales = r->scales};
   weight->matrix = r->reader.matrix;
   weight->matrix.rows = r->n_rows;
   weight->matrix.n_parts = 1;

@@ -1,6 +1,6 @@
 /* Where a model's weights lie, read a weight at a time and a range of rows at a time: in a checkpoint's files, in a package's shards, or in
- * the memory of a model that was loaded whole. What is read has the form that loading whole gives it, so that the forward pass computes the
- * same bits from any of the three. */
+ * the memory of a model that was loaded whole. What is read has the form that loading whole gives it, or for u7-block that of u7, so that the
+ * forward pass computes the same bits from any of the three. */
 #ifndef PITH_SOURCE_H
 #define PITH_SOURCE_H
 
@@ -28,11 +28,13 @@ void pith_source_close(pith_ctx *ctx, pith_source *source);
 typedef struct pith_weight_reader {
   pith_source *source;                   /* NULL: not open */
   pith_slot slot;
-  pith_matrix matrix;                    /* its shape and encoding, no parts. A vector: f32, one row */
+  pith_matrix matrix;                    /* its shape and encoding, no parts. A vector: f32, one row. Sparse ones are read as u7 */
   const pith_checkpoint_file *file;
   const pith_tensor_entry *entry;
   pith_package_tensor package;
   const pith_weight *whole;
+  uint8_t *places;                       /* of a package's sparse part at hand, or NULL */
+  uint32_t part;
   float *chunk;                          /* (chunk_rows, cols): rows as they lie in a checkpoint */
   uint32_t chunk_rows;
 } pith_weight_reader;

@@ -30,6 +30,17 @@ pith_status pith_weights_take(pith_ctx *ctx, pith_weights *weights, size_t n_byt
   return PITH_OK;
 }
 
+void pith_weights_drop(pith_ctx *ctx, pith_weights *weights, const void *taken, size_t n_bytes) {
+  for (size_t i = 0; i < weights->n_owned; i++) {
+    const uintptr_t block = (uintptr_t)weights->owned[i];
+    if (pith_round_up(block, PITH_ALIGN) != (uintptr_t)taken) continue;
+    pith_free(ctx, weights->owned[i]);
+    weights->owned[i] = weights->owned[--weights->n_owned];
+    weights->n_bytes -= n_bytes;
+    return;
+  }
+}
+
 static uint64_t slot_floats(const pith_slot *slot) { return (uint64_t)slot->rows * slot->cols; }
 
 pith_status pith_checkpoint_loader_init(pith_ctx *ctx, pith_checkpoint_loader *loader, pith_checkpoint *checkpoint, pith_weights *weights) {
@@ -81,7 +92,7 @@ static pith_status begin_slot(pith_ctx *ctx, pith_checkpoint_loader *loader) {
   }
   pith_part *part;
   PITH_TRY(pith_weights_take(ctx, loader->weights, sizeof *part, &part));
-  *part = (pith_part){0, slot->rows, loader->current, NULL};
+  *part = (pith_part){.n_rows = slot->rows, .codes = loader->current};
   weight->matrix = (pith_matrix){PITH_ENC_F32, PITH_F32, slot->rows, slot->cols, 0, 1, part};
   return PITH_PENDING;
 }

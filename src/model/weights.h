@@ -28,6 +28,8 @@ pith_status pith_weights_init(pith_ctx *ctx, pith_weights *weights, int32_t n_la
 void pith_weights_free(pith_ctx *ctx, pith_weights *weights);
 /* 64-byte aligned memory that lives as long as the weights. */
 pith_status pith_weights_take(pith_ctx *ctx, pith_weights *weights, size_t n_bytes, void *out_ptr);
+/* Gives back what was taken, ahead of the rest. */
+void pith_weights_drop(pith_ctx *ctx, pith_weights *weights, const void *taken, size_t n_bytes);
 static inline pith_stage *pith_weights_stage(const pith_weights *weights, int32_t stage) { return &weights->stages[stage + 1]; }
 
 /* Loading a checkpoint whole, in fp32, slot by slot: each call of step reads one chunk; PITH_PENDING until all are there. */

@@ -1,3 +1,4 @@
+#include <math.h>
 #include <string.h>
 
 #include "verbs/verbs.h"
@@ -62,25 +63,30 @@ static pith_status shard_bytes(pith_job *job, const char *path, const pith_manif
   return PITH_OK;
 }
 
+/* "sparsity": the share of codes that are not stored, where a tensor has places: [panels][…]. */
 static void add_tensors(pith_job *job, const pith_manifest *m, const pith_safetensors *indexes) {
   pith_json *tensors = pith_json_new_array();
   for (const pith_json *t = pith_json_first(pith_json_get(m->json, "tensors")); t; t = pith_json_next(t)) {
     pith_json *tensor = pith_json_new_object();
-    double n_bytes = 0;
+    double n_bytes = 0, n_codes = 0, n_dense = 0;
     for (const pith_json *p = pith_json_first(pith_json_get(t, "parts")); p; p = pith_json_next(p)) {
-      static const char *const kinds[] = {"codes", "scales"};
+      static const char *const kinds[] = {"codes", "scales", "places"};
       int64_t shard;
       if (!pith_json_integer(pith_json_get(p, "shard"), 0, (int64_t)m->n_shards - 1, &shard)) continue;
-      for (int k = 0; k < 2; k++) {
+      for (int k = 0; k < 3; k++) {
         const char *name = pith_json_string(pith_json_get(p, kinds[k]));
         const pith_tensor_entry *entry = name ? pith_safetensors_find(&indexes[shard], name) : NULL;
-        if (entry) n_bytes += (double)entry->n_bytes;
+        if (!entry) continue;
+        n_bytes += (double)entry->n_bytes;
+        if (k == 0) n_codes += (double)entry->n_bytes;
+        else if (k == 2) n_dense += (double)entry->dims[0] * PITH_BLOCK * ceil(pith_json_number(pith_json_next(pith_json_first(pith_json_get(t, "shape"))), 0) / PITH_QUAD);
       }
     }
     pith_json_add(tensor, "name", pith_json_copy(pith_json_get(t, "name")));
     pith_json_add(tensor, "shape", pith_json_copy(pith_json_get(t, "shape")));
     pith_json_add(tensor, "encoding", pith_json_copy(pith_json_get(t, "encoding")));
     pith_json_add_number(tensor, "bytes", n_bytes);
+    if (n_dense > 0) pith_json_add_number(tensor, "sparsity", 1 - n_codes / n_dense);
     pith_json_add(tensors, NULL, tensor);
   }
   pith_json_add(job->result, "tensors", tensors);

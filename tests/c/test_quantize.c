@@ -1,13 +1,15 @@
-/* compress/quantize: layout, padding, error, and scales that f16 cannot hold. */
+/* compress/quantize and compress/sparsity: layout, padding, error, scales that f16 cannot hold; which weights stay, how they are stored. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
 
 #include "compress/quantize.h"
+#include "compress/sparsity.h"
 #include "kernels/kernels.h"
 #include "model/model.h"
 
@@ -100,7 +102,7 @@ static void test_u4(void **state) {
   fill(w, 0.1f);
   for (int k = 0; k < COLS; k++) w[2 * COLS + k] = 0.02f + 0.001f * (float)(k % 7);   /* a row without zero in its range */
   for (int k = 32; k < 64; k++) w[3 * COLS + k] = 0.0f;                                /* an empty group */
-  pith_part part = {0, ROWS, codes, scales};
+  pith_part part = {.n_rows = ROWS, .codes = codes, .scales = scales};
   pith_matrix m = {PITH_ENC_U4, PITH_F16, ROWS, COLS, 32, 1, &part};
   for (int min = 0; min < 2; min++) {
     if (min) {
@@ -110,7 +112,7 @@ static void test_u4(void **state) {
     } else {
       assert_true(pith_quantize_u4_panel(ROWS, COLS, 32, w, codes, scales));
     }
-    assert_null(pith_matrix_fault(&m, ROWS, codes, part.scales));
+    assert_null(pith_matrix_fault(&m, &part));
     assert_int_equal(pith_matrix_code_bytes(&m, ROWS), sizeof codes);
     assert_int_equal(pith_matrix_scale_bytes(&m, ROWS), min ? sizeof halves : sizeof scales);
     double error = 0.0;
@@ -128,7 +130,7 @@ static void test_u4(void **state) {
   assert_false(pith_quantize_u4_panel(ROWS, COLS, 32, w, codes, scales));
   assert_false(pith_quantize_u4_min_panel(ROWS, COLS, 32, w, codes, halves));
   halves[3] = 0x7c00;
-  assert_non_null(pith_matrix_fault(&m, ROWS, codes, halves));
+  assert_non_null(pith_matrix_fault(&m, &part));
 }
 
 /* Codes that are there already come through unchanged. */
@@ -139,7 +141,7 @@ static void test_pack_u4_min(void **state) {
   float row[64];
   for (int i = 0; i < 128; i++) row_codes[i] = (uint8_t)(i * 7 % 16);
   pith_pack_u4_min_panel(2, 64, 32, row_codes, row_scales, row_mins, codes, scales);
-  pith_part part = {0, 2, codes, scales};
+  pith_part part = {.n_rows = 2, .codes = codes, .scales = scales};
   const pith_matrix m = {PITH_ENC_U4_MIN, PITH_F16, 2, 64, 32, 1, &part};
   for (uint32_t r = 0; r < 2; r++) {
     pith_matrix_row(&m, r, row);
@@ -148,9 +150,156 @@ static void test_pack_u4_min(void **state) {
   }
 }
 
+/* Of every panel the same number of blocks goes, the smallest; of equal ones the later. */
+static void test_select_blocks(void **state) {
+  (void)state;
+  float w[ROWS * COLS], before[ROWS * COLS], scores[QUADS];
+  const pith_sparsity half = {PITH_SPARSITY_BLOCK, 0.5}, few = {PITH_SPARSITY_BLOCK, 0.05};
+  fill(w, 0.1f);
+  memcpy(before, w, sizeof w);
+  pith_sparsify_panel(&few, ROWS, COLS, w, scores);   /* less than a block */
+  assert_memory_equal(w, before, sizeof w);
+  pith_sparsify_panel(&half, ROWS, COLS, w, scores);
+  double least_kept = INFINITY, largest_dropped = 0.0;
+  int n_dropped = 0;
+  for (int q = 0; q < QUADS; q++) {
+    double sum = 0.0, left = 0.0;
+    for (int row = 0; row < ROWS; row++)
+      for (int k = 4 * q; k < 4 * q + 4 && k < COLS; k++) {
+        sum += (double)before[row * COLS + k] * (double)before[row * COLS + k];
+        left += (double)w[row * COLS + k] * (double)w[row * COLS + k];
+      }
+    assert_true(left == 0.0 || left == sum);
+    n_dropped += left == 0.0;
+    if (left == 0.0) largest_dropped = fmax(largest_dropped, sum);
+    else least_kept = fmin(least_kept, sum);
+  }
+  assert_int_equal(n_dropped, QUADS / 2);
+  assert_true(largest_dropped < least_kept);
+  for (int i = 0; i < ROWS * COLS; i++) w[i] = i / COLS == 0 && i % COLS / 4 == 2 ? 3e38f : 1.0f;   /* the last, shorter one is the smallest */
+  pith_sparsify_panel(&half, ROWS, COLS, w, scores);
+  for (int k = 0; k < COLS; k++) assert_true((w[COLS + k] != 0.0f) == (k / 4 < QUADS - QUADS / 2));
+  memset(w, 0, sizeof w);
+  pith_sparsify_panel(&half, ROWS, COLS, w, scores);
+}
+
+static void test_select_two_of_four(void **state) {
+  (void)state;
+  static const pith_sparsity pairs = {PITH_SPARSITY_2OF4, 0};
+  float w[2 * 11] = {1, -2, 3, 0.5f, 1, 1, -1, 1, 4, -5, 6, 0, 0, 0, 2, -1, 1, -1, 1, 3, 2, 0};
+  static const float kept[2 * 11] = {0, -2, 3, 0, 1, 1, 0, 0, 0, -5, 6, 0, 0, 0, 2, -1, 1, 0, 0, 3, 2, 0};
+  pith_sparsify_panel(&pairs, 2, 11, w, NULL);
+  assert_memory_equal(w, kept, sizeof w);
+}
+
+enum { MOST_ROWS = 19, MOST_COLS = 70, MOST_CODES = 24 * 72 };
+
+/* Codes of u7 that the form can store: of the given share of zeros, in whole blocks or in rows of four. */
+static void fill_sparse(pith_encoding form, uint32_t rows, uint32_t cols, uint32_t eighths, uint8_t *codes) {
+  uint32_t x = rows * 1000 + cols * 10 + eighths;
+  const uint32_t panels = (rows + 7) / 8, quads = (cols + 3) / 4;
+  for (uint32_t i = 0; i < panels * quads; i++) {
+    x = x * 1664525u + 1013904223u;
+    const bool absent = (x >> 16) % 8 < eighths;
+    for (uint32_t o = 0; o < 8; o++) {
+      const uint32_t first = x >> (8 + o) & 3, second = (first + 1 + o % 3) & 3;
+      for (uint32_t j = 0; j < 4; j++) {
+        const bool inside = i / quads * 8 + o < rows && i % quads * 4 + j < cols, there = form == PITH_ENC_U7_BLOCK ? !absent : (j == first && !absent) || j == second;
+        codes[(i * 8 + o) * 4 + j] = inside && there ? (uint8_t)((x >> 3) * (o + 1) + 37 * j) & 127 : PITH_U7_ZERO;
+      }
+    }
+  }
+}
+
+/* Packed and expanded again, also where the packed codes lie at the end of the room; rows read as those of u7. */
+static void test_sparse_round_trip(void **state) {
+  (void)state;
+  static uint8_t dense[MOST_CODES], packed[MOST_CODES], back[MOST_CODES], places[MOST_CODES / 8];
+  static uint16_t scales[24 * 5], quads[MOST_CODES / 32];
+  static uint32_t starts[3 * 5 + 1];
+  static const pith_encoding forms[] = {PITH_ENC_U7_BLOCK, PITH_ENC_U7_2OF4};
+  static const uint32_t heights[] = {1, 8, 9, MOST_ROWS}, widths[] = {1, 2, 4, 7, 31, 32, 33, 64, 66, MOST_COLS};
+  for (int i = 0; i < 24 * 5; i++) scales[i] = (uint16_t)(0x2000 + 7 * i);
+  for (int f = 0; f < 2; f++)
+    for (size_t h = 0; h < sizeof heights / sizeof *heights; h++)
+      for (size_t c = 0; c < sizeof widths / sizeof *widths; c++)
+        for (uint32_t eighths = 0; eighths <= 8; eighths += 4) {
+          const uint32_t rows = heights[h], cols = widths[c];
+          pith_part part = {.n_rows = rows, .codes = packed, .scales = scales, .places = places, .quads = quads, .starts = starts}, whole = {.n_rows = rows, .codes = dense, .scales = scales};
+          const pith_matrix m = {forms[f], PITH_F16, rows, cols, 16, 1, &part}, u7 = {PITH_ENC_U7, PITH_F16, rows, cols, 16, 1, &whole};
+          const uint64_t n_codes = pith_matrix_code_bytes(&u7, rows);
+          fill_sparse(forms[f], rows, cols, eighths, dense);
+          memcpy(packed, dense, sizeof dense);
+          const uint64_t n_packed = pith_pack_sparse(&m, rows, packed, places);
+          part.n_blocks = (uint32_t)(n_packed / PITH_BLOCK);
+          assert_null(pith_matrix_fault(&m, &part));
+          assert_int_equal(n_packed, pith_matrix_stored_bytes(&m, rows, places));
+          if (forms[f] == PITH_ENC_U7_2OF4 || eighths == 8) assert_true(n_packed <= n_codes / 2);
+          pith_matrix_expand(&m, rows, places, packed, back);
+          assert_memory_equal(back, dense, n_codes);
+          memset(back, 0x5a, sizeof back);
+          memcpy(back + n_codes - n_packed, packed, n_packed);
+          pith_matrix_expand(&m, rows, places, back + n_codes - n_packed, back);
+          assert_memory_equal(back, dense, n_codes);
+          for (uint32_t r = 0; forms[f] == PITH_ENC_U7_BLOCK && r < rows; r++) {
+            float expected[MOST_COLS], got[MOST_COLS];
+            pith_matrix_index_blocks(&m, &part, quads, starts);
+            pith_matrix_row(&u7, r, expected);
+            pith_matrix_row(&m, r, got);
+            for (uint32_t k = 0; k < cols; k++) assert_true(expected[k] == got[k]);
+          }
+        }
+}
+
+/* What no package may hold. */
+static void test_sparse_faults(void **state) {
+  (void)state;
+  static uint8_t dense[MOST_CODES], codes[MOST_CODES], places[MOST_CODES / 8];
+  static uint16_t scales[24];
+  pith_part part = {.n_rows = 9, .codes = codes, .scales = scales, .places = places};
+  pith_matrix m = {PITH_ENC_U7_BLOCK, PITH_F16, 9, 42, 64, 1, &part};   /* 11 quads: bytes of 8 and of 3 */
+  fill_sparse(m.encoding, 9, 42, 4, dense);
+  memcpy(codes, dense, sizeof dense);
+  part.n_blocks = (uint32_t)(pith_pack_sparse(&m, 9, codes, places) / PITH_BLOCK);
+  assert_null(pith_matrix_fault(&m, &part));
+  static const struct { int byte, bit; const char *fault; } wrong[] = {
+      {0, 0, "another number"}, {2, 2, "another number"}, {1, 3, "past its last column"}, {3, 7, "past its last column"}};
+  for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+    places[wrong[i].byte] ^= (uint8_t)(1 << wrong[i].bit);
+    assert_non_null(strstr(pith_matrix_fault(&m, &part), wrong[i].fault));
+    places[wrong[i].byte] ^= (uint8_t)(1 << wrong[i].bit);
+  }
+  part.n_blocks++;
+  assert_non_null(strstr(pith_matrix_fault(&m, &part), "another number"));
+  part.n_blocks--;
+  codes[part.n_blocks * PITH_BLOCK - 1] = 128;
+  assert_non_null(strstr(pith_matrix_fault(&m, &part), "above 127"));
+  codes[part.n_blocks * PITH_BLOCK - 1] = 127;
+  codes[part.n_blocks * PITH_BLOCK] = 128;   /* past them */
+  assert_null(pith_matrix_fault(&m, &part));
+  scales[15] = 0x7c00;
+  assert_non_null(strstr(pith_matrix_fault(&m, &part), "scale that is not finite"));
+  scales[15] = 0;
+  m.encoding = PITH_ENC_U7_2OF4;
+  fill_sparse(m.encoding, 9, 42, 4, dense);
+  memcpy(codes, dense, sizeof dense);
+  (void)pith_pack_sparse(&m, 9, codes, places);
+  assert_null(pith_matrix_fault(&m, &part));
+  static const uint8_t pairs[] = {0x05, 0x04 | 0x01, 0x40, 0x0d | 0xf0, 0x4f, 0x24};
+  for (size_t i = 0; i < sizeof pairs; i++) {
+    const uint8_t before = places[40 + i];
+    places[40 + i] = pairs[i];
+    assert_non_null(strstr(pith_matrix_fault(&m, &part), "do not ascend"));
+    places[40 + i] = before;
+  }
+  assert_null(pith_matrix_fault(&m, &part));
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_panel), cmocka_unit_test(test_scale_dtypes),
                                      cmocka_unit_test(test_u8_rows), cmocka_unit_test(test_f16_panel),
-                                     cmocka_unit_test(test_u4),    cmocka_unit_test(test_pack_u4_min)};
+                                     cmocka_unit_test(test_u4),    cmocka_unit_test(test_pack_u4_min),
+                                     cmocka_unit_test(test_select_blocks), cmocka_unit_test(test_select_two_of_four),
+                                     cmocka_unit_test(test_sparse_round_trip), cmocka_unit_test(test_sparse_faults)};
   return cmocka_run_group_tests_name("quantize", tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 // One hash everywhere: native and WebAssembly, two Node.js versions, three browser engines, in every variant of the kernels that each has.
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { engines, needsEngine, open } from './browsers.js';
@@ -12,10 +13,16 @@ const cli = join(root, 'js/bin.js');
 const programs = [['native', native, []], [`Node.js ${process.version}`, process.execPath, [cli]], ['a current Node.js', currentNode, [cli]]];
 
 const folder = temporaryFolder(file);
-const sources = { '/story/': story, '/story-fp16/': join(root, 'models/story-fp16'), '/encoder/': join(folder, 'encoder'), '/minilm/': join(folder, 'minilm-0'), '/encoder-int4/': join(folder, 'encoder-int4') };
+const sources = { '/story/': story, '/story-fp16/': join(root, 'models/story-fp16'), '/encoder/': join(folder, 'encoder'), '/minilm/': join(folder, 'minilm-0'), '/encoder-int4/': join(folder, 'encoder-int4'),
+  '/encoder-block/': join(folder, 'encoder-block'), '/encoder-2of4/': join(folder, 'encoder-2of4') };
 writeTinyEncoder(join(folder, 'encoder-fp32'));
 run(native, ['compress', join(folder, 'encoder-fp32'), '-o', sources['/encoder/']]);
 run(native, ['compress', join(folder, 'encoder-fp32'), '-o', sources['/encoder-int4/'], '--recipe', 'int4']);
+for (const [form, encoding, sparsity] of [['block', 'u7-block', { form: 'block', fraction: 0.5 }], ['2of4', 'u7-2of4', { form: '2:4' }]]) {
+  const recipe = join(folder, `${form}.json`);
+  writeFileSync(recipe, JSON.stringify({ name: form, matrices: { encoding, sparsity }, tables: { encoding: 'u8-row' } }));
+  run(native, ['compress', join(folder, 'encoder-fp32'), '-o', sources[`/encoder-${form}/`], '--recipe', recipe]);
+}
 
 /** The variants that a program has: it lists them when it is asked for one that does not exist. */
 function variantsOf(program, before) {
@@ -58,6 +65,8 @@ test('story with keys and values of one byte, of two, and in floats', () => {
 });
 test('an encoder of random weights, int8', () => assertOneDigest(sources['/encoder/']));
 test('an encoder of random weights, int4', () => assertOneDigest(sources['/encoder-int4/']));
+test('an encoder of random weights, half of its blocks', () => assertOneDigest(sources['/encoder-block/']));
+test('an encoder of random weights, 2:4', () => assertOneDigest(sources['/encoder-2of4/']));
 test('story, the fp32 checkpoint', { skip: needsData }, () => assertOneDigest(join(data, 'models/story')));
 test('MiniLM, int8: also compressed to the same bytes by each', { skip: needsData }, () => {
   for (const [i, [name, program, before]] of programs.entries()) {

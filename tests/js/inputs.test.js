@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { native, root, temporaryFolder } from './support.js';
+import { native, root, run, temporaryFolder } from './support.js';
 import { writeTinyCheckpoint, writeTinyEncoder } from './tiny.js';
 
 const programs = [['native', native, []], ['Node.js', process.execPath, [join(root, 'js/bin.js')]]];
@@ -101,6 +101,33 @@ test('recipes: the group size of tables counts, and no file hides a name', (t) =
   answer(['compress', source, '-o', 'package', '--force', '--recipe', './mine'], { cwd: folder });
   assert.equal(read(folder, 'package/pith.json').recipe.name, 'mine');
   refused(['compress', source, '-o', 'package', '--force', '--recipe', 'mine'], 3, /there is no recipe "mine"/, { cwd: folder });
+});
+
+test('recipes: sparse weights, and what is no sparsity', (t) => {
+  const folder = temporaryFolder(t), source = join(folder, 'encoder'), output = join(folder, 'package');
+  writeTinyEncoder(source);
+  const recipe = (matrices) => {
+    write({ name: 'sparse', matrices, tables: { encoding: 'u8-row' } }, folder, 'recipe.json');
+    return ['compress', source, '-o', output, '--force', '--recipe', join(folder, 'recipe.json')];
+  };
+  const half = { form: 'block', fraction: 0.5 }, pairs = { form: '2:4' };
+  refused(recipe({ encoding: 'u7-block' }), 8, /"matrices": u7-block stores sparse weights, and wants "sparsity" of the form "block"/);
+  refused(recipe({ encoding: 'u7-block', sparsity: pairs }), 8, /u7-block stores the form "block" alone/);
+  refused(recipe({ encoding: 'u7-2of4', sparsity: half }), 8, /u7-2of4 stores the form "2:4" alone/);
+  refused(recipe({ encoding: 'u4', sparsity: half }), 8, /"sparsity" does not apply to u4/);
+  refused(recipe({ encoding: 'u7', sparsity: { form: '1:4' } }), 8, /should be block or 2:4/);
+  refused(recipe({ encoding: 'u7', sparsity: 'block' }), 6, /"sparsity" should be an object/);
+  refused(recipe({ encoding: 'u7', sparsity: { ...half, by: 'luck' } }), 8, /"by" is no part of a recipe/);
+  refused(recipe({ encoding: 'u7', sparsity: { ...pairs, fraction: 0.5 } }), 8, /"fraction" does not apply to 2:4/);
+  for (const fraction of [0, 1, -0.5, 'half', undefined]) refused(recipe({ encoding: 'u7', sparsity: { form: 'block', fraction } }), 8, /above 0 and below 1/);
+  for (const [sparsity, sparse, share] of [[half, 'u7-block', 0.5], [pairs, 'u7-2of4', 0.5], [{ form: 'block', fraction: 0.9 }, 'u7-block', 0.875]]) {
+    const quality = (encoding) => answer(recipe({ encoding, sparsity })).quality;
+    assert.deepEqual(quality(sparse), quality('u7'));
+    answer(recipe({ encoding: sparse, sparsity }));
+    const { encoding, sparsity: found } = answer(['inspect', output]).tensors.find(({ name }) => name === 'encoder.layer.0.attention.self.query.weight');
+    assert.deepEqual([encoding, found], [sparse, share]); // 8 blocks a panel
+    assert.match(run(native, ['inspect', output]), /query\.weight .* (50|87\.5)\.?0? % not stored/);
+  }
 });
 
 test('texts are cut where sentence_bert_config.json says, else where tokenizer.json does, in checkpoint and package', (t) => {
