@@ -8,7 +8,7 @@
 enum { ROWS = 8 };
 
 #define TILE(R)                                                                                                                 \
-  __attribute__((target("avx2"))) static void tile_##R(size_t k, const float *x, size_t x_stride, const float *w, float *y8) {  \
+  static void tile_##R(size_t k, const float *x, size_t x_stride, const float *w, float *y8) {                                  \
     __m256 total[R];                                                                                                            \
     for (int r = 0; r < (R); r++) total[r] = _mm256_setzero_ps();                                                               \
     for (size_t i = 0; i < k;) {                                                                                                \

@@ -1,6 +1,6 @@
 /* The grouped integer product in 256 bits: a quad of codes of all eight outputs of a panel against a quad of activations, 32 products.
  *
- * "vnni" adds quads of products to i32 in one instruction, in either of its two encodings; "avx2" goes over i16 pair sums, which are
+ * "avx_vnni" adds quads of products to i32 in one instruction; "avx2" goes over i16 pair sums, which are
  * exact, since codes are at most 127: 2 * 127 * 127 < 2^15. */
 #include "kernels/tiles_simd128.h"
 #include "kernels/variants.h"
@@ -9,7 +9,6 @@
 #include <immintrin.h>
 
 #define ADD_AVX2(acc, w, row) _mm256_add_epi32(acc, _mm256_madd_epi16(_mm256_maddubs_epi16(w, row), ones))
-#define ADD_AVX512_VNNI(acc, w, row) _mm256_dpbusd_epi32(acc, w, row)
 #define ADD_AVX_VNNI(acc, w, row) _mm256_dpbusd_avx_epi32(acc, w, row)
 
 /* R rows by one panel. Two sums a row, of even and of odd quads, hide the latency. */
@@ -73,6 +72,5 @@ static inline int32_t load_i32(const int8_t *src) {
 }
 
 PRODUCT(avx2, "avx2", ADD_AVX2)
-PRODUCT(avx512_vnni, "avx512vnni,avx512vl", ADD_AVX512_VNNI)
 PRODUCT(avx_vnni, "avxvnni", ADD_AVX_VNNI)
 #endif

@@ -45,10 +45,13 @@ void gemm_f32_simd128(size_t n_rows, size_t n, size_t k, const float *x, size_t 
 
 void gemm_f32_avx2(size_t n_rows, size_t n, size_t k, const float *x, size_t x_stride, const float *w, size_t panel_stride, const float *bias,
                    float *y, size_t y_stride);
+void gemm_f32_avx512(size_t n_rows, size_t n, size_t k, const float *x, size_t x_stride, const float *w, size_t panel_stride, const float *bias,
+                     float *y, size_t y_stride);
 
 /* quantize_simd128.c: codes of two bytes, and of one. */
 void quantize_i8_i16_simd128(size_t n_rows, size_t k, size_t group_size, const float *x, size_t x_stride, const pith_activations *out);
 void quantize_i8_i8_simd128(size_t n_rows, size_t k, size_t group_size, const float *x, size_t x_stride, const pith_activations *out);
+void quantize_i8_i8_avx2(size_t n_rows, size_t k, size_t group_size, const float *x, size_t x_stride, const pith_activations *out);
 
 /* rows_simd128.c */
 void u4_scales_simd128(size_t n, const uint8_t *src, float *dst);
@@ -63,5 +66,19 @@ void silu_simd128(size_t n, float *x);
 void silu_mul_simd128(size_t n, float *gate, const float *up);
 void relu_simd128(size_t n, float *x);
 void rope_half_simd128(size_t half, float *x, const float *cos, const float *sin);
+
+/* rows_avx2.c */
+void u4_scales_avx2(size_t n, const uint8_t *src, float *dst);
+void layer_norm_avx2(size_t n_rows, size_t n, const float *x, float *y, size_t stride, const float *weight, const float *bias, float eps);
+void rms_norm_avx2(size_t n_rows, size_t n, const float *x, float *y, size_t stride, const float *weight, float eps);
+void add_avx2(size_t n, const float *x, float *y);
+void f16_to_f32_avx2(size_t n, const uint16_t *src, float *dst);
+void softmax_avx2(size_t n, float *x, float scale);
+void gelu_erf_avx2(size_t n, float *x);
+void gelu_tanh_avx2(size_t n, float *x);
+void silu_avx2(size_t n, float *x);
+void silu_mul_avx2(size_t n, float *gate, const float *up);
+void relu_avx2(size_t n, float *x);
+void rope_half_avx2(size_t half, float *x, const float *cos, const float *sin);
 
 #endif
