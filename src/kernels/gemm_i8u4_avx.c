@@ -7,7 +7,6 @@
 #include <immintrin.h>
 
 #define ADD_AVX2(acc, w, row) _mm256_add_epi32(acc, _mm256_madd_epi16(_mm256_maddubs_epi16(w, row), ones))
-#define ADD_AVX512_VNNI(acc, w, row) _mm256_dpbusd_epi32(acc, w, row)
 #define ADD_AVX_VNNI(acc, w, row) _mm256_dpbusd_avx_epi32(acc, w, row)
 
 /* R rows by one panel. Two sums a row, of low and of high halves, hide the latency. */
@@ -63,6 +62,5 @@ static inline int32_t load_i32(const int8_t *src) {
 }
 
 PRODUCT(avx2, "avx2", ADD_AVX2)
-PRODUCT(avx512_vnni, "avx512vnni,avx512vl", ADD_AVX512_VNNI)
 PRODUCT(avx_vnni, "avxvnni", ADD_AVX_VNNI)
 #endif

@@ -43,8 +43,30 @@ static void tile(size_t n_rows, const tile_rows *x, const tile_panels *p, const 
   tiles[n_rows - 1](x, p, out);
 }
 
+/* One row by one panel: 64 bytes of codes are two quads. */
+static inline __m256 row_by_panel(const tile_rows *x, const uint8_t *w, const float *w_scales) {
+  const int8_t *a = x->codes;
+  __m256 total = _mm256_setzero_ps();
+  for (size_t g = 0, q = 0; g < x->n_groups; g++) {
+    const size_t end = q + x->quads_per_group < x->n_quads ? q + x->quads_per_group : x->n_quads;
+    __m512i sum = _mm512_zextsi256_si512(_mm256_set1_epi32(x->offsets[g * PITH_ROWS]));
+    for (; q + 2 <= end; q += 2, w += 2 * PITH_PANEL * PITH_QUAD, a += 2 * PITH_ROWS * PITH_QUAD)
+      sum = _mm512_dpbusd_epi32(sum, _mm512_loadu_si512(w), spread_quads(a, a + PITH_ROWS * PITH_QUAD));
+    if (q < end) {
+      sum = _mm512_dpbusd_epi32(sum, _mm512_zextsi256_si512(_mm256_loadu_si256((const void *)w)), spread_quad(a));
+      q++;
+      w += PITH_PANEL * PITH_QUAD;
+      a += PITH_ROWS * PITH_QUAD;
+    }
+    const __m256 t = _mm256_mul_ps(_mm256_cvtepi32_ps(add_halves(sum)), _mm256_loadu_ps(w_scales + g * PITH_PANEL));
+    total = _mm256_add_ps(total, _mm256_mul_ps(t, _mm256_set1_ps(x->scales[g * PITH_ROWS])));
+  }
+  return total;
+}
+
 PITH_GEMM_I8U7(gemm_i8u7_f32_avx512_vnni) {
   const size_t panel_bytes = (k + PITH_QUAD - 1) / PITH_QUAD * PITH_PANEL * PITH_QUAD;
-  gemm_by_pairs(tile, panel_bytes, PITH_PANEL, n_rows, n, k, group_size, x, w, w_scales, bias, y, y_stride);
+  if (n_rows == 1) gemv_by_panels(row_by_panel, panel_bytes, PITH_PANEL, n, k, group_size, x, w, w_scales, bias, y);
+  else gemm_by_pairs(tile, panel_bytes, PITH_PANEL, n_rows, n, k, group_size, x, w, w_scales, bias, y, y_stride);
 }
 #endif

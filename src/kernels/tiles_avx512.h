@@ -57,9 +57,30 @@ static inline __m512i spread_quad(const int8_t *src) {
   return _mm512_set1_epi32(quad);
 }
 
+/* Two quads, each in half of the lanes. */
+static inline __m512i spread_quads(const int8_t *low, const int8_t *high) {
+  int32_t quad;
+  __builtin_memcpy(&quad, high, sizeof quad);
+  return _mm512_mask_set1_epi32(spread_quad(low), 0xff00, quad);
+}
+static inline __m256i add_halves(__m512i v) { return _mm256_add_epi32(_mm512_castsi512_si256(v), _mm512_extracti64x4_epi64(v, 1)); }
+
 static inline __attribute__((always_inline)) void store_tile(size_t n_rows, const __m512 *total, tile_outputs out) {
   const __m512 bias = out.bias ? _mm512_maskz_loadu_ps(out.mask, out.bias) : _mm512_setzero_ps();   /* a total is never -0: adding 0 leaves it */
   for (size_t r = 0; r < n_rows; r++, out.y += out.y_stride) _mm512_mask_storeu_ps(out.y, out.mask, _mm512_add_ps(bias, total[r]));
+}
+
+/* The product of one row, which is bound by reading the weights: panel by panel, as they lie in memory. */
+typedef __m256 row_fn(const tile_rows *x, const uint8_t *codes, const float *scales);
+
+static inline __attribute__((always_inline)) void gemv_by_panels(row_fn *row, size_t panel_bytes, size_t group_floats, size_t n, size_t k, size_t group_size,
+                                                                 const pith_activations *x, const uint8_t *w, const float *w_scales, const float *bias, float *y) {
+  const tile_rows r = {x->n_groups, (k + PITH_QUAD - 1) / PITH_QUAD, group_size / PITH_QUAD, 0, 0, x->codes, x->scales, x->offsets};
+  for (size_t o = 0; o < n; o += PITH_PANEL, w += panel_bytes, w_scales += x->n_groups * group_floats) {
+    const __mmask8 mask = (__mmask8)(n - o < PITH_PANEL ? (1u << (n - o)) - 1 : 0xff);
+    const __m256 total = row(&r, w, w_scales), first = bias ? _mm256_maskz_loadu_ps(mask, bias + o) : _mm256_setzero_ps();
+    _mm256_mask_storeu_ps(y + o, mask, _mm256_add_ps(first, total));
+  }
 }
 
 /* panel_bytes: of a panel's codes. group_floats: of a panel's scales for one group, 8 or 16. Rows go in runs whose activations stay in a
