@@ -2,6 +2,10 @@
 #include <string.h>
 
 #include "kernels/variants.h"
+#if defined(__aarch64__) && defined(__linux__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
 #ifdef __wasm_relaxed_simd__
 #include "kernels/v128.h"
 #endif
@@ -60,6 +64,27 @@ const pith_kernels *const *pith_kernels_list(void) {
   const bool vnni512 = __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
                        __builtin_cpu_supports("avx512dq");
   return lists[2 + (vnni ? 1 : 0) + (vnni512 ? 2 : 0)];
+}
+#elif defined(__aarch64__)
+const pith_kernels pith_kernels_neon = {"neon", 1, quantize_i8_i8_simd128, gemm_i8u7_f32_neon, gemm_i8u4_f32_neon, u4_scales_simd128, gemm_i8u7_sparse_f32_pairs, gemm_f32_simd128, ROWS_SIMD128};
+const pith_kernels pith_kernels_neon_dot = {
+    "neon-dot", 1, quantize_i8_i8_simd128, gemm_i8u7_f32_neon_dot, gemm_i8u4_f32_neon_dot, u4_scales_simd128, gemm_i8u7_sparse_f32_pairs, gemm_f32_simd128, ROWS_SIMD128};
+
+/* Apple's processors all have dot products, and its compiler says so; elsewhere the system does. */
+static bool has_dot_products(void) {
+#if defined(__ARM_FEATURE_DOTPROD)
+  return true;
+#elif defined(__linux__)
+  return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+#else
+  return false;
+#endif
+}
+
+const pith_kernels *const *pith_kernels_list(void) {
+  static const pith_kernels *const all[] = {&pith_kernels_scalar, &pith_kernels_simd128, &pith_kernels_neon, &pith_kernels_neon_dot, NULL};
+  static const pith_kernels *const without_dot[] = {&pith_kernels_scalar, &pith_kernels_simd128, &pith_kernels_neon, NULL};
+  return has_dot_products() ? all : without_dot;
 }
 #else
 /* A module in WebAssembly is chosen by what its engine accepts, so every variant in it runs. */

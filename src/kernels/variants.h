@@ -9,6 +9,9 @@ extern const pith_kernels pith_kernels_simd128;        /* WebAssembly SIMD; nati
 #if defined(__x86_64__) || defined(__i386__)
 extern const pith_kernels pith_kernels_avx2, pith_kernels_avx_vnni, pith_kernels_avx512_vnni;
 #endif
+#ifdef __aarch64__
+extern const pith_kernels pith_kernels_neon, pith_kernels_neon_dot;
+#endif
 #ifdef __wasm_relaxed_simd__
 extern const pith_kernels pith_kernels_relaxed_dot;    /* engines that run a dot product of four as one instruction */
 extern const pith_kernels pith_kernels_relaxed_pairs;  /* the others */
@@ -25,7 +28,7 @@ extern const pith_kernels pith_kernels_relaxed_pairs;  /* the others */
   void name(size_t n_rows, size_t n, size_t k, size_t group_size, const pith_activations *x, const pith_sparse_panels *w, const float *w_scales, \
             const float *bias, float *y, size_t y_stride)
 PITH_GEMM_SPARSE(gemm_i8u7_sparse_f32_simd128);   /* codes of two bytes */
-PITH_GEMM_SPARSE(gemm_i8u7_sparse_f32_pairs);     /* of one: relaxed SIMD, and natively SSE */
+PITH_GEMM_SPARSE(gemm_i8u7_sparse_f32_pairs);     /* of one: relaxed SIMD, and natively SSE and NEON */
 PITH_GEMM_SPARSE(gemm_i8u7_sparse_f32_dot);
 PITH_GEMM_I8U7(gemm_i8u7_f32_simd128);
 PITH_GEMM_I8U7(gemm_i8u7_f32_relaxed_dot);
@@ -33,6 +36,10 @@ PITH_GEMM_I8U7(gemm_i8u7_f32_relaxed_pairs);
 PITH_GEMM_I8U7(gemm_i8u7_f32_avx2);
 PITH_GEMM_I8U7(gemm_i8u7_f32_avx_vnni);
 PITH_GEMM_I8U7(gemm_i8u7_f32_avx512_vnni);
+PITH_GEMM_I8U7(gemm_i8u7_f32_neon);
+PITH_GEMM_I8U7(gemm_i8u7_f32_neon_dot);
+PITH_GEMM_I8U4(gemm_i8u4_f32_neon);
+PITH_GEMM_I8U4(gemm_i8u4_f32_neon_dot);
 PITH_GEMM_I8U4(gemm_i8u4_f32_avx2);
 PITH_GEMM_I8U4(gemm_i8u4_f32_avx_vnni);
 PITH_GEMM_I8U4(gemm_i8u4_f32_avx512_vnni);
