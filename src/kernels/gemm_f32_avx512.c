@@ -35,7 +35,7 @@ void gemm_f32_avx512(size_t n_rows, size_t n, size_t k, const float *x, size_t x
                      float *y, size_t y_stride) {
   static void (*const tiles[])(size_t, const float *, size_t, const float *, const float *, const tile_outputs *) = {tile_1, tile_2, tile_3, tile_4,
                                                                                                                      tile_5, tile_6, tile_7, tile_8};
-  for (size_t o = 0; o < n; o += TILE_OUTPUTS, w += 2 * panel_stride) {
+  for (size_t o = 0; o < n; o += PAIR, w += 2 * panel_stride) {
     tile_outputs out = outputs_of(n - o, bias ? bias + o : NULL, y + o, y_stride);
     const float *high = n - o > PITH_PANEL ? w + panel_stride : w;
     for (size_t row = 0; row < n_rows; row += TILE_ROWS, out.y += TILE_ROWS * y_stride)

@@ -53,7 +53,7 @@ static void tile(size_t n_rows, const tile_rows *x, const tile_panels *p, const 
 }
 
 /* One row by one panel: 64 bytes of codes are four quads, the first and the third in the low halves. */
-static inline __m256 row_by_panel(const tile_rows *x, const uint8_t *w, const float *w_scales) {
+static void row(const tile_rows *x, const uint8_t *w, const float *w_scales, float *y8) {
   enum { QUAD = PITH_ROWS * PITH_QUAD };   /* to the row's next */
   const int8_t *a = x->codes;
   const __m512i low = _mm512_set1_epi8(15);
@@ -75,12 +75,11 @@ static inline __m256 row_by_panel(const tile_rows *x, const uint8_t *w, const fl
     const __m256 t = _mm256_add_ps(_mm256_mul_ps(dot, _mm256_loadu_ps(w_scales)), _mm256_mul_ps(sum, _mm256_loadu_ps(w_scales + PITH_PANEL)));
     total = _mm256_add_ps(total, _mm256_mul_ps(t, _mm256_set1_ps(x->scales[g * PITH_ROWS])));
   }
-  return total;
+  _mm256_storeu_ps(y8, total);
 }
 
 PITH_GEMM_I8U4(gemm_i8u4_f32_avx512_vnni) {
   const size_t panel_bytes = (k + 2 * PITH_QUAD - 1) / (2 * PITH_QUAD) * PITH_PANEL * PITH_QUAD;
-  if (n_rows == 1) gemv_by_panels(row_by_panel, panel_bytes, 2 * PITH_PANEL, n, k, group_size, x, w, w_scales, bias, y);
-  else gemm_by_pairs(tile, panel_bytes, 2 * PITH_PANEL, n_rows, n, k, group_size, x, w, w_scales, bias, y, y_stride);
+  gemm_by_pairs(tile, TILE_ROWS, row, panel_bytes, 2 * PITH_PANEL, n_rows, n, k, group_size, x, w, w_scales, bias, y, y_stride);
 }
 #endif

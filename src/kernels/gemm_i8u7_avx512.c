@@ -44,7 +44,7 @@ static void tile(size_t n_rows, const tile_rows *x, const tile_panels *p, const 
 }
 
 /* One row by one panel: 64 bytes of codes are two quads. */
-static inline __m256 row_by_panel(const tile_rows *x, const uint8_t *w, const float *w_scales) {
+static void row(const tile_rows *x, const uint8_t *w, const float *w_scales, float *y8) {
   const int8_t *a = x->codes;
   __m256 total = _mm256_setzero_ps();
   for (size_t g = 0, q = 0; g < x->n_groups; g++) {
@@ -61,12 +61,11 @@ static inline __m256 row_by_panel(const tile_rows *x, const uint8_t *w, const fl
     const __m256 t = _mm256_mul_ps(_mm256_cvtepi32_ps(add_halves(sum)), _mm256_loadu_ps(w_scales + g * PITH_PANEL));
     total = _mm256_add_ps(total, _mm256_mul_ps(t, _mm256_set1_ps(x->scales[g * PITH_ROWS])));
   }
-  return total;
+  _mm256_storeu_ps(y8, total);
 }
 
 PITH_GEMM_I8U7(gemm_i8u7_f32_avx512_vnni) {
   const size_t panel_bytes = (k + PITH_QUAD - 1) / PITH_QUAD * PITH_PANEL * PITH_QUAD;
-  if (n_rows == 1) gemv_by_panels(row_by_panel, panel_bytes, PITH_PANEL, n, k, group_size, x, w, w_scales, bias, y);
-  else gemm_by_pairs(tile, panel_bytes, PITH_PANEL, n_rows, n, k, group_size, x, w, w_scales, bias, y, y_stride);
+  gemm_by_pairs(tile, TILE_ROWS, row, panel_bytes, PITH_PANEL, n_rows, n, k, group_size, x, w, w_scales, bias, y, y_stride);
 }
 #endif
