@@ -43,11 +43,14 @@ const pith_kernels *const *pith_kernels_list(void) {
 #define ROWS_AVX2 \
   f16_to_f32_avx2, layer_norm_avx2, rms_norm_avx2, add_avx2, softmax_avx2, gelu_erf_avx2, gelu_tanh_avx2, silu_mul_avx2, silu_avx2, relu_avx2, rope_half_avx2
 
+#define ROWS_AVX512 \
+  f16_to_f32_avx2, layer_norm_avx2, rms_norm_avx2, add_avx2, softmax_avx512, gelu_erf_avx512, gelu_tanh_avx512, silu_mul_avx512, silu_avx512, relu_avx2, rope_half_avx2
+
 const pith_kernels pith_kernels_avx2 = {"avx2", 1, quantize_i8_i8_avx2, gemm_i8u7_f32_avx2, gemm_i8u4_f32_avx2, u4_scales_avx2, gemm_i8u7_sparse_f32_pairs, gemm_f32_avx2, ROWS_AVX2};
 const pith_kernels pith_kernels_avx_vnni = {
     "avx-vnni", 1, quantize_i8_i8_avx2, gemm_i8u7_f32_avx_vnni, gemm_i8u4_f32_avx_vnni, u4_scales_avx2, gemm_i8u7_sparse_f32_pairs, gemm_f32_avx2, ROWS_AVX2};
 const pith_kernels pith_kernels_avx512_vnni = {
-    "avx512-vnni", 1, quantize_i8_i8_avx2, gemm_i8u7_f32_avx512_vnni, gemm_i8u4_f32_avx512_vnni, u4_scales_avx2, gemm_i8u7_sparse_f32_pairs, gemm_f32_avx512, ROWS_AVX2};
+    "avx512-vnni", 1, quantize_i8_i8_avx2, gemm_i8u7_f32_avx512_vnni, gemm_i8u4_f32_avx512_vnni, u4_scales_avx2, gemm_i8u7_sparse_f32_pairs, gemm_f32_avx512, ROWS_AVX512};
 
 /* What this processor runs. */
 const pith_kernels *const *pith_kernels_list(void) {

@@ -88,4 +88,11 @@ void silu_mul_avx2(size_t n, float *gate, const float *up);
 void relu_avx2(size_t n, float *x);
 void rope_half_avx2(size_t half, float *x, const float *cos, const float *sin);
 
+/* rows_avx512.c */
+void softmax_avx512(size_t n, float *x, float scale);
+void gelu_erf_avx512(size_t n, float *x);
+void gelu_tanh_avx512(size_t n, float *x);
+void silu_avx512(size_t n, float *x);
+void silu_mul_avx512(size_t n, float *gate, const float *up);
+
 #endif
