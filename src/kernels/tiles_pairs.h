@@ -61,7 +61,8 @@ static inline __attribute__((always_inline)) void gemv_by_panels(row_fn *row, si
 }
 
 /* panel_bytes: of a panel's codes. group_floats: of a panel's scales for one group, 8 or 16. Rows go in runs whose activations stay in a
- * first-level cache while all panels pass (tiles_simd128.h). */
+ * first-level cache while all panels pass (tiles_simd128.h). Two panels are too short for processors to see where reading will go on, so
+ * that the next two are asked for, a share a tile; past the last ones a prefetch does nothing. */
 static inline __attribute__((always_inline)) void gemm_by_pairs(tile_fn *tile, size_t rows_per_tile, row_fn *one, size_t panel_bytes, size_t group_floats,
                                                                 size_t n_rows, size_t n, size_t k, size_t group_size, const pith_activations *x,
                                                                 const uint8_t *w, const float *w_scales, const float *bias, float *y, size_t y_stride) {
@@ -77,7 +78,10 @@ static inline __attribute__((always_inline)) void gemm_by_pairs(tile_fn *tile, s
       const size_t first = o / PITH_PANEL, second = n - o > PITH_PANEL ? first + 1 : first;
       const tile_panels p = {{w + first * panel_bytes, w + second * panel_bytes}, {w_scales + first * panel_scales, w_scales + second * panel_scales}};
       tile_outputs out = outputs_of(n - o, bias ? bias + o : NULL, y + begin * y_stride + o, y_stride);
-      for (size_t row = begin; row < end; row += rows_per_tile, out.y += rows_per_tile * y_stride) {
+      const size_t n_tiles = (end - begin + rows_per_tile - 1) / rows_per_tile, share = (begin == 0 ? 2 * panel_bytes : 0) / n_tiles;
+      const uint8_t *next = w + (first + 2) * panel_bytes;
+      for (size_t row = begin; row < end; row += rows_per_tile, out.y += rows_per_tile * y_stride, next += share) {
+        for (size_t i = 0; i < share; i += 64) __builtin_prefetch(next + i);
         const tile_rows r = {x->n_groups, n_quads, group_size / PITH_QUAD, PITH_ROWS * row_bytes, PITH_ROWS * x->n_groups,
                              (const int8_t *)x->codes + row * row_bytes, x->scales + row * x->n_groups, x->offsets + row * x->n_groups};
         tile(end - row < rows_per_tile ? end - row : rows_per_tile, &r, &p, &out);
