@@ -9,23 +9,23 @@
 #define TILE(R)                                                                                                                 \
   static void tile_##R(size_t k, const float *x, size_t x_stride, const float *low, const float *high, const tile_outputs *out) { \
     __m256 total[R][2];                                                                                                         \
-    for (size_t r = 0; r < (R); r++) total[r][0] = total[r][1] = _mm256_setzero_ps();                                           \
+    FOR_ROWS(r, R) total[r][0] = total[r][1] = _mm256_setzero_ps();                                                             \
     for (size_t i = 0; i < k;) {                                                                                                \
       const size_t end = k - i < PITH_SUM_BLOCK ? k : i + PITH_SUM_BLOCK;                                                       \
       __m256 sum[R][2];                                                                                                         \
-      for (size_t r = 0; r < (R); r++) sum[r][0] = sum[r][1] = _mm256_setzero_ps();                                             \
+      FOR_ROWS(r, R) sum[r][0] = sum[r][1] = _mm256_setzero_ps();                                                               \
       for (; i < end; i++) {                                                                                                    \
         const __m256 w0 = _mm256_loadu_ps(low + i * PITH_PANEL), w1 = _mm256_loadu_ps(high + i * PITH_PANEL);                   \
-        for (size_t r = 0; r < (R); r++) {                                                                                      \
+        FOR_ROWS(r, R) {                                                                                                        \
           const __m256 v = _mm256_broadcast_ss(x + r * x_stride + i);                                                           \
           sum[r][0] = _mm256_add_ps(sum[r][0], _mm256_mul_ps(v, w0));                                                           \
           sum[r][1] = _mm256_add_ps(sum[r][1], _mm256_mul_ps(v, w1));                                                           \
         }                                                                                                                       \
       }                                                                                                                         \
-      for (size_t r = 0; r < (R); r++)                                                                                          \
+      FOR_ROWS(r, R)                                                                                                            \
         for (size_t h = 0; h < 2; h++) total[r][h] = _mm256_add_ps(total[r][h], sum[r][h]);                                     \
     }                                                                                                                           \
-    for (size_t r = 0; r < (R); r++) store_pair(out, r, total[r][0], total[r][1]);                                              \
+    FOR_ROWS(r, R) store_pair(out, r, total[r][0], total[r][1]);                                                                \
   }
 TILE(1)
 TILE(2)

@@ -9,16 +9,16 @@
 #define TILE(R)                                                                                                                 \
   static void tile_##R(size_t k, const float *x, size_t x_stride, const float *low, const float *high, const tile_outputs *out) { \
     __m512 total[R];                                                                                                            \
-    for (size_t r = 0; r < (R); r++) total[r] = _mm512_setzero_ps();                                                            \
+    FOR_ROWS(r, R) total[r] = _mm512_setzero_ps();                                                                              \
     for (size_t i = 0; i < k;) {                                                                                                \
       const size_t end = k - i < PITH_SUM_BLOCK ? k : i + PITH_SUM_BLOCK;                                                       \
       __m512 sum[R];                                                                                                            \
-      for (size_t r = 0; r < (R); r++) sum[r] = _mm512_setzero_ps();                                                            \
+      FOR_ROWS(r, R) sum[r] = _mm512_setzero_ps();                                                                              \
       for (; i < end; i++) {                                                                                                    \
         const __m512 w = load_floats(low + i * PITH_PANEL, high + i * PITH_PANEL);                                              \
-        for (size_t r = 0; r < (R); r++) sum[r] = _mm512_add_ps(sum[r], _mm512_mul_ps(_mm512_set1_ps(x[r * x_stride + i]), w)); \
+        FOR_ROWS(r, R) sum[r] = _mm512_add_ps(sum[r], _mm512_mul_ps(_mm512_set1_ps(x[r * x_stride + i]), w));                   \
       }                                                                                                                         \
-      for (size_t r = 0; r < (R); r++) total[r] = _mm512_add_ps(total[r], sum[r]);                                              \
+      FOR_ROWS(r, R) total[r] = _mm512_add_ps(total[r], sum[r]);                                                                \
     }                                                                                                                           \
     store_tile(R, total, *out);                                                                                                 \
   }

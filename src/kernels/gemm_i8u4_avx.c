@@ -28,39 +28,39 @@ enum { QUADS_AVX2 = 8, QUADS_AVX_VNNI = INT32_MAX };   /* the latter: all */
     const int8_t *a = x->codes;                                                                                                 \
     const uint8_t *w0 = p->codes[0], *w1 = p->codes[1];                                                                         \
     __m256 total[R][2];                                                                                                         \
-    for (size_t r = 0; r < (R); r++) total[r][0] = total[r][1] = _mm256_setzero_ps();                                           \
+    FOR_ROWS(r, R) total[r][0] = total[r][1] = _mm256_setzero_ps();                                                             \
     for (size_t g = 0, q = 0; g < x->n_groups; g++) {                                                                           \
       const size_t end = q + x->quads_per_group < x->n_quads ? q + x->quads_per_group : x->n_quads;                             \
       __m256i dot[R][2];                                                                                                        \
-      for (size_t r = 0; r < (R); r++) dot[r][0] = dot[r][1] = _mm256_setzero_si256();                                          \
+      FOR_ROWS(r, R) dot[r][0] = dot[r][1] = _mm256_setzero_si256();                                                            \
       while (q < end) {                                                                                                         \
         const size_t stop = QUADS == INT32_MAX || end - q < QUADS ? end : q + QUADS;                                            \
         __m256i part[R][2];                                                                                                     \
-        for (size_t r = 0; r < (R); r++) part[r][0] = part[r][1] = _mm256_setzero_si256();                                      \
+        FOR_ROWS(r, R) part[r][0] = part[r][1] = _mm256_setzero_si256();                                                        \
         for (; q < stop; q += 2, a += 2 * PITH_ROWS * PITH_QUAD, w0 += PITH_PANEL * PITH_QUAD, w1 += PITH_PANEL * PITH_QUAD) {  \
           const __m256i both0 = load_codes(w0), both1 = load_codes(w1);                                                         \
-          for (size_t r = 0; r < (R); r++) {                                                                                    \
+          FOR_ROWS(r, R) {                                                                                                      \
             const __m256i quad = spread_quad(a + r * PITH_QUAD);                                                                \
             part[r][0] = ADD(part[r][0], LOW(both0), quad);                                                                     \
             part[r][1] = ADD(part[r][1], LOW(both1), quad);                                                                     \
           }                                                                                                                     \
           if (q + 1 == stop) break; /* an odd last quad: the high halves stand for no input */                                  \
-          for (size_t r = 0; r < (R); r++) {                                                                                    \
+          FOR_ROWS(r, R) {                                                                                                      \
             const __m256i quad = spread_quad(a + (PITH_ROWS + r) * PITH_QUAD);                                                  \
             part[r][0] = ADD(part[r][0], HIGH(both0), quad);                                                                    \
             part[r][1] = ADD(part[r][1], HIGH(both1), quad);                                                                    \
           }                                                                                                                     \
         }                                                                                                                       \
         q = stop;                                                                                                               \
-        for (size_t r = 0; r < (R); r++)                                                                                        \
+        FOR_ROWS(r, R)                                                                                                          \
           for (size_t h = 0; h < 2; h++) dot[r][h] = _mm256_add_epi32(dot[r][h], WIDEN(part[r][h]));                            \
       }                                                                                                                         \
-      for (size_t r = 0; r < (R); r++) {                                                                                        \
+      FOR_ROWS(r, R) {                                                                                                          \
         const __m256 sum = _mm256_set1_ps((float)x->offsets[g * PITH_ROWS + r] * -0x1p-6f), scale = _mm256_set1_ps(x->scales[g * PITH_ROWS + r]); \
         for (size_t h = 0; h < 2; h++) total[r][h] = _mm256_add_ps(total[r][h], share_of(dot[r][h], sum, p->scales[h] + g * 2 * PITH_PANEL, scale)); \
       }                                                                                                                         \
     }                                                                                                                           \
-    for (size_t r = 0; r < (R); r++) store_pair(out, r, total[r][0], total[r][1]);                                              \
+    FOR_ROWS(r, R) store_pair(out, r, total[r][0], total[r][1]);                                                                \
   }
 
 /* One row by one panel. */

@@ -12,22 +12,22 @@
     const uint8_t *w0 = p->codes[0], *w1 = p->codes[1];                                                                         \
     const __m512i low = _mm512_set1_epi8(15);                                                                                   \
     __m512 total[R];                                                                                                            \
-    for (size_t r = 0; r < (R); r++) total[r] = _mm512_setzero_ps();                                                            \
+    FOR_ROWS(r, R) total[r] = _mm512_setzero_ps();                                                                              \
     for (size_t g = 0, q = 0; g < x->n_groups; g++) {                                                                           \
       const size_t end = q + x->quads_per_group < x->n_quads ? q + x->quads_per_group : x->n_quads;                             \
       __m512i even[R], odd[R];                                                                                                  \
-      for (size_t r = 0; r < (R); r++) even[r] = odd[r] = _mm512_setzero_si512();                                               \
+      FOR_ROWS(r, R) even[r] = odd[r] = _mm512_setzero_si512();                                                                 \
       for (; q < end; q += 2, w0 += PITH_PANEL * PITH_QUAD, w1 += PITH_PANEL * PITH_QUAD, a += 2 * PITH_ROWS * PITH_QUAD) {     \
         const __m512i both = load_codes(w0, w1), first = _mm512_and_si512(both, low);                                           \
-        for (size_t r = 0; r < (R); r++) even[r] = _mm512_dpbusd_epi32(even[r], first, spread_quad(a + code_at(x, r)));         \
+        FOR_ROWS(r, R) even[r] = _mm512_dpbusd_epi32(even[r], first, spread_quad(a + code_at(x, r)));                           \
         if (q + 1 == end) break; /* an odd last quad: the high halves stand for no input */                                     \
         const __m512i second = _mm512_and_si512(_mm512_srli_epi16(both, 4), low);                                               \
-        for (size_t r = 0; r < (R); r++)                                                                                        \
+        FOR_ROWS(r, R)                                                                                                          \
           odd[r] = _mm512_dpbusd_epi32(odd[r], second, spread_quad(a + PITH_ROWS * PITH_QUAD + code_at(x, r)));                 \
       }                                                                                                                         \
       const float *s0 = p->scales[0] + g * 2 * PITH_PANEL, *s1 = p->scales[1] + g * 2 * PITH_PANEL;                             \
       const __m512 w_scale = load_floats(s0, s1), minimum = load_floats(s0 + PITH_PANEL, s1 + PITH_PANEL);                      \
-      for (size_t r = 0; r < (R); r++) {                                                                                        \
+      FOR_ROWS(r, R) {                                                                                                          \
         const size_t at = group_at(x, r) + g * PITH_ROWS;                                                                       \
         const __m512 dot = _mm512_cvtepi32_ps(_mm512_add_epi32(even[r], odd[r]));                                               \
         const __m512 sum = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_set1_epi32(x->offsets[at])), _mm512_set1_ps(-0x1p-6f));      \

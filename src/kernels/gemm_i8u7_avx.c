@@ -13,20 +13,20 @@
     const int8_t *a = x->codes;                                                                                                 \
     const uint8_t *w0 = p->codes[0], *w1 = p->codes[1];                                                                         \
     __m256 total[R][2];                                                                                                         \
-    for (size_t r = 0; r < (R); r++) total[r][0] = total[r][1] = _mm256_setzero_ps();                                           \
+    FOR_ROWS(r, R) total[r][0] = total[r][1] = _mm256_setzero_ps();                                                             \
     for (size_t g = 0, q = 0; g < x->n_groups; g++) {                                                                           \
       const size_t end = q + x->quads_per_group < x->n_quads ? q + x->quads_per_group : x->n_quads;                             \
       __m256i sum[R][2];                                                                                                        \
-      for (size_t r = 0; r < (R); r++) sum[r][0] = sum[r][1] = _mm256_set1_epi32(x->offsets[g * PITH_ROWS + r]);                \
+      FOR_ROWS(r, R) sum[r][0] = sum[r][1] = _mm256_set1_epi32(x->offsets[g * PITH_ROWS + r]);                                  \
       for (; q < end; q++, a += PITH_ROWS * PITH_QUAD, w0 += PITH_PANEL * PITH_QUAD, w1 += PITH_PANEL * PITH_QUAD) {            \
         const __m256i low = load_codes(w0), high = load_codes(w1);                                                              \
-        for (size_t r = 0; r < (R); r++) {                                                                                      \
+        FOR_ROWS(r, R) {                                                                                                        \
           const __m256i quad = spread_quad(a + r * PITH_QUAD);                                                                  \
           sum[r][0] = ADD(sum[r][0], low, quad);                                                                                \
           sum[r][1] = ADD(sum[r][1], high, quad);                                                                               \
         }                                                                                                                       \
       }                                                                                                                         \
-      for (size_t r = 0; r < (R); r++) {                                                                                        \
+      FOR_ROWS(r, R) {                                                                                                          \
         const __m256 scale = _mm256_set1_ps(x->scales[g * PITH_ROWS + r]);                                                      \
         for (size_t h = 0; h < 2; h++) {                                                                                        \
           const __m256 t = _mm256_mul_ps(_mm256_cvtepi32_ps(sum[r][h]), _mm256_loadu_ps(p->scales[h] + g * PITH_PANEL));        \
@@ -34,7 +34,7 @@
         }                                                                                                                       \
       }                                                                                                                         \
     }                                                                                                                           \
-    for (size_t r = 0; r < (R); r++) store_pair(out, r, total[r][0], total[r][1]);                                              \
+    FOR_ROWS(r, R) store_pair(out, r, total[r][0], total[r][1]);                                                                \
   }
 
 /* One row by one panel. Two sums, of even and of odd quads, hide the latency. */

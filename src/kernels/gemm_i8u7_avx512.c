@@ -11,17 +11,17 @@
     const int8_t *a = x->codes;                                                                                                 \
     const uint8_t *low = p->codes[0], *high = p->codes[1];                                                                      \
     __m512 total[R];                                                                                                            \
-    for (size_t r = 0; r < (R); r++) total[r] = _mm512_setzero_ps();                                                            \
+    FOR_ROWS(r, R) total[r] = _mm512_setzero_ps();                                                                              \
     for (size_t g = 0, q = 0; g < x->n_groups; g++) {                                                                           \
       const size_t end = q + x->quads_per_group < x->n_quads ? q + x->quads_per_group : x->n_quads;                             \
       __m512i sum[R];                                                                                                           \
-      for (size_t r = 0; r < (R); r++) sum[r] = _mm512_set1_epi32(x->offsets[group_at(x, r) + g * PITH_ROWS]);                  \
+      FOR_ROWS(r, R) sum[r] = _mm512_set1_epi32(x->offsets[group_at(x, r) + g * PITH_ROWS]);                                    \
       for (; q < end; q++, a += PITH_ROWS * PITH_QUAD, low += PITH_PANEL * PITH_QUAD, high += PITH_PANEL * PITH_QUAD) {         \
         const __m512i codes = load_codes(low, high);                                                                            \
-        for (size_t r = 0; r < (R); r++) sum[r] = _mm512_dpbusd_epi32(sum[r], codes, spread_quad(a + code_at(x, r)));           \
+        FOR_ROWS(r, R) sum[r] = _mm512_dpbusd_epi32(sum[r], codes, spread_quad(a + code_at(x, r)));                             \
       }                                                                                                                         \
       const __m512 w_scale = load_floats(p->scales[0] + g * PITH_PANEL, p->scales[1] + g * PITH_PANEL);                         \
-      for (size_t r = 0; r < (R); r++) {                                                                                        \
+      FOR_ROWS(r, R) {                                                                                                          \
         const __m512 t = _mm512_mul_ps(_mm512_cvtepi32_ps(sum[r]), w_scale);                                                    \
         total[r] = _mm512_add_ps(total[r], _mm512_mul_ps(t, _mm512_set1_ps(x->scales[group_at(x, r) + g * PITH_ROWS])));        \
       }                                                                                                                         \
