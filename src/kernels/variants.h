@@ -1,4 +1,4 @@
-/* The variants, one table each; select.c chooses among them. */
+/* The variants, one table each; variants.c chooses among them. */
 #ifndef PITH_KERNEL_VARIANTS_H
 #define PITH_KERNEL_VARIANTS_H
 
