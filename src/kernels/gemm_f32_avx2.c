@@ -1,53 +1,45 @@
-/* The f32 product over panels of 8 outputs in 256 bits: an input is spread over eight lanes and meets one vector of weights. No fused
- * multiply-add: every lane does what the scalar definition does. */
+/* The f32 product in 256 bits: an input is spread over eight lanes and meets two panels of 8 outputs. No fused multiply-add: every lane
+ * does what the scalar definition does. */
 #include "kernels/variants.h"
 
 #if defined(__x86_64__) || defined(__i386__)
-#include <immintrin.h>
+#include "kernels/tiles_avx2.h"
 
-enum { ROWS = 8 };
-
+/* R rows by two panels. */
 #define TILE(R)                                                                                                                 \
-  __attribute__((target("avx2"))) static void tile_##R(size_t k, const float *x, size_t x_stride, const float *w, float *y8) {  \
-    __m256 total[R];                                                                                                            \
-    for (int r = 0; r < (R); r++) total[r] = _mm256_setzero_ps();                                                               \
+  static void tile_##R(size_t k, const float *x, size_t x_stride, const float *low, const float *high, const tile_outputs *out) { \
+    __m256 total[R][2];                                                                                                         \
+    FOR_ROWS(r, R) total[r][0] = total[r][1] = _mm256_setzero_ps();                                                             \
     for (size_t i = 0; i < k;) {                                                                                                \
       const size_t end = k - i < PITH_SUM_BLOCK ? k : i + PITH_SUM_BLOCK;                                                       \
-      __m256 acc[R];                                                                                                            \
-      for (int r = 0; r < (R); r++) acc[r] = _mm256_setzero_ps();                                                               \
-      for (; i < end; i++, w += PITH_PANEL) {                                                                                   \
-        const __m256 v = _mm256_loadu_ps(w);                                                                                    \
-        for (int r = 0; r < (R); r++)                                                                                           \
-          acc[r] = _mm256_add_ps(acc[r], _mm256_mul_ps(_mm256_broadcast_ss(x + (size_t)r * x_stride + i), v));                  \
+      __m256 sum[R][2];                                                                                                         \
+      FOR_ROWS(r, R) sum[r][0] = sum[r][1] = _mm256_setzero_ps();                                                               \
+      for (; i < end; i++) {                                                                                                    \
+        const __m256 w0 = _mm256_loadu_ps(low + i * PITH_PANEL), w1 = _mm256_loadu_ps(high + i * PITH_PANEL);                   \
+        FOR_ROWS(r, R) {                                                                                                        \
+          const __m256 v = _mm256_broadcast_ss(x + r * x_stride + i);                                                           \
+          sum[r][0] = _mm256_add_ps(sum[r][0], _mm256_mul_ps(v, w0));                                                           \
+          sum[r][1] = _mm256_add_ps(sum[r][1], _mm256_mul_ps(v, w1));                                                           \
+        }                                                                                                                       \
       }                                                                                                                         \
-      for (int r = 0; r < (R); r++) total[r] = _mm256_add_ps(total[r], acc[r]);                                                 \
+      FOR_ROWS(r, R)                                                                                                            \
+        for (size_t h = 0; h < 2; h++) total[r][h] = _mm256_add_ps(total[r][h], sum[r][h]);                                     \
     }                                                                                                                           \
-    for (int r = 0; r < (R); r++) _mm256_storeu_ps(y8 + r * PITH_PANEL, total[r]);                                              \
+    FOR_ROWS(r, R) store_pair(out, r, total[r][0], total[r][1]);                                                                \
   }
 TILE(1)
 TILE(2)
 TILE(3)
 TILE(4)
-TILE(5)
-TILE(6)
-TILE(7)
-TILE(8)
 
 void gemm_f32_avx2(size_t n_rows, size_t n, size_t k, const float *x, size_t x_stride, const float *w, size_t panel_stride, const float *bias,
                    float *y, size_t y_stride) {
-  static void (*const tiles[])(size_t, const float *, size_t, const float *, float *) = {tile_1, tile_2, tile_3, tile_4,
-                                                                                         tile_5, tile_6, tile_7, tile_8};
-  float y8[ROWS * PITH_PANEL];
-  for (size_t o = 0; o < n; o += PITH_PANEL, w += panel_stride) {
-    const size_t width = n - o < PITH_PANEL ? n - o : PITH_PANEL;
-    for (size_t row = 0; row < n_rows; row += ROWS) {
-      const size_t rows = n_rows - row < ROWS ? n_rows - row : ROWS;
-      tiles[rows - 1](k, x + row * x_stride, x_stride, w, y8);
-      for (size_t r = 0; r < rows; r++) {
-        float *to = y + (row + r) * y_stride + o;
-        for (size_t i = 0; i < width; i++) to[i] = bias ? bias[o + i] + y8[r * PITH_PANEL + i] : y8[r * PITH_PANEL + i];
-      }
-    }
+  static void (*const tiles[])(size_t, const float *, size_t, const float *, const float *, const tile_outputs *) = {tile_1, tile_2, tile_3, tile_4};
+  for (size_t o = 0; o < n; o += PAIR, w += 2 * panel_stride) {
+    tile_outputs out = outputs_of(n - o, bias ? bias + o : NULL, y + o, y_stride);
+    const float *high = n - o > PITH_PANEL ? w + panel_stride : w;
+    for (size_t row = 0; row < n_rows; row += TILE_ROWS, out.y += TILE_ROWS * y_stride)
+      tiles[n_rows - row < TILE_ROWS ? n_rows - row - 1 : TILE_ROWS - 1](k, x + row * x_stride, x_stride, w, high, &out);
   }
 }
 #endif

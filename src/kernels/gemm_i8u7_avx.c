@@ -1,55 +1,64 @@
-/* The grouped integer product in 256 bits: a quad of codes of all eight outputs of a panel against a quad of activations, 32 products.
- *
- * "vnni" adds quads of products to i32 in one instruction, in either of its two encodings; "avx2" goes over i16 pair sums, which are
- * exact, since codes are at most 127: 2 * 127 * 127 < 2^15. */
-#include "kernels/tiles_simd128.h"
+/* The grouped integer product in 256 bits: a quad of codes of all eight outputs of a panel against a quad of activations, 32 products. */
 #include "kernels/variants.h"
 
 #if defined(__x86_64__) || defined(__i386__)
-#include <immintrin.h>
+#include "kernels/tiles_avx2.h"
 
-#define ADD_AVX2(acc, w, row) _mm256_add_epi32(acc, _mm256_madd_epi16(_mm256_maddubs_epi16(w, row), ones))
-#define ADD_AVX512_VNNI(acc, w, row) _mm256_dpbusd_epi32(acc, w, row)
-#define ADD_AVX_VNNI(acc, w, row) _mm256_dpbusd_avx_epi32(acc, w, row)
+/* Without VNNI products go over i16 pair sums, which are exact, since codes are at most 127: 2 * 127 * 127 < 2^15. */
+#define ADD_AVX2(acc, w, a) _mm256_add_epi32(acc, _mm256_madd_epi16(_mm256_maddubs_epi16(w, a), _mm256_set1_epi16(1)))
 
-/* R rows by one panel. Two sums a row, of even and of odd quads, hide the latency. */
+/* R rows by two panels: a row's quad, spread over the lanes, serves both. */
 #define TILE(R, NAME, TARGET, ADD)                                                                                              \
-  __attribute__((target(TARGET))) static void NAME##_##R(const row_block *x, const panel *p, float *y) {                        \
+  __attribute__((target(TARGET))) static void NAME##_##R(const tile_rows *x, const tile_panels *p, const tile_outputs *out) {   \
     const int8_t *a = x->codes;                                                                                                 \
-    const uint8_t *w = p->codes;                                                                                                \
-    const __m256i ones = _mm256_set1_epi16(1);                                                                                  \
-    (void)ones;                                                                                                                 \
-    __m256 total[R];                                                                                                            \
-    for (int r = 0; r < (R); r++) total[r] = _mm256_setzero_ps();                                                               \
+    const uint8_t *w0 = p->codes[0], *w1 = p->codes[1];                                                                         \
+    __m256 total[R][2];                                                                                                         \
+    FOR_ROWS(r, R) total[r][0] = total[r][1] = _mm256_setzero_ps();                                                             \
     for (size_t g = 0, q = 0; g < x->n_groups; g++) {                                                                           \
       const size_t end = q + x->quads_per_group < x->n_quads ? q + x->quads_per_group : x->n_quads;                             \
-      __m256i even[R], odd[R];                                                                                                  \
-      for (int r = 0; r < (R); r++) {                                                                                           \
-        even[r] = _mm256_set1_epi32(x->offsets[g * PITH_ROWS + (size_t)r]);                                                     \
-        odd[r] = _mm256_setzero_si256();                                                                                        \
-      }                                                                                                                         \
-      for (; q + 2 <= end; q += 2, w += 2 * PITH_PANEL * PITH_QUAD, a += 2 * PITH_ROWS * PITH_QUAD) {                           \
-        const __m256i w0 = _mm256_loadu_si256((const void *)w), w1 = _mm256_loadu_si256((const void *)(w + 32));                \
-        for (int r = 0; r < (R); r++) {                                                                                         \
-          even[r] = ADD(even[r], w0, _mm256_set1_epi32(load_i32(a + r * PITH_QUAD)));                                           \
-          odd[r] = ADD(odd[r], w1, _mm256_set1_epi32(load_i32(a + (PITH_ROWS + r) * PITH_QUAD)));                               \
+      __m256i sum[R][2];                                                                                                        \
+      FOR_ROWS(r, R) sum[r][0] = sum[r][1] = _mm256_set1_epi32(x->offsets[g * PITH_ROWS + r]);                                  \
+      for (; q < end; q++, a += PITH_ROWS * PITH_QUAD, w0 += PITH_PANEL * PITH_QUAD, w1 += PITH_PANEL * PITH_QUAD) {            \
+        const __m256i low = load_codes(w0), high = load_codes(w1);                                                              \
+        FOR_ROWS(r, R) {                                                                                                        \
+          const __m256i quad = spread_quad(a + r * PITH_QUAD);                                                                  \
+          sum[r][0] = ADD(sum[r][0], low, quad);                                                                                \
+          sum[r][1] = ADD(sum[r][1], high, quad);                                                                               \
         }                                                                                                                       \
       }                                                                                                                         \
-      if (q < end) {                                                                                                            \
-        const __m256i w0 = _mm256_loadu_si256((const void *)w);                                                                 \
-        for (int r = 0; r < (R); r++) even[r] = ADD(even[r], w0, _mm256_set1_epi32(load_i32(a + r * PITH_QUAD)));               \
-        q++;                                                                                                                    \
-        w += PITH_PANEL * PITH_QUAD;                                                                                            \
-        a += PITH_ROWS * PITH_QUAD;                                                                                             \
-      }                                                                                                                         \
-      const __m256 w_scale = _mm256_loadu_ps(p->scales + g * PITH_PANEL);                                                       \
-      for (int r = 0; r < (R); r++) {                                                                                           \
-        const __m256 dot = _mm256_cvtepi32_ps(_mm256_add_epi32(even[r], odd[r]));                                               \
-        const __m256 t = _mm256_mul_ps(_mm256_mul_ps(dot, w_scale), _mm256_set1_ps(x->scales[g * PITH_ROWS + (size_t)r]));      \
-        total[r] = _mm256_add_ps(total[r], t);                                                                                  \
+      FOR_ROWS(r, R) {                                                                                                          \
+        const __m256 scale = _mm256_set1_ps(x->scales[g * PITH_ROWS + r]);                                                      \
+        for (size_t h = 0; h < 2; h++) {                                                                                        \
+          const __m256 t = _mm256_mul_ps(_mm256_cvtepi32_ps(sum[r][h]), _mm256_loadu_ps(p->scales[h] + g * PITH_PANEL));        \
+          total[r][h] = _mm256_add_ps(total[r][h], _mm256_mul_ps(t, scale));                                                    \
+        }                                                                                                                       \
       }                                                                                                                         \
     }                                                                                                                           \
-    for (int r = 0; r < (R); r++) _mm256_storeu_ps(y + r * PITH_PANEL, total[r]);                                               \
+    FOR_ROWS(r, R) store_pair(out, r, total[r][0], total[r][1]);                                                                \
+  }
+
+/* One row by one panel. Two sums, of even and of odd quads, hide the latency. */
+#define ROW(NAME, TARGET, ADD)                                                                                                  \
+  __attribute__((target(TARGET))) static void NAME##_row(const tile_rows *x, const uint8_t *w, const float *w_scales, float *y8) { \
+    const int8_t *a = x->codes;                                                                                                 \
+    __m256 total = _mm256_setzero_ps();                                                                                         \
+    for (size_t g = 0, q = 0; g < x->n_groups; g++) {                                                                           \
+      const size_t end = q + x->quads_per_group < x->n_quads ? q + x->quads_per_group : x->n_quads;                             \
+      __m256i even = _mm256_set1_epi32(x->offsets[g * PITH_ROWS]), odd = _mm256_setzero_si256();                                \
+      for (; q < end; q += 2, w += 2 * PITH_PANEL * PITH_QUAD, a += 2 * PITH_ROWS * PITH_QUAD) {                                \
+        even = ADD(even, load_codes(w), spread_quad(a));                                                                        \
+        if (q + 1 == end) {                                                                                                     \
+          q++;                                                                                                                  \
+          w += PITH_PANEL * PITH_QUAD;                                                                                          \
+          a += PITH_ROWS * PITH_QUAD;                                                                                           \
+          break;                                                                                                                \
+        }                                                                                                                       \
+        odd = ADD(odd, load_codes(w + PITH_PANEL * PITH_QUAD), spread_quad(a + PITH_ROWS * PITH_QUAD));                         \
+      }                                                                                                                         \
+      const __m256 t = _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_add_epi32(even, odd)), _mm256_loadu_ps(w_scales + g * PITH_PANEL)); \
+      total = _mm256_add_ps(total, _mm256_mul_ps(t, _mm256_set1_ps(x->scales[g * PITH_ROWS])));                                 \
+    }                                                                                                                           \
+    _mm256_storeu_ps(y8, total);                                                                                                \
   }
 
 #define PRODUCT(NAME, TARGET, ADD)                                                                                              \
@@ -57,22 +66,15 @@
   TILE(2, NAME, TARGET, ADD)                                                                                                    \
   TILE(3, NAME, TARGET, ADD)                                                                                                    \
   TILE(4, NAME, TARGET, ADD)                                                                                                    \
-  static void tile_##NAME(size_t n_rows, const row_block *x, const panel *p, float *y8) {                                       \
-    static void (*const tiles[])(const row_block *, const panel *, float *) = {NAME##_1, NAME##_2, NAME##_3, NAME##_4};         \
-    tiles[n_rows - 1](x, p, y8);                                                                                                \
+  ROW(NAME, TARGET, ADD)                                                                                                        \
+  static void NAME##_tile(size_t n_rows, const tile_rows *x, const tile_panels *p, const tile_outputs *out) {                   \
+    static void (*const tiles[])(const tile_rows *, const tile_panels *, const tile_outputs *) = {NAME##_1, NAME##_2, NAME##_3, NAME##_4}; \
+    tiles[n_rows - 1](x, p, out);                                                                                               \
   }                                                                                                                             \
   PITH_GEMM_I8U7(gemm_i8u7_f32_##NAME) {                                                                                        \
     const size_t panel_bytes = (k + PITH_QUAD - 1) / PITH_QUAD * PITH_PANEL * PITH_QUAD;                                        \
-    gemm_by_tiles(tile_##NAME, sizeof(int8_t), panel_bytes, PITH_PANEL, n_rows, n, k, group_size, x, w, w_scales, bias, y, y_stride); \
+    gemm_by_pairs(NAME##_tile, TILE_ROWS, NAME##_row, panel_bytes, PITH_PANEL, n_rows, n, k, group_size, x, w, w_scales, bias, y, y_stride); \
   }
-
-static inline int32_t load_i32(const int8_t *src) {
-  int32_t v;
-  __builtin_memcpy(&v, src, sizeof v);
-  return v;
-}
-
 PRODUCT(avx2, "avx2", ADD_AVX2)
-PRODUCT(avx512_vnni, "avx512vnni,avx512vl", ADD_AVX512_VNNI)
 PRODUCT(avx_vnni, "avxvnni", ADD_AVX_VNNI)
 #endif

@@ -44,7 +44,7 @@ static inline v128_t relaxed_dot_add(v128_t x, v128_t w, v128_t acc) {
 
 #endif
 
-/* i16[i] = x[2 i] * w[2 i] + x[2 i + 1] * w[2 i + 1]; x: i8; w: 0…127 */
+/* i16[i] = x[2 i] * w[2 i] + x[2 i + 1] * w[2 i + 1]; x: -127…127; w: 0…127, so that |sum| < 2^15 */
 #ifdef __wasm_relaxed_simd__
 #define PITH_HAS_DOT_PAIRS
 static inline v128_t dot_pairs(v128_t x, v128_t w) {
@@ -55,6 +55,12 @@ static inline v128_t dot_pairs(v128_t x, v128_t w) {
 #define PITH_HAS_DOT_PAIRS
 static inline v128_t dot_pairs(v128_t x, v128_t w) {
   return simde_v128_from_m128i(_mm_maddubs_epi16(simde_v128_to_m128i(w), simde_v128_to_m128i(x)));
+}
+#elif defined(__aarch64__)
+#define PITH_HAS_DOT_PAIRS
+static inline v128_t dot_pairs(v128_t x, v128_t w) {
+  const int8x16_t a = simde_v128_to_neon_i8(x), b = simde_v128_to_neon_i8(w);
+  return simde_v128_from_neon_i16(vpaddq_s16(vmull_s8(vget_low_s8(a), vget_low_s8(b)), vmull_high_s8(a, b)));
 }
 #endif
 

@@ -2,6 +2,10 @@
 #include <string.h>
 
 #include "kernels/variants.h"
+#if defined(__aarch64__) && defined(__linux__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
 #ifdef __wasm_relaxed_simd__
 #include "kernels/v128.h"
 #endif
@@ -36,11 +40,17 @@ const pith_kernels *const *pith_kernels_list(void) {
   return dot_is_one_instruction() ? dot_last : pairs_last;
 }
 #elif defined(__x86_64__) || defined(__i386__)
-const pith_kernels pith_kernels_avx2 = {"avx2", 1, quantize_i8_i8_simd128, gemm_i8u7_f32_avx2, gemm_i8u4_f32_avx2, u4_scales_simd128, gemm_i8u7_sparse_f32_avx2, gemm_f32_avx2, ROWS_SIMD128};
+#define ROWS_AVX2 \
+  remember_simd128, attend_simd128, f16_to_f32_avx2, layer_norm_avx2, rms_norm_avx2, add_avx2, softmax_avx2, gelu_erf_avx2, gelu_tanh_avx2, silu_mul_avx2, silu_avx2, relu_avx2, rope_half_avx2
+
+#define ROWS_AVX512 \
+  remember_simd128, attend_simd128, f16_to_f32_avx2, layer_norm_avx2, rms_norm_avx2, add_avx2, softmax_avx512, gelu_erf_avx512, gelu_tanh_avx512, silu_mul_avx512, silu_avx512, relu_avx2, rope_half_avx2
+
+const pith_kernels pith_kernels_avx2 = {"avx2", 1, quantize_i8_i8_avx2, gemm_i8u7_f32_avx2, gemm_i8u4_f32_avx2, u4_scales_avx2, gemm_i8u7_sparse_f32_avx2, gemm_f32_avx2, ROWS_AVX2};
 const pith_kernels pith_kernels_avx_vnni = {
-    "avx-vnni", 1, quantize_i8_i8_simd128, gemm_i8u7_f32_avx_vnni, gemm_i8u4_f32_avx_vnni, u4_scales_simd128, gemm_i8u7_sparse_f32_avx_vnni, gemm_f32_avx2, ROWS_SIMD128};
+    "avx-vnni", 1, quantize_i8_i8_avx2, gemm_i8u7_f32_avx_vnni, gemm_i8u4_f32_avx_vnni, u4_scales_avx2, gemm_i8u7_sparse_f32_avx_vnni, gemm_f32_avx2, ROWS_AVX2};
 const pith_kernels pith_kernels_avx512_vnni = {
-    "avx512-vnni", 1, quantize_i8_i8_simd128, gemm_i8u7_f32_avx512_vnni, gemm_i8u4_f32_avx512_vnni, u4_scales_simd128, gemm_i8u7_sparse_f32_avx512_vnni, gemm_f32_avx2, ROWS_SIMD128};
+    "avx512-vnni", 1, quantize_i8_i8_avx2, gemm_i8u7_f32_avx512_vnni, gemm_i8u4_f32_avx512_vnni, u4_scales_avx2, gemm_i8u7_sparse_f32_avx512_vnni, gemm_f32_avx512, ROWS_AVX512};
 
 /* What this processor runs. */
 const pith_kernels *const *pith_kernels_list(void) {
@@ -52,10 +62,32 @@ const pith_kernels *const *pith_kernels_list(void) {
       {&pith_kernels_scalar, &pith_kernels_simd128, &pith_kernels_avx2, &pith_kernels_avx512_vnni},
       {&pith_kernels_scalar, &pith_kernels_simd128, &pith_kernels_avx2, &pith_kernels_avx_vnni, &pith_kernels_avx512_vnni}};
   if (!__builtin_cpu_supports("sse4.1")) return lists[0];
-  if (!__builtin_cpu_supports("avx2")) return lists[1];
+  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("f16c")) return lists[1];
   const bool vnni = __builtin_cpu_supports("avxvnni") != 0;
-  const bool vnni512 = __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512vl");
+  const bool vnni512 = __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
+                       __builtin_cpu_supports("avx512dq");
   return lists[2 + (vnni ? 1 : 0) + (vnni512 ? 2 : 0)];
+}
+#elif defined(__aarch64__)
+const pith_kernels pith_kernels_neon = {"neon", 1, quantize_i8_i8_simd128, gemm_i8u7_f32_neon, gemm_i8u4_f32_neon, u4_scales_simd128, gemm_i8u7_sparse_f32_pairs, gemm_f32_simd128, ROWS_SIMD128};
+const pith_kernels pith_kernels_neon_dot = {
+    "neon-dot", 1, quantize_i8_i8_simd128, gemm_i8u7_f32_neon_dot, gemm_i8u4_f32_neon_dot, u4_scales_simd128, gemm_i8u7_sparse_f32_pairs, gemm_f32_simd128, ROWS_SIMD128};
+
+/* Apple's processors all have dot products, and its compiler says so; elsewhere the system does. */
+static bool has_dot_products(void) {
+#if defined(__ARM_FEATURE_DOTPROD)
+  return true;
+#elif defined(__linux__)
+  return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+#else
+  return false;
+#endif
+}
+
+const pith_kernels *const *pith_kernels_list(void) {
+  static const pith_kernels *const all[] = {&pith_kernels_scalar, &pith_kernels_simd128, &pith_kernels_neon, &pith_kernels_neon_dot, NULL};
+  static const pith_kernels *const without_dot[] = {&pith_kernels_scalar, &pith_kernels_simd128, &pith_kernels_neon, NULL};
+  return has_dot_products() ? all : without_dot;
 }
 #else
 /* A module in WebAssembly is chosen by what its engine accepts, so every variant in it runs. */

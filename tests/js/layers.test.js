@@ -35,7 +35,7 @@ function complaints(file, text) {
     if (name === 'embedded.h') continue; // text files as strings, made by the build
     if (target !== layer && !below[layer].includes(target)) found.push(`${file} includes ${name}, which is not below ${layer}`);
   }
-  if (layer !== 'kernels' && /wasm_simd128\.h|simde\//.test(text)) found.push(`${file}: instruction sets belong to src/kernels`);
+  if (layer !== 'kernels' && /wasm_simd128\.h|simde\/|immintrin\.h|arm_neon\.h/.test(text)) found.push(`${file}: instruction sets belong to src/kernels`);
   if (file !== 'base/json.c' && /#\s*include\s+<cjson\//.test(text)) found.push(`${file}: cJSON is reached through base/json.h`);
   const lines = text.split('\n').length;
   if (lines > 800 && !file.endsWith('_tables.c')) found.push(`${file} has ${lines} lines: it wants a sibling`);

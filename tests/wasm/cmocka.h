@@ -1,4 +1,5 @@
-/* The part of cmocka that the tests use, for WebAssembly, where Debian has no cmocka: without setjmp a failure ends the run. */
+/* The part of cmocka that the tests use, for WebAssembly and for emulated processors, where Debian has no cmocka: without setjmp a failure
+ * ends the run. */
 #ifndef PITH_TESTS_CMOCKA_H
 #define PITH_TESTS_CMOCKA_H
 
