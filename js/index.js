@@ -343,13 +343,14 @@ async function once(verb, args, { signal, onProgress, worker = workerByDefault }
 /**
  * Compresses a checkpoint into a package: to the folder `output` (Node.js), else into memory.
  * @param {ModelSource} source
- * @param {TaskOptions & {output?: string, recipe?: string | Record<string, unknown>, shardSize?: number, texts?: string[], force?: boolean,
+ * @param {TaskOptions & {output?: string, recipe?: string | Record<string, unknown>, shardSize?: number, texts?: string[], calibrate?: string[], force?: boolean,
  *   worker?: boolean, threads?: number | 'auto'}} [options] recipe: 'int8', 'fp16' or a recipe's object; shardSize in bytes: 4 MiB; texts to
- *   measure quality on; force: replace a package that is there (never another folder)
+ *   measure quality on; calibrate: texts whose inputs rounding minds, of the kind that the model will read, some thousand tokens of them;
+ *   force: replace a package that is there (never another folder)
  * @returns {Promise<CompressResult>}
  */
 export async function compress(source, options = {}) {
-  checkOptions(options, ['signal', 'onProgress', 'worker', 'threads', 'output', 'recipe', 'shardSize', 'texts', 'force'], 'compress');
+  checkOptions(options, ['signal', 'onProgress', 'worker', 'threads', 'output', 'recipe', 'shardSize', 'texts', 'calibrate', 'force'], 'compress');
   const { signal, onProgress, worker, ...rest } = options;
   const { result, files } = await once('compress', { source: describe(source), ...rest, threads: checkThreads(rest.threads) }, { signal, onProgress, worker });
   return files ? { ...result, files } : result;

@@ -111,15 +111,16 @@ static pith_status read_text_file(pith_cli *cli, const char *path, char **text, 
   return pith_fail(&cli->ctx, PITH_E_FORMAT, "%s holds a NUL byte: it is no text", path);
 }
 
-static pith_status add_texts_file(pith_cli *cli, pith_json *request) {
-  const char *path = argument(cli, "texts");
+/* The lines of the file that the option `key` names, as the request's member of that name. */
+static pith_status add_lines_of(pith_cli *cli, pith_json *request, const char *key) {
+  const char *path = argument(cli, key);
   char *text;
   size_t n_bytes;
   if (!path) return PITH_OK;
   PITH_TRY(read_text_file(cli, path, &text, &n_bytes));
   pith_json *list = pith_json_new_array();
   const pith_status status = add_lines(cli, list, text, n_bytes, false, path);
-  pith_json_add(request, "texts", list);
+  pith_json_add(request, key, list);
   pith_free(&cli->ctx, text);
   return status;
 }
@@ -232,7 +233,8 @@ static pith_status build_compress(pith_cli *cli, pith_json *request) {
   copy_arguments(cli, request, keys);
   add_threads(cli, request);
   PITH_TRY(add_recipe(cli, request));
-  return add_texts_file(cli, request);
+  PITH_TRY(add_lines_of(cli, request, "calibrate"));
+  return add_lines_of(cli, request, "texts");
 }
 
 static pith_status build_eval(pith_cli *cli, pith_json *request) {
@@ -242,7 +244,7 @@ static pith_status build_eval(pith_cli *cli, pith_json *request) {
   add_threads(cli, request);
   const int n = (argument(cli, "texts") != NULL) + (argument(cli, "similarity") != NULL) + (argument(cli, "perplexity") != NULL);
   if (n > 1) return pith_fail(&cli->ctx, PITH_E_ARGUMENT, "eval takes one of --texts, --similarity and --perplexity");
-  PITH_TRY(add_texts_file(cli, request));
+  PITH_TRY(add_lines_of(cli, request, "texts"));
   PITH_TRY(add_similarity(cli, request));
   return add_perplexity(cli, request);
 }

@@ -10,7 +10,8 @@
 static const pith_option inspect_options[] = {{"--json", "json", PITH_OPTION_FLAG}, {NULL, NULL, PITH_OPTION_FLAG}};
 static const pith_option compress_options[] = {{"-o", "output", PITH_OPTION_TEXT},          {"--output", "output", PITH_OPTION_TEXT},
                                                {"--recipe", "recipe", PITH_OPTION_TEXT},    {"--shard-size", "shardSize", PITH_OPTION_SIZE},
-                                               {"--texts", "texts", PITH_OPTION_TEXT},      {"--force", "force", PITH_OPTION_FLAG},
+                                               {"--texts", "texts", PITH_OPTION_TEXT},      {"--calibrate", "calibrate", PITH_OPTION_TEXT},
+                                               {"--force", "force", PITH_OPTION_FLAG},
                                                {"--json", "json", PITH_OPTION_FLAG},        {"--threads", "threads", PITH_OPTION_NUMBER},
                                                {NULL, NULL, PITH_OPTION_FLAG}};
 static const pith_option embed_options[] = {COMMON, {NULL, NULL, PITH_OPTION_FLAG}};
@@ -34,7 +35,7 @@ static const pith_option eval_options[] = {COMMON,
 
 static const pith_command commands[] = {
     {"inspect", "pith inspect SRC [--json]", "what a checkpoint or a package holds", inspect_options, 1, 1},
-    {"compress", "pith compress SRC -o PKG [--recipe int8|int4|int4-min|fp16|FILE] [--shard-size 4M] [--texts FILE] [--force] [--threads N] [--json]",
+    {"compress", "pith compress SRC -o PKG [--recipe int8|int4|int4-min|fp16|FILE] [--calibrate FILE] [--shard-size 4M] [--texts FILE] [--force] [--threads N] [--json]",
      "a checkpoint into a package, with its quality measured", compress_options, 1, 1},
     {"embed", "pith embed SRC [TEXT…] [--attention f32|i16|i8] [--threads N] [--json] [--kernels NAME]", "embeddings of texts, or of the lines of standard input", embed_options, 1, -1},
     {"generate",

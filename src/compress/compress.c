@@ -26,6 +26,15 @@ pith_status pith_compression_begin(pith_ctx *ctx, pith_compression *c, const pit
   return PITH_OK;
 }
 
+/* The parent, as calibration and measuring run it. */
+static pith_status open_parent(pith_ctx *ctx, pith_compression *c) {
+  c->parent.config = c->checkpoint.config;
+  c->parent.kernels = c->options.kernels;
+  PITH_TRY(pith_model_checkpoint_tokenizer(ctx, &c->checkpoint, &c->parent.tokenizer));
+  c->parent_source = pith_source_checkpoint(&c->parent, &c->checkpoint);
+  return c->options.calibration ? pith_calibration_begin(ctx, &c->calibration, &c->parent_source, c->recipe.attention, c->options.calibration) : PITH_OK;
+}
+
 /* The parent's files, each hashed from end to end. */
 static pith_status step_hash(pith_ctx *ctx, pith_compression *c) {
   pith_checkpoint_file *file = &c->checkpoint.files[c->file];
@@ -43,6 +52,7 @@ static pith_status step_hash(pith_ctx *ctx, pith_compression *c) {
   if (++c->file < c->checkpoint.n_files) return PITH_PENDING;
   pith_free(ctx, c->chunk);
   c->chunk = NULL;
+  PITH_TRY(open_parent(ctx, c));   /* its tokenizer is needed later at the latest, so a faulty one shows now */
   c->phase = PITH_COMPRESS_QUANTIZE;
   c->done = 0;
   c->total = 0;
@@ -62,7 +72,13 @@ static pith_status next_slot(pith_ctx *ctx, pith_compression *c) {
     c->n_slots = config->family->slots(config, c->stage, c->slots);
     c->slot = 0;
   }
-  PITH_TRY(pith_tensor_encoder_open(ctx, &c->encoder, &c->checkpoint, &c->slots[c->slot], &c->recipe, c->options.shard_bytes));
+  const pith_slot *slot = &c->slots[c->slot];
+  const bool calibrated = c->options.calibration && slot->role == PITH_ROLE_MATRIX;
+  if (calibrated) {
+    const pith_status status = pith_calibration_step(ctx, &c->calibration, c->stage, slot->id);
+    if (status != PITH_OK) return status;
+  }
+  PITH_TRY(pith_tensor_encoder_open(ctx, &c->encoder, &c->checkpoint, slot, &c->recipe, calibrated ? &c->calibration : NULL, c->options.shard_bytes));
   return PITH_PENDING;
 }
 
@@ -115,6 +131,7 @@ static pith_status write_manifest(pith_ctx *ctx, pith_compression *c) {
   pith_json_add_string(json, "family", c->checkpoint.config.family->name);
   pith_json_add_number(json, "parameters", (double)c->n_parameters);
   pith_json_add(json, "recipe", pith_json_copy(c->options.recipe));
+  if (c->calibration_json) pith_json_add(json, "calibration", pith_json_copy(c->calibration_json));
   pith_json_add(json, "quality", c->quality ? pith_json_copy(c->quality) : pith_json_new_object());
   pith_json_add(json, "parent", parent_json(c));
   pith_json_add(json, "omitted", omitted(c));
@@ -145,10 +162,7 @@ static pith_status begin_measure(pith_ctx *ctx, pith_compression *c) {
   const pith_status status = pith_model_read_manifest(ctx, path, &c->package, &n_bytes);
   pith_free(ctx, path);
   PITH_TRY(status);
-  c->parent.config = c->checkpoint.config;
-  c->parent.kernels = c->package.kernels = c->options.kernels;
-  PITH_TRY(pith_model_checkpoint_tokenizer(ctx, &c->checkpoint, &c->parent.tokenizer));
-  c->parent_source = pith_source_checkpoint(&c->parent, &c->checkpoint);
+  c->package.kernels = c->options.kernels;
   PITH_TRY(pith_source_package(ctx, &c->package_source, &c->package, c->writer.folder.partial));
   const pith_texts *texts = c->options.texts;
   if (!texts) {
@@ -162,10 +176,30 @@ static pith_status begin_measure(pith_ctx *ctx, pith_compression *c) {
   return PITH_PENDING;
 }
 
+/* What the manifest says of it stays, its memory goes. */
+static void calibration_done(pith_ctx *ctx, pith_compression *c) {
+  if (!c->options.calibration) return;
+  const pith_texts *texts = c->options.calibration;
+  pith_sha256 sha;
+  char hex[65];
+  pith_sha256_init(&sha);
+  for (size_t i = 0; i < c->calibration.n_tokenized; i++) {
+    pith_sha256_update(&sha, texts->texts[i], texts->n_bytes[i]);
+    pith_sha256_update(&sha, "\n", 1);
+  }
+  pith_sha256_final(&sha, hex);
+  c->calibration_json = pith_json_new_object();
+  pith_json_add_number(c->calibration_json, "texts", (double)c->calibration.n_tokenized);
+  pith_json_add_number(c->calibration_json, "tokens", (double)c->calibration.ids.n);
+  pith_json_add_string(c->calibration_json, "sha256", hex);
+  pith_calibration_free(ctx, &c->calibration);
+}
+
 static pith_status step_quantize(pith_ctx *ctx, pith_compression *c) {
   if (!c->encoder.slot) {
     const pith_status status = next_slot(ctx, c);
     if (status != PITH_OK) return status;
+    calibration_done(ctx, c);
     PITH_TRY(pith_package_writer_flush(ctx, &c->writer));
     PITH_TRY(write_tokenizer(ctx, c));
     PITH_TRY(write_manifest(ctx, c));
@@ -221,6 +255,8 @@ void pith_compression_report(const pith_compression *c, pith_json *out) {
 
 void pith_compression_free(pith_ctx *ctx, pith_compression *c) {
   pith_evaluation_free(ctx, &c->evaluation);
+  pith_calibration_free(ctx, &c->calibration);
+  pith_json_free(c->calibration_json);
   pith_source_close(ctx, &c->package_source);
   pith_source_close(ctx, &c->parent_source);
   pith_model_close(ctx, &c->parent);

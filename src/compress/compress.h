@@ -3,6 +3,7 @@
 #ifndef PITH_COMPRESS_H
 #define PITH_COMPRESS_H
 
+#include "compress/calibrate.h"
 #include "compress/sparsity.h"
 #include "eval/evaluate.h"
 #include "package/writer.h"
@@ -14,7 +15,8 @@ typedef struct pith_compression_options {
   bool force;
   const pith_texts *texts;           /* for the measured quality; NULL: the default set */
   const char *texts_name;            /* what the manifest calls them */
-  const pith_kernels *kernels;       /* for measuring */
+  const pith_texts *calibration;     /* whose inputs rounding minds; NULL: data-free */
+  const pith_kernels *kernels;       /* for measuring and calibrating */
 } pith_compression_options;
 
 /* One tensor on its way into the package, a few panels a step, part by part. Panels are encoded on all threads. */
@@ -37,6 +39,8 @@ typedef struct pith_tensor_encoder {
   uint8_t *codes, *scales, *places;  /* of the part */
   float *scores;                     /* (threads, ceil(cols / 4)), for choosing blocks */
   uint64_t n_code_bytes, n_scale_bytes;
+  pith_calibration *calibration;     /* a matrix of a layer, where there is one: learns what becomes of it */
+  bool rounded;                      /* as the calibration's inputs ask for */
   pith_json *parts;
 } pith_tensor_encoder;
 
@@ -64,6 +68,8 @@ typedef struct pith_compression {
   pith_json *tensors;
   pith_tensor_encoder encoder;
   uint64_t n_parameters;
+  pith_calibration calibration;
+  pith_json *calibration_json;
   /* measuring */
   pith_file_record tokenizer;
   pith_model parent, package;        /* configurations, and the parent's tokenizer: their weights stay where they are */
@@ -75,7 +81,7 @@ typedef struct pith_compression {
 
 /* encode.c: opening a slot's tensor, one step of it (PITH_OK: all of it is in the writer), its manifest entry. */
 pith_status pith_tensor_encoder_open(pith_ctx *ctx, pith_tensor_encoder *t, const pith_checkpoint *checkpoint, const pith_slot *slot,
-                                     const pith_recipe *recipe, uint64_t shard_bytes);
+                                     const pith_recipe *recipe, pith_calibration *calibration, uint64_t shard_bytes);
 pith_status pith_tensor_encoder_step(pith_ctx *ctx, pith_tensor_encoder *t, pith_package_writer *writer);
 pith_json *pith_tensor_encoder_entry(pith_tensor_encoder *t);
 void pith_tensor_encoder_free(pith_ctx *ctx, pith_tensor_encoder *t);

@@ -54,7 +54,7 @@ static pith_status plan_parts(pith_ctx *ctx, pith_tensor_encoder *t, uint64_t sh
 }
 
 pith_status pith_tensor_encoder_open(pith_ctx *ctx, pith_tensor_encoder *t, const pith_checkpoint *checkpoint, const pith_slot *slot,
-                                     const pith_recipe *recipe, uint64_t shard_bytes) {
+                                     const pith_recipe *recipe, pith_calibration *calibration, uint64_t shard_bytes) {
   memset(t, 0, sizeof *t);
   PITH_TRY(pith_checkpoint_need(ctx, checkpoint, slot, &t->file, &t->entry));
   t->slot = slot;
@@ -83,6 +83,8 @@ pith_status pith_tensor_encoder_open(pith_ctx *ctx, pith_tensor_encoder *t, cons
     PITH_TRY(pith_malloc(ctx, n / Q4_GROUP * sizeof *t->q4_scales, &t->q4_scales));
     PITH_TRY(pith_malloc(ctx, n / Q4_GROUP * sizeof *t->q4_mins, &t->q4_mins));
   }
+  t->calibration = calibration;
+  t->rounded = calibration && !t->q4_codes && t->sparsity.form == PITH_SPARSITY_NONE && pith_encoding_group_multiple(t->matrix.encoding) != 0;
   return plan_parts(ctx, t, shard_bytes);
 }
 
@@ -104,13 +106,14 @@ typedef struct batch {
 static bool encode_panel(const pith_tensor_encoder *t, size_t row, size_t n, uint8_t *codes, uint8_t *scales, uint32_t thread) {
   const size_t cols = t->slot->cols, group_size = t->matrix.group_size;
   float *rows = t->rows + row * cols, *panel = (float *)(void *)codes;
+  const pith_rounding minding = t->rounded ? pith_calibration_rounding(t->calibration, thread) : (pith_rounding){0}, *rounding = t->rounded ? &minding : NULL;
   pith_sparsify_panel(&t->sparsity, n, cols, rows, t->scores ? t->scores + thread * ((cols + PITH_QUAD - 1) / PITH_QUAD) : NULL);
   switch (t->matrix.encoding) {
-    case PITH_ENC_U7: pith_quantize_u7_panel(n, cols, group_size, rows, t->matrix.scale_dtype, codes, scales); return true;
+    case PITH_ENC_U7: pith_quantize_u7_panel(n, cols, group_size, rows, t->matrix.scale_dtype, codes, scales, rounding); return true;
     case PITH_ENC_U8_ROW: pith_quantize_u8_rows(n, cols, rows, t->matrix.scale_dtype, codes, scales); return true;
-    case PITH_ENC_U4: return pith_quantize_u4_panel(n, cols, group_size, rows, codes, scales);
+    case PITH_ENC_U4: return pith_quantize_u4_panel(n, cols, group_size, rows, codes, scales, rounding);
     case PITH_ENC_U4_MIN:
-      if (!t->q4_codes) return pith_quantize_u4_min_panel(n, cols, group_size, rows, codes, (uint16_t *)(void *)scales);
+      if (!t->q4_codes) return pith_quantize_u4_min_panel(n, cols, group_size, rows, codes, (uint16_t *)(void *)scales, rounding);
       pith_pack_u4_min_panel(n, cols, group_size, t->q4_codes + row * cols, t->q4_scales + row * (cols / Q4_GROUP), t->q4_mins + row * (cols / Q4_GROUP), codes,
                              (uint16_t *)(void *)scales);
       return true;
@@ -161,6 +164,12 @@ static pith_status write_part(pith_ctx *ctx, pith_tensor_encoder *t, pith_packag
   pith_plane planes[PITH_MAX_PLANES] = {{"values", PITH_F32, 1, {t->slot->cols}}};
   const uint32_t n_planes = vector ? 1 : pith_matrix_planes(&stored, rows, planes);
   uint64_t bytes[PITH_MAX_PLANES] = {code_bytes(t, rows), scale_bytes(t, rows), place_bytes(t, rows)}, left = 0;
+  if (t->calibration) {   /* before it is packed */
+    pith_matrix learned = t->matrix;
+    learned.n_parts = t->n_parts;
+    const pith_part dense = {.row_begin = t->part_begin, .n_rows = rows, .codes = t->codes, .scales = t->scales};
+    PITH_TRY(pith_calibration_learn(ctx, t->calibration, t->slot->id, &learned, t->part++, &dense));
+  }
   const uint8_t *const data[PITH_MAX_PLANES] = {t->codes, t->scales, t->places};
   static const char *const keys[PITH_MAX_PLANES] = {"codes", "scales", "places"};
   if (pith_encoding_sparse(t->stored)) {

@@ -58,28 +58,6 @@ static void store_scale(void *scales, size_t at, pith_dtype dtype, float scale) 
   else ((uint16_t *)scales)[at] = pith_f32_to_f16(scale);
 }
 
-double pith_quantize_u7_panel(size_t n_rows, size_t cols, size_t group_size, const float *w, pith_dtype scale_dtype, uint8_t *codes, void *scales) {
-  const size_t n_quads = (cols + PITH_QUAD - 1) / PITH_QUAD, n_groups = (cols + group_size - 1) / group_size;
-  memset(codes, PITH_U7_ZERO, n_quads * PITH_PANEL * PITH_QUAD);
-  memset(scales, 0, n_groups * PITH_PANEL * pith_dtype_bytes(scale_dtype));
-  double total = 0.0;
-  for (size_t row = 0; row < n_rows; row++) {
-    for (size_t g = 0; g < n_groups; g++) {
-      const size_t begin = g * group_size, end = begin + group_size < cols ? begin + group_size : cols;
-      double error;
-      const float scale = search_scale(w + row * cols + begin, end - begin, scale_dtype, 63, &error);
-      total += error;
-      if (scale == 0.0f) continue;
-      store_scale(scales, g * PITH_PANEL + row, scale_dtype, scale);
-      for (size_t k = begin; k < end; k++) {
-        const int q = (int)code_of(w[row * cols + k], 1.0f / scale, 63.0f);   /* [-63, 63] */
-        codes[(k / PITH_QUAD * PITH_PANEL + row) * PITH_QUAD + k % PITH_QUAD] = (uint8_t)(PITH_U7_ZERO + q);
-      }
-    }
-  }
-  return total;
-}
-
 double pith_quantize_u8_rows(size_t n_rows, size_t cols, const float *w, pith_dtype scale_dtype, uint8_t *codes, void *scales) {
   double total = 0.0;
   for (size_t row = 0; row < n_rows; row++) {
@@ -94,7 +72,7 @@ double pith_quantize_u8_rows(size_t n_rows, size_t cols, const float *w, pith_dt
 
 /* ---- four bits ---- */
 
-/* A group's codes are (w - minimum) / scale, rounded and clamped. */
+/* A group's codes are (w - minimum) / scale, rounded and clamped to low … high. */
 typedef struct affine {
   float scale, minimum;
   int zero;                  /* -minimum / scale, where that is whole */
@@ -146,51 +124,153 @@ static affine search_affine(const float *w, size_t n, affine_fn *make, bool with
   return best;
 }
 
-static void put_code4(uint8_t *codes, size_t row, size_t k, int code) {
-  codes[(k / 8 * PITH_PANEL + row) * PITH_QUAD + k % PITH_QUAD] |= (uint8_t)(k % 8 < PITH_QUAD ? code : code << 4);
+/* ---- panels ---- */
+
+/* How an encoding's panel is made: a group's grid, where its parameters go, where a code goes. */
+typedef struct panel_form {
+  affine (*search)(const float *w, size_t n, pith_dtype scale_dtype);
+  float low, high;
+  void (*store)(void *scales, size_t g, size_t row, const affine *a, pith_dtype scale_dtype, bool *fits);
+  void (*put)(uint8_t *codes, size_t row, size_t k, int code);
+} panel_form;
+
+static affine search_u7(const float *w, size_t n, pith_dtype scale_dtype) {
+  double error;
+  return (affine){search_scale(w, n, scale_dtype, 63, &error), 0.0f, 0};
+}
+static affine search_u4(const float *w, size_t n, pith_dtype scale_dtype) {
+  (void)scale_dtype;
+  return search_affine(w, n, with_zero_point, true);
+}
+static affine search_u4_min(const float *w, size_t n, pith_dtype scale_dtype) {
+  (void)scale_dtype;
+  return search_affine(w, n, with_minimum, false);
 }
 
-static void put_codes4(const float *w, size_t row, size_t begin, size_t end, const affine *a, uint8_t *codes) {
-  const float inverse = a->scale > 0.0f ? 1.0f / a->scale : 0.0f;
-  for (size_t k = begin; k < end; k++) put_code4(codes, row, k, code4(w[k], inverse, a->minimum));
+static void store_u7(void *scales, size_t g, size_t row, const affine *a, pith_dtype scale_dtype, bool *fits) {
+  (void)fits;
+  store_scale(scales, g * PITH_PANEL + row, scale_dtype, a->scale);
+}
+static void store_u4(void *scales, size_t g, size_t row, const affine *a, pith_dtype scale_dtype, bool *fits) {
+  const uint16_t half = pith_f32_to_f16(a->scale);
+  uint8_t *group = (uint8_t *)scales + g * PITH_U4_GROUP_BYTES, *zeros = &group[16 + row % 4];
+  (void)scale_dtype;
+  *fits = *fits && (half & 0x7c00) != 0x7c00;
+  group[2 * row] = (uint8_t)half;
+  group[2 * row + 1] = (uint8_t)(half >> 8);
+  *zeros = (uint8_t)(row < 4 ? (*zeros & 0xf0) | a->zero : (*zeros & 0x0f) | a->zero << 4);
+}
+static void store_u4_min(void *scales, size_t g, size_t row, const affine *a, pith_dtype scale_dtype, bool *fits) {
+  uint16_t *group = (uint16_t *)scales + g * 2 * PITH_PANEL + row;
+  (void)scale_dtype;
+  group[0] = pith_f32_to_f16(a->scale);
+  group[PITH_PANEL] = pith_f32_to_f16(a->minimum);
+  *fits = *fits && (group[0] & 0x7c00) != 0x7c00 && (group[PITH_PANEL] & 0x7c00) != 0x7c00;
 }
 
-bool pith_quantize_u4_panel(size_t n_rows, size_t cols, size_t group_size, const float *w, uint8_t *codes, uint8_t *scales) {
-  const size_t n_groups = (cols + group_size - 1) / group_size;
+static void put_u7(uint8_t *codes, size_t row, size_t k, int code) {
+  codes[(k / PITH_QUAD * PITH_PANEL + row) * PITH_QUAD + k % PITH_QUAD] = (uint8_t)(PITH_U7_ZERO + code);
+}
+static void put_u4(uint8_t *codes, size_t row, size_t k, int code) {
+  uint8_t *both = &codes[(k / 8 * PITH_PANEL + row) * PITH_QUAD + k % PITH_QUAD];
+  *both = (uint8_t)(k % 8 < PITH_QUAD ? (*both & 0xf0) | code : (*both & 0x0f) | code << 4);
+}
+
+static const panel_form form_u7 = {search_u7, -63.0f, 63.0f, store_u7, put_u7}, form_u4 = {search_u4, 0.0f, 15.0f, store_u4, put_u4},
+                        form_u4_min = {search_u4_min, 0.0f, 15.0f, store_u4_min, put_u4};
+
+/* Rounds the rows, group after group. Rows of which `spread` is set take each weight's error off the weights to come, by u. errors: what was
+ * rounded away, (n_rows, cols), or NULL */
+static bool round_rows(const panel_form *form, size_t n_rows, size_t cols, size_t group_size, float *w, pith_dtype scale_dtype, uint8_t *codes, void *scales,
+                       const float *u, const bool *spread, float *errors) {
   bool fits = true;
-  memset(codes, 0, (cols + 7) / 8 * PITH_PANEL * PITH_QUAD);
-  memset(scales, 0, n_groups * PITH_U4_GROUP_BYTES);
-  for (size_t row = 0; row < n_rows; row++)
-    for (size_t g = 0; g < n_groups; g++) {
-      const size_t begin = g * group_size, end = begin + group_size < cols ? begin + group_size : cols;
-      const affine a = search_affine(w + row * cols + begin, end - begin, with_zero_point, true);
-      const uint16_t half = pith_f32_to_f16(a.scale);
-      uint8_t *group = scales + g * PITH_U4_GROUP_BYTES;
-      fits = fits && (half & 0x7c00) != 0x7c00;
-      group[2 * row] = (uint8_t)half;
-      group[2 * row + 1] = (uint8_t)(half >> 8);
-      group[16 + row % 4] |= (uint8_t)(row < 4 ? a.zero : a.zero << 4);
-      put_codes4(w + row * cols, row, begin, end, &a, codes);
+  for (size_t begin = 0, g = 0; begin < cols; begin += group_size, g++) {
+    const size_t end = begin + group_size < cols ? begin + group_size : cols;
+    affine a[PITH_PANEL];
+    float inverse[PITH_PANEL];
+    for (size_t row = 0; row < n_rows; row++) {
+      a[row] = form->search(w + row * cols + begin, end - begin, scale_dtype);
+      inverse[row] = a[row].scale > 0.0f ? 1.0f / a[row].scale : 0.0f;
+      form->store(scales, g, row, &a[row], scale_dtype, &fits);
     }
+    for (size_t k = begin; k < end; k++)
+      for (size_t row = 0; row < n_rows; row++) {
+        float *from = w + row * cols;
+        const float q = rintf((from[k] - a[row].minimum) * inverse[row]), code = q > form->high ? form->high : q > form->low ? q : form->low;   /* NaN: low */
+        form->put(codes, row, k, (int)code);
+        if (!u) continue;
+        const float error = from[k] - (code * a[row].scale + a[row].minimum);
+        errors[row * cols + k] = error;
+        if (!spread[row]) continue;
+        const float *factors = u + k * cols;
+        for (size_t j = k + 1; j < cols; j++) from[j] -= error * factors[j];
+      }
+  }
   return fits;
 }
 
-bool pith_quantize_u4_min_panel(size_t n_rows, size_t cols, size_t group_size, const float *w, uint8_t *codes, uint16_t *scales) {
-  const size_t n_groups = (cols + group_size - 1) / group_size;
-  bool fits = true;
+/* dᵀ H d = ‖Rᵀ d‖², R in the columns of the factored sums. */
+static double objective_of(const pith_rounding *r, const float *d) {
+  double total = 0.0;
+  for (size_t j = 0; j < r->cols; j++) {
+    const double *column = r->factor + j * r->cols;
+    double sum = 0.0;
+    for (size_t i = 0; i <= j; i++) sum += column[i] * (double)d[i];
+    total += sum * sum;
+  }
+  return total;
+}
+
+/* The same where the errors were spread: each counts alone. */
+static double spread_objective(const pith_rounding *r, const float *errors) {
+  double total = 0.0;
+  for (size_t k = 0; k < r->cols; k++) {
+    const double e = (double)errors[k] * r->factor[k * r->cols + k];
+    total += e * e;
+  }
+  return total;
+}
+
+static bool round_panel(const panel_form *form, size_t n_rows, size_t cols, size_t group_size, const float *w, pith_dtype scale_dtype, uint8_t *codes,
+                        void *scales, const pith_rounding *r) {
+  /* the search and the rounding alone leave w as it is */
+  if (!r) return round_rows(form, n_rows, cols, group_size, (float *)w, scale_dtype, codes, scales, NULL, NULL, NULL);
+  bool spread[PITH_PANEL] = {false}, fits, all = true;
+  double plain[PITH_PANEL];
+  float *errors = r->scratch, *moved = r->scratch + n_rows * cols;
+  (void)round_rows(form, n_rows, cols, group_size, (float *)w, scale_dtype, codes, scales, r->u, spread, errors);
+  for (size_t row = 0; row < n_rows; row++) {
+    plain[row] = objective_of(r, errors + row * cols);
+    spread[row] = true;
+  }
+  memcpy(moved, w, n_rows * cols * sizeof *moved);
+  fits = round_rows(form, n_rows, cols, group_size, moved, scale_dtype, codes, scales, r->u, spread, errors);
+  for (size_t row = 0; row < n_rows; row++) {
+    spread[row] = spread_objective(r, errors + row * cols) <= plain[row];
+    all = all && spread[row];
+  }
+  if (all) return fits;
+  memcpy(moved, w, n_rows * cols * sizeof *moved);   /* a row for which it did not pay is rounded to the nearest */
+  return round_rows(form, n_rows, cols, group_size, moved, scale_dtype, codes, scales, r->u, spread, errors);
+}
+
+void pith_quantize_u7_panel(size_t n_rows, size_t cols, size_t group_size, const float *w, pith_dtype scale_dtype, uint8_t *codes, void *scales,
+                            const pith_rounding *rounding) {
+  memset(codes, PITH_U7_ZERO, (cols + PITH_QUAD - 1) / PITH_QUAD * PITH_PANEL * PITH_QUAD);
+  memset(scales, 0, (cols + group_size - 1) / group_size * PITH_PANEL * pith_dtype_bytes(scale_dtype));
+  (void)round_panel(&form_u7, n_rows, cols, group_size, w, scale_dtype, codes, scales, rounding);   /* scale_dtype holds the scales */
+}
+
+bool pith_quantize_u4_panel(size_t n_rows, size_t cols, size_t group_size, const float *w, uint8_t *codes, uint8_t *scales, const pith_rounding *rounding) {
   memset(codes, 0, (cols + 7) / 8 * PITH_PANEL * PITH_QUAD);
-  memset(scales, 0, n_groups * 2 * PITH_PANEL * sizeof *scales);
-  for (size_t row = 0; row < n_rows; row++)
-    for (size_t g = 0; g < n_groups; g++) {
-      const size_t begin = g * group_size, end = begin + group_size < cols ? begin + group_size : cols;
-      const affine a = search_affine(w + row * cols + begin, end - begin, with_minimum, false);
-      uint16_t *group = scales + g * 2 * PITH_PANEL + row;
-      group[0] = pith_f32_to_f16(a.scale);
-      group[PITH_PANEL] = pith_f32_to_f16(a.minimum);
-      fits = fits && (group[0] & 0x7c00) != 0x7c00 && (group[PITH_PANEL] & 0x7c00) != 0x7c00;
-      put_codes4(w + row * cols, row, begin, end, &a, codes);
-    }
-  return fits;
+  memset(scales, 0, (cols + group_size - 1) / group_size * PITH_U4_GROUP_BYTES);
+  return round_panel(&form_u4, n_rows, cols, group_size, w, PITH_F16, codes, scales, rounding);
+}
+
+bool pith_quantize_u4_min_panel(size_t n_rows, size_t cols, size_t group_size, const float *w, uint8_t *codes, uint16_t *scales, const pith_rounding *rounding) {
+  memset(codes, 0, (cols + 7) / 8 * PITH_PANEL * PITH_QUAD);
+  memset(scales, 0, (cols + group_size - 1) / group_size * 2 * PITH_PANEL * sizeof *scales);
+  return round_panel(&form_u4_min, n_rows, cols, group_size, w, PITH_F16, codes, scales, rounding);
 }
 
 void pith_pack_u4_min_panel(size_t n_rows, size_t cols, size_t group_size, const uint8_t *row_codes, const uint16_t *row_scales, const uint16_t *row_mins,
@@ -199,7 +279,7 @@ void pith_pack_u4_min_panel(size_t n_rows, size_t cols, size_t group_size, const
   memset(codes, 0, (cols + 7) / 8 * PITH_PANEL * PITH_QUAD);
   memset(scales, 0, n_groups * 2 * PITH_PANEL * sizeof *scales);
   for (size_t row = 0; row < n_rows; row++) {
-    for (size_t k = 0; k < cols; k++) put_code4(codes, row, k, row_codes[row * cols + k]);
+    for (size_t k = 0; k < cols; k++) put_u4(codes, row, k, row_codes[row * cols + k]);
     for (size_t g = 0; g < n_groups; g++) {
       scales[g * 2 * PITH_PANEL + row] = row_scales[row * n_groups + g];
       scales[(g * 2 + 1) * PITH_PANEL + row] = row_mins[row * n_groups + g];

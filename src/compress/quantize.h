@@ -10,14 +10,25 @@
 /* Whether f16 can hold a tensor's scales: its largest one has to be in f16's normal range. levels: 63 or 127. */
 pith_dtype pith_scale_dtype(float tensor_absmax, int levels);
 
+/* What makes rounding mind the inputs (second_order.h): a weight's error is taken off the weights that come after it, so that what the inputs see
+ * changes least, group scales being searched among the weights as they then are. A row stays rounded to the nearest where that has the smaller
+ * objective dᵀ H d, d being what the row changes by. */
+typedef struct pith_rounding {
+  size_t cols;
+  const float *u;            /* (cols, cols) */
+  const double *factor;      /* (cols, cols): the factored sums, R[i][j] at [j * cols + i] */
+  float *scratch;            /* (2, 8, cols), the thread's own */
+} pith_rounding;
+
 /* One panel of up to 8 rows as u7 codes with one scale per row and group.
  *   w        (n_rows, cols) finite floats, n_rows 1…8
  *   codes    [ceil(cols/4)][8][4]; absent rows and columns get the zero point 64
  *   scales   [ceil(cols/group_size)][8] of scale_dtype (F16 or F32); absent rows and groups of zeros 0
  * A group's scale is the best, by squared error after its rounding to scale_dtype, of absmax * f / 63 for
  * f = 1, 0.99, … 0.75; the first best wins; in F16 none is below 2^-20. Code = 64 + clamp(round_half_even(w / scale), ±63),
- * the quotient computed as w * (1 / scale). Returns the sum of squared errors. group_size: a multiple of 4. */
-double pith_quantize_u7_panel(size_t n_rows, size_t cols, size_t group_size, const float *w, pith_dtype scale_dtype, uint8_t *codes, void *scales);
+ * the quotient computed as w * (1 / scale). group_size: a multiple of 4. rounding: NULL for the nearest. */
+void pith_quantize_u7_panel(size_t n_rows, size_t cols, size_t group_size, const float *w, pith_dtype scale_dtype, uint8_t *codes, void *scales,
+                            const pith_rounding *rounding);
 
 /* Rows of 8-bit codes, 128 + clamp(round_half_even(w / scale), ±127), one scale a row, chosen as above of absmax * f / 127.
  *   codes (n_rows, cols), scales (n_rows) */
@@ -29,11 +40,11 @@ double pith_quantize_u8_rows(size_t n_rows, size_t cols, const float *w, pith_dt
  * A group's range [low, high], widened to hold 0, is tried at f = 1, 0.98, … 0.7 of its width; scale = f (high - low) / 15 in F16, not below
  * 2^-20, zero point = clamp(round_half_even(-f low / scale), 0, 15), code = clamp(round_half_even(w / scale) + zero point, 0, 15); the first
  * least squared error wins. False: a scale is too large for F16. */
-bool pith_quantize_u4_panel(size_t n_rows, size_t cols, size_t group_size, const float *w, uint8_t *codes, uint8_t *scales);
+bool pith_quantize_u4_panel(size_t n_rows, size_t cols, size_t group_size, const float *w, uint8_t *codes, uint8_t *scales, const pith_rounding *rounding);
 
 /* The same with a minimum instead of a zero point: scales [groups][2][8] F16, scales then minima; code = clamp(round_half_even((w - minimum) /
  * scale), 0, 15), minimum = the group's lowest, scale = f (high - low) / 15. */
-bool pith_quantize_u4_min_panel(size_t n_rows, size_t cols, size_t group_size, const float *w, uint8_t *codes, uint16_t *scales);
+bool pith_quantize_u4_min_panel(size_t n_rows, size_t cols, size_t group_size, const float *w, uint8_t *codes, uint16_t *scales, const pith_rounding *rounding);
 /* Codes (n_rows, cols), scales and minima (n_rows, cols / group_size) that are there already, into the same layout. */
 void pith_pack_u4_min_panel(size_t n_rows, size_t cols, size_t group_size, const uint8_t *row_codes, const uint16_t *row_scales, const uint16_t *row_mins,
                             uint8_t *codes, uint16_t *scales);

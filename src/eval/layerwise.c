@@ -144,7 +144,7 @@ static pith_status plan(pith_ctx *ctx, pith_layerwise *run, uint32_t max_rows, u
 }
 
 /* The next rows, as many as fit; false when the block is through. */
-static bool next_batch(pith_layerwise *run) {
+bool pith_layerwise_next_batch(pith_layerwise *run) {
   run->row += run->n_batch;
   run->n_batch = run->n_spans = 0;
   while (run->sequence < run->n_sequences && run->n_batch < run->max_rows) {
@@ -161,19 +161,30 @@ static bool next_batch(pith_layerwise *run) {
   return run->n_batch > 0;
 }
 
+bool pith_layerwise_rewind(pith_layerwise *run) {
+  run->row = run->n_batch = run->sequence = run->position = 0;
+  return pith_layerwise_next_batch(run);
+}
+
+pith_status pith_layerwise_replan(pith_ctx *ctx, pith_layerwise *run) {
+  pith_arena_free(ctx, &run->arena);
+  return plan(ctx, run, run->max_rows, run->longest);
+}
+
+pith_status pith_layerwise_next_stage(pith_ctx *ctx, pith_layerwise *run) { return begin_stage(ctx, run, run->stage + 1); }
+
 /* The stage is there: its first batch. */
 static pith_status begin_batches(pith_ctx *ctx, pith_layerwise *run) {
   const int32_t n_layers = run->source->model->config.n_layers;
   PITH_TRY(plan(ctx, run, run->max_rows, run->longest));
-  run->row = run->n_batch = run->sequence = run->position = 0;
   run->unit = run->stage < 0 ? PITH_LAYERWISE_EMBED : run->stage < n_layers ? PITH_LAYERWISE_HALVES : PITH_LAYERWISE_FINISH;
-  (void)next_batch(run);
+  (void)pith_layerwise_rewind(run);
   return PITH_OK;
 }
 
 /* After a batch: the next one, or the next stage. */
 static pith_status advance(pith_ctx *ctx, pith_layerwise *run) {
-  if (next_batch(run)) return PITH_PENDING;
+  if (pith_layerwise_next_batch(run)) return PITH_PENDING;
   if (run->stage < run->source->model->config.n_layers) {
     PITH_TRY(begin_stage(ctx, run, run->stage + 1));
     return PITH_PENDING;

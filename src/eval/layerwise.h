@@ -50,6 +50,15 @@ pith_status pith_layerwise_begin(pith_ctx *ctx, pith_layerwise *run, pith_source
 /* A megabyte read, or some of a batch's half-layer. PITH_OK: x is what pith_forward_finish leaves. */
 pith_status pith_layerwise_step(pith_ctx *ctx, pith_layerwise *run);
 void pith_layerwise_free(pith_ctx *ctx, pith_layerwise *run);
+
+/* For who wants more of a layer than its outcome: once step() has made run->unit PITH_LAYERWISE_HALVES, its weights are there and the first batch
+ * is at hand. Weights may be replaced by other encodings of the same shapes, if replan() follows. */
+pith_status pith_layerwise_replan(pith_ctx *ctx, pith_layerwise *run);
+/* The first batch again: rows run->row … + n_batch, spans. False: there is none. */
+bool pith_layerwise_rewind(pith_layerwise *run);
+bool pith_layerwise_next_batch(pith_layerwise *run);
+/* The rows have gone through the layer, by whatever means: the next stage is to be read. */
+pith_status pith_layerwise_next_stage(pith_ctx *ctx, pith_layerwise *run);
 /* In [0, 1] */
 double pith_layerwise_progress(const pith_layerwise *run);
 

@@ -496,13 +496,35 @@ static bool feed_op(pith_forward *f, int32_t layer, double *budget) {
   }
 }
 
+static bool run_op(pith_forward *f, int32_t half, double *budget) {
+  return half % 2 != 0 ? feed_op(f, half / 2, budget) : attention_op(f, half / 2, budget);
+}
+
 bool pith_forward_half(pith_forward *f, int32_t half) {
-  const bool feed = half % 2 != 0;
   for (double budget = STEP_MACS; budget > 0;) {
-    if (!(feed ? feed_op(f, half / 2, &budget) : attention_op(f, half / 2, &budget))) continue;
-    if (++f->op < (feed ? N_FEED_OPS : N_ATTENTION_OPS)) continue;
+    if (!run_op(f, half, &budget)) continue;
+    if (++f->op < (half % 2 != 0 ? N_FEED_OPS : N_ATTENTION_OPS)) continue;
     f->op = 0;
     return true;
+  }
+  return false;
+}
+
+bool pith_forward_until(pith_forward *f, int32_t half, uint32_t id, const float **x, size_t *x_stride) {
+  static const uint32_t attention_ids[N_ATTENTION_OPS] = {[1] = PITH_QUERY, PITH_KEY, PITH_VALUE, [6] = PITH_ATTENTION_OUT};
+  static const uint32_t feed_ids[N_FEED_OPS] = {[1] = PITH_UP, PITH_GATE, [4] = PITH_DOWN};
+  const pith_config *c = f->config;
+  const uint32_t *ids = half % 2 != 0 ? feed_ids : attention_ids;
+  const bool gated = pith_weights_stage(f->weights, half / 2)->weights[PITH_GATE].matrix.n_parts != 0;
+  for (double budget = STEP_MACS; budget > 0;) {
+    if (f->op > 0 && ids[f->op] == id) {
+      f->op = 0;
+      f->done = 0;
+      *x_stride = (size_t)(id == PITH_DOWN ? c->intermediate_size : id == PITH_ATTENTION_OUT ? c->n_heads * c->head_dim : c->hidden_size);
+      *x = id == PITH_DOWN ? (gated ? f->gate : f->up) : id == PITH_ATTENTION_OUT ? f->attended : norms_after(c) ? f->x : f->h;
+      return true;
+    }
+    if (run_op(f, half, &budget)) f->op++;
   }
   return false;
 }

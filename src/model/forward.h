@@ -58,6 +58,9 @@ void pith_forward_begin(pith_forward *forward, const int32_t *ids, uint32_t n_ro
 void pith_forward_resume(pith_forward *forward, float *x, uint32_t n_rows, const pith_span *spans, uint32_t n_spans);
 /* Half-layer 2 layer is attention, 2 layer + 1 the feed-forward: as much of it as stays short, whatever the sizes. True when it is done. */
 bool pith_forward_half(pith_forward *forward, int32_t half);
+/* The half-layer up to the product with the weight `id` (pith_weight_id), whose input *x then is, (n_rows, *x_stride): true. The half-layer is
+ * left there: what comes next begins another one. */
+bool pith_forward_until(pith_forward *forward, int32_t half, uint32_t id, const float **x, size_t *x_stride);
 /* A whole half-layer. */
 void pith_forward_attention(pith_forward *forward, int32_t layer);
 void pith_forward_feed(pith_forward *forward, int32_t layer);

@@ -7,7 +7,7 @@
 typedef struct compress_state {
   pith_compression compression;
   pith_json *recipe;
-  pith_texts texts;
+  pith_texts texts, calibration;
 } compress_state;
 
 /* A name or the recipe itself. */
@@ -34,6 +34,8 @@ static pith_status start(pith_job *job) {
   PITH_TRY(pith_request_bool(job, "force", false, &options.force));
   PITH_TRY(pith_request_texts(job, "texts", &s->texts));
   if (s->texts.texts && s->texts.n == 0) return pith_fail(job->ctx, PITH_E_ARGUMENT, "compress: there is no text to measure with");
+  PITH_TRY(pith_request_texts(job, "calibrate", &s->calibration));
+  if (s->calibration.texts && s->calibration.n == 0) return pith_fail(job->ctx, PITH_E_ARGUMENT, "compress: there is no text to calibrate with");
   PITH_TRY(read_recipe(job, &s->recipe));
   PITH_TRY(pith_request_threads(job));
   char *manifest;
@@ -44,6 +46,7 @@ static pith_status start(pith_job *job) {
   options.shard_bytes = (uint64_t)shard_size;
   options.recipe = s->recipe;
   options.texts = s->texts.n ? &s->texts : NULL;
+  options.calibration = s->calibration.n ? &s->calibration : NULL;
   return pith_compression_begin(job->ctx, &s->compression, &options);
 }
 
@@ -63,7 +66,8 @@ static void release(pith_job *job) {
   if (s->compression.options.source) pith_compression_free(job->ctx, &s->compression);
   pith_json_free(s->recipe);
   pith_texts_free(job->ctx, &s->texts);
+  pith_texts_free(job->ctx, &s->calibration);
 }
 
-static const char *const keys[] = {"source", "output", "recipe", "shardSize", "texts", "force", "threads", NULL};
+static const char *const keys[] = {"source", "output", "recipe", "shardSize", "texts", "calibrate", "force", "threads", NULL};
 const pith_verb pith_verb_compress = {"compress", keys, sizeof(compress_state), start, step, release};

@@ -30,7 +30,7 @@ static void test_panel(void **state) {
   for (int k = 64; k < COLS; k++) w[k] = 0.0f;   /* an empty short group */
   uint8_t codes[QUADS * 32];
   uint16_t scales[GROUPS * 8];
-  const double error = pith_quantize_u7_panel(ROWS, COLS, GROUP, w, PITH_F16, codes, scales);
+  pith_quantize_u7_panel(ROWS, COLS, GROUP, w, PITH_F16, codes, scales, NULL);
   double seen = 0.0, naive = 0.0;
   for (int row = 0; row < 8; row++)
     for (int k = 0; k < QUADS * 4; k++) {
@@ -44,7 +44,6 @@ static void test_panel(void **state) {
       seen += e * e;
       naive += 0.1 / 63 * 0.1 / 63 / 12;   /* rounding at absmax / 63, uniform */
     }
-  assert_true(fabs(seen - error) < 1e-9);
   assert_true(seen > 0 && seen < 1.1 * naive);
   assert_int_equal(scales[8], 0);
   assert_int_equal(scales[7], 0);
@@ -60,7 +59,15 @@ static void test_scale_dtypes(void **state) {
   for (int i = 0; i < 3; i++) {
     fill(w, magnitudes[i]);
     assert_int_equal(pith_scale_dtype(magnitudes[i], 63), dtypes[i]);
-    const double error = pith_quantize_u7_panel(ROWS, COLS, GROUP, w, dtypes[i], codes, scales);
+    pith_quantize_u7_panel(ROWS, COLS, GROUP, w, dtypes[i], codes, scales, NULL);
+    pith_part part = {.n_rows = ROWS, .codes = codes, .scales = scales};
+    const pith_matrix m = {PITH_ENC_U7, dtypes[i], ROWS, COLS, GROUP, 1, &part};
+    double error = 0.0;
+    for (uint32_t r = 0; r < ROWS; r++) {
+      float row[COLS];
+      pith_matrix_row(&m, r, row);
+      for (int k = 0; k < COLS; k++) error += pow((double)row[k] - (double)w[r * COLS + (uint32_t)k], 2);
+    }
     const double step = (double)magnitudes[i] / 63;
     assert_true(error > 0 && error < 1.1 * ROWS * COLS * step * step / 12);
   }
@@ -108,9 +115,9 @@ static void test_u4(void **state) {
     if (min) {
       m.encoding = PITH_ENC_U4_MIN;
       part.scales = halves;
-      assert_true(pith_quantize_u4_min_panel(ROWS, COLS, 32, w, codes, halves));
+      assert_true(pith_quantize_u4_min_panel(ROWS, COLS, 32, w, codes, halves, NULL));
     } else {
-      assert_true(pith_quantize_u4_panel(ROWS, COLS, 32, w, codes, scales));
+      assert_true(pith_quantize_u4_panel(ROWS, COLS, 32, w, codes, scales, NULL));
     }
     assert_null(pith_matrix_fault(&m, &part));
     assert_int_equal(pith_matrix_code_bytes(&m, ROWS), sizeof codes);
@@ -127,8 +134,8 @@ static void test_u4(void **state) {
       for (int k = 0; k < OCTETS * 4; k++) assert_int_equal(codes[(k / 4 * 8 + r) * 4 + k % 4], 0);
   }
   w[0] = 1e7f;
-  assert_false(pith_quantize_u4_panel(ROWS, COLS, 32, w, codes, scales));
-  assert_false(pith_quantize_u4_min_panel(ROWS, COLS, 32, w, codes, halves));
+  assert_false(pith_quantize_u4_panel(ROWS, COLS, 32, w, codes, scales, NULL));
+  assert_false(pith_quantize_u4_min_panel(ROWS, COLS, 32, w, codes, halves, NULL));
   halves[3] = 0x7c00;
   assert_non_null(pith_matrix_fault(&m, &part));
 }

@@ -1,6 +1,6 @@
 // One hash everywhere: native and WebAssembly, two Node.js versions, three browser engines, in every variant of the kernels that each has.
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { engines, needsEngine, open } from './browsers.js';
@@ -64,6 +64,17 @@ test('story with keys and values of one byte, of two, and in floats', () => {
   assert.equal(digests[1], expect(story));
 });
 test('an encoder of random weights, int8', () => assertOneDigest(sources['/encoder/']));
+test('calibrated: the same package from each, on one thread and on two', () => {
+  const texts = join(folder, 'calibration.txt'), made = (i) => join(folder, `calibrated-${i}`);
+  writeFileSync(texts, Array.from({ length: 60 }, (_, i) => `the ${i} cats and ${i * 7} dogs of house ${i % 9} run over a hill to the sea`).join('\n'));
+  const ways = [...programs.map((program) => [...program, '1']), [...programs[0], '2']];
+  for (const [i, [name, program, before, threads]] of ways.entries()) {
+    run(program, [...before, 'compress', join(folder, 'encoder-fp32'), '-o', made(i), '--recipe', 'int4', '--calibrate', texts, '--threads', threads]);
+    if (i > 0) assert.equal(run('diff', ['-rq', made(0), made(i)]), '', `${name} made another package`);
+  }
+  const { calibration } = JSON.parse(readFileSync(join(made(0), 'pith.json'), 'utf8'));
+  assert.ok(calibration.texts === 60 && calibration.tokens > 256 && /^[0-9a-f]{64}$/.test(calibration.sha256), JSON.stringify(calibration));
+});
 test('an encoder of random weights, int4', () => assertOneDigest(sources['/encoder-int4/']));
 test('an encoder of random weights, half of its blocks', () => assertOneDigest(sources['/encoder-block/']));
 test('an encoder of random weights, 2:4', () => assertOneDigest(sources['/encoder-2of4/']));

@@ -1,0 +1,168 @@
+#include "compress/calibrate.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { TOKENIZE_BYTES = 1 << 14 /* of text a step */ };
+#define DAMPING 0.01           /* of the mean of H's diagonal, as in the paper */
+
+pith_status pith_calibration_begin(pith_ctx *ctx, pith_calibration *c, pith_source *source, pith_attention attention, const pith_texts *texts) {
+  memset(c, 0, sizeof *c);
+  c->texts = texts;
+  c->source = source;
+  c->attention = attention;
+  c->stage = -1;
+  return pith_calloc(ctx, texts->n ? texts->n : 1, sizeof *c->sequences, &c->sequences);
+}
+
+void pith_calibration_free(pith_ctx *ctx, pith_calibration *c) {
+  pith_layerwise_free(ctx, &c->run);
+  pith_moments_free(ctx, &c->moments);
+  pith_second_order_free(ctx, &c->second_order);
+  pith_ids_free(ctx, &c->ids);
+  pith_free(ctx, c->sequences);
+  pith_free(ctx, c->rows);
+  pith_free(ctx, c->u);
+  pith_free(ctx, c->scratch);
+  memset(c, 0, sizeof *c);
+}
+
+/* ---- texts ---- */
+
+static const pith_config *config_of(const pith_calibration *c) { return &c->source->model->config; }
+
+/* A text is a sequence, cut where the model's context ends. */
+static pith_status tokenize(pith_ctx *ctx, pith_calibration *c) {
+  const pith_config *config = config_of(c);
+  const bool embeds = config->family->task == PITH_TASK_EMBED;
+  size_t n_done = 0;
+  while (c->n_tokenized < c->texts->n && c->ids.n < PITH_CALIBRATION_TOKENS && n_done < TOKENIZE_BYTES) {
+    const size_t i = c->n_tokenized++, before = c->ids.n;
+    PITH_TRY(pith_model_encode(ctx, c->source->model, c->texts->texts[i], c->texts->n_bytes[i], true, embeds, &c->ids));
+    const size_t limit = (size_t)config->max_positions, room = PITH_CALIBRATION_TOKENS - before;
+    if (c->ids.n - before > limit) c->ids.n = before + limit;
+    if (c->ids.n - before > room) c->ids.n = before + room;
+    if (c->ids.n > before) c->sequences[c->n_sequences++] = (pith_span){(uint32_t)before, (uint32_t)(c->ids.n - before), 0};
+    n_done += c->texts->n_bytes[i] + 64;
+  }
+  if (c->n_tokenized < c->texts->n && c->ids.n < PITH_CALIBRATION_TOKENS) return PITH_PENDING;
+  if (c->ids.n < PITH_CALIBRATION_LEAST)
+    return pith_fail(ctx, PITH_E_ARGUMENT, "the calibration texts have %zu tokens; give at least %d, better some thousands, of the kind that the model will read", c->ids.n,
+                     PITH_CALIBRATION_LEAST);
+  PITH_TRY(pith_layerwise_begin(ctx, &c->run, c->source, c->ids.ids, c->sequences, c->n_sequences));
+  c->run.config.attention = c->attention;
+  c->unit = PITH_CALIBRATE_MOVE;
+  return pith_calloc(ctx, c->run.max_rows, (size_t)config->hidden_size * sizeof *c->rows, &c->rows);
+}
+
+/* ---- layers ---- */
+
+static int half_of(uint32_t id) { return id == PITH_GATE || id == PITH_UP || id == PITH_DOWN; }
+
+/* Which product's input that is: several matrices share one. */
+static uint32_t reader_of(uint32_t id) { return id == PITH_KEY || id == PITH_VALUE ? PITH_QUERY : id == PITH_GATE ? PITH_UP : id; }
+
+static float *rows_of(const pith_calibration *c) { return c->run.x + (size_t)c->run.row * (size_t)c->run.config.hidden_size; }
+
+static pith_status begin_collecting(pith_ctx *ctx, pith_calibration *c, uint32_t id) {
+  const pith_matrix *m = &pith_weights_stage(&c->run.weights, 0)->weights[id].matrix;
+  pith_moments_free(ctx, &c->moments);
+  pith_free(ctx, c->u);
+  pith_free(ctx, c->scratch);
+  c->u = c->scratch = NULL;
+  c->id = id;
+  PITH_TRY(pith_moments_init(ctx, &c->moments, m->cols));
+  PITH_TRY(pith_calloc(ctx, m->cols, m->cols * sizeof *c->u, &c->u));
+  PITH_TRY(pith_calloc(ctx, pith_parallel_threads(ctx->parallel), 2 * PITH_PANEL * (size_t)m->cols * sizeof *c->scratch, &c->scratch));
+  PITH_TRY(pith_layerwise_replan(ctx, &c->run));
+  (void)pith_layerwise_rewind(&c->run);
+  c->unit = PITH_CALIBRATE_COLLECT;
+  return PITH_PENDING;
+}
+
+/* A batch's inputs of the weight, from a copy of its rows: they are not to go through the half-layer yet. */
+static pith_status collect(pith_ctx *ctx, pith_calibration *c) {
+  pith_layerwise *run = &c->run;
+  const float *x;
+  size_t stride;
+  memcpy(c->rows, rows_of(c), (size_t)run->n_batch * (size_t)run->config.hidden_size * sizeof *c->rows);
+  pith_forward_resume(&run->forward, c->rows, run->n_batch, run->spans, run->n_spans);
+  while (!pith_forward_until(&run->forward, half_of(c->id), c->id, &x, &stride)) continue;
+  pith_moments_add(ctx, c->source->model->kernels, &c->moments, run->n_batch, x, stride);
+  if (pith_layerwise_next_batch(run)) return PITH_PENDING;
+  c->unit = PITH_CALIBRATE_FACTOR;
+  PITH_TRY(pith_second_order_begin(ctx, &c->second_order, &c->moments, DAMPING, c->u));
+  return PITH_PENDING;
+}
+
+/* All rows through the next half-layer, with its weights as they are quantised now. */
+static pith_status move_rows(pith_ctx *ctx, pith_calibration *c) {
+  pith_layerwise *run = &c->run;
+  const int half = c->half_done[0] ? 1 : 0;
+  if (!c->moving) {
+    PITH_TRY(pith_layerwise_replan(ctx, run));
+    c->moving = pith_layerwise_rewind(run);
+    return PITH_PENDING;
+  }
+  pith_forward_resume(&run->forward, rows_of(c), run->n_batch, run->spans, run->n_spans);
+  if (!pith_forward_half(&run->forward, half) || pith_layerwise_next_batch(run)) return PITH_PENDING;
+  c->moving = false;
+  c->half_done[half] = true;
+  if (half == 1) PITH_TRY(pith_layerwise_next_stage(ctx, run));
+  return PITH_PENDING;
+}
+
+/* Brings the rows to where the half-layer begins; PITH_OK when they are there. */
+static pith_status approach(pith_ctx *ctx, pith_calibration *c, int32_t stage, int half) {
+  pith_layerwise *run = &c->run;
+  if (run->unit != PITH_LAYERWISE_HALVES) {   /* a stage is being read */
+    const pith_status status = pith_layerwise_step(ctx, run);
+    if (status == PITH_OK) return pith_fail(ctx, PITH_E_INTERNAL, "the calibration ran past the model");
+    if (status != PITH_PENDING) return status;
+    c->stage = run->stage;
+    c->half_done[0] = c->half_done[1] = false;
+    c->id = PITH_N_LAYER_WEIGHTS;
+    return PITH_PENDING;
+  }
+  return c->stage == stage && (half == 0 || c->half_done[0]) ? PITH_OK : move_rows(ctx, c);
+}
+
+pith_status pith_calibration_step(pith_ctx *ctx, pith_calibration *c, int32_t stage, uint32_t id) {
+  if (c->unit == PITH_CALIBRATE_TOKENS) {
+    const pith_status status = tokenize(ctx, c);
+    return status == PITH_OK ? PITH_PENDING : status;
+  }
+  if (c->unit == PITH_CALIBRATE_COLLECT) return collect(ctx, c);
+  if (c->unit == PITH_CALIBRATE_FACTOR) {
+    const pith_status status = pith_second_order_step(ctx, &c->second_order);
+    if (status != PITH_OK) return status;
+    pith_second_order_free(ctx, &c->second_order);
+    c->unit = PITH_CALIBRATE_READY;
+    return PITH_OK;
+  }
+  const uint32_t reader = reader_of(id);
+  if (c->stage == stage && c->id == reader && c->unit == PITH_CALIBRATE_READY) return PITH_OK;
+  const pith_status status = approach(ctx, c, stage, half_of(id));
+  return status == PITH_OK ? begin_collecting(ctx, c, reader) : status;
+}
+
+pith_rounding pith_calibration_rounding(const pith_calibration *c, uint32_t thread) {
+  return (pith_rounding){c->moments.cols, c->u, c->moments.sums, c->scratch + thread * 2 * PITH_PANEL * c->moments.cols};
+}
+
+pith_status pith_calibration_learn(pith_ctx *ctx, pith_calibration *c, uint32_t id, const pith_matrix *matrix, uint32_t i, const pith_part *part) {
+  pith_weights *weights = &c->run.weights;
+  const size_t n_codes = (size_t)pith_matrix_code_bytes(matrix, part->n_rows), n_scales = (size_t)pith_matrix_scale_bytes(matrix, part->n_rows);
+  void *codes, *scales;
+  if (i == 0) PITH_TRY(pith_weights_take(ctx, weights, matrix->n_parts * sizeof *c->learned, &c->learned));
+  PITH_TRY(pith_weights_take(ctx, weights, n_codes, &codes));
+  PITH_TRY(pith_weights_take(ctx, weights, n_scales, &scales));
+  memcpy(codes, part->codes, n_codes);
+  if (n_scales) memcpy(scales, part->scales, n_scales);
+  c->learned[i] = (pith_part){.row_begin = part->row_begin, .n_rows = part->n_rows, .codes = codes, .scales = scales};
+  if (i + 1 < matrix->n_parts) return PITH_OK;
+  pith_matrix *to = &pith_weights_stage(weights, 0)->weights[id].matrix;
+  *to = *matrix;
+  to->parts = c->learned;
+  return PITH_OK;
+}

@@ -1,0 +1,56 @@
+/* What calibration texts say about a layer's matrices, in the order in which they are quantised: a layer is run on the outputs of the layers
+ * before it as the package will compute them, and each of its matrices on what the ones before it in the layer then give. */
+#ifndef PITH_CALIBRATE_H
+#define PITH_CALIBRATE_H
+
+#include "compress/quantize.h"
+#include "compress/second_order.h"
+#include "eval/evaluate.h"
+#include "eval/layerwise.h"
+
+enum {
+  PITH_CALIBRATION_TOKENS = 16384,   /* at most, of the texts in order; the rest is not looked at */
+  PITH_CALIBRATION_LEAST = 256
+};
+
+typedef enum pith_calibration_unit {
+  PITH_CALIBRATE_TOKENS,     /* the texts */
+  PITH_CALIBRATE_MOVE,       /* rows through what comes before */
+  PITH_CALIBRATE_COLLECT, PITH_CALIBRATE_FACTOR,
+  PITH_CALIBRATE_READY
+} pith_calibration_unit;
+
+typedef struct pith_calibration {
+  const pith_texts *texts;   /* borrowed */
+  pith_source *source;       /* borrowed: the parent */
+  pith_attention attention;
+  size_t n_tokenized;
+  pith_ids ids;
+  pith_span *sequences;
+  uint32_t n_sequences;
+  pith_layerwise run;
+  pith_calibration_unit unit;
+  /* the inputs at hand: those of weight `id` in `stage`, and of all others that read the same */
+  int32_t stage;
+  uint32_t id;
+  bool half_done[2];         /* of the stage: its rows have gone through it */
+  bool moving;               /* through the next one */
+  pith_part *learned;        /* of the matrix that is being learned */
+  float *rows;               /* (max_rows, hidden): a batch that goes through a part of a layer */
+  pith_moments moments;
+  pith_second_order second_order;
+  float *u;                  /* (cols, cols) */
+  float *scratch;            /* (threads, 2, 8, cols) */
+} pith_calibration;
+
+/* Zero-initialise first. The texts are tokenised in the first steps: PITH_E_ARGUMENT where they have fewer than PITH_CALIBRATION_LEAST tokens. */
+pith_status pith_calibration_begin(pith_ctx *ctx, pith_calibration *c, pith_source *source, pith_attention attention, const pith_texts *texts);
+/* Until PITH_OK: makes ready what rounding weight `id` (a matrix) of layer `stage` minds. Layers in order, weights of a layer in forward order. */
+pith_status pith_calibration_step(pith_ctx *ctx, pith_calibration *c, int32_t stage, uint32_t id);
+pith_rounding pith_calibration_rounding(const pith_calibration *c, uint32_t thread);
+/* Part i of a matrix of the layer as it was quantised; with the last the matrix takes the parent's place, for what comes after it. Copies. matrix:
+ * its shape and the number of parts. */
+pith_status pith_calibration_learn(pith_ctx *ctx, pith_calibration *c, uint32_t id, const pith_matrix *matrix, uint32_t i, const pith_part *part);
+void pith_calibration_free(pith_ctx *ctx, pith_calibration *c);
+
+#endif

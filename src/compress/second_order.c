@@ -1,0 +1,155 @@
+#include "compress/second_order.h"
+
+#include <math.h>
+#include <string.h>
+
+#define STEP_MACS 16777216.0   /* of one step: some 10 ms */
+#define MAC_F32_NS 0.1
+#define MAC_F64_NS 0.4
+
+/* ---- moments ---- */
+
+static size_t panels_of(size_t cols) { return (cols + PITH_PANEL - 1) / PITH_PANEL; }
+
+pith_status pith_moments_init(pith_ctx *ctx, pith_moments *m, size_t cols) {
+  memset(m, 0, sizeof *m);
+  m->cols = cols;
+  PITH_TRY(pith_calloc(ctx, cols, cols * sizeof *m->sums, &m->sums));
+  PITH_TRY(pith_calloc(ctx, cols, PITH_MOMENT_ROWS * sizeof *m->columns, &m->columns));
+  PITH_TRY(pith_calloc(ctx, panels_of(cols), PITH_MOMENT_ROWS * PITH_PANEL * sizeof *m->panels, &m->panels));
+  return pith_calloc(ctx, pith_parallel_threads(ctx->parallel), cols * PITH_PANEL * sizeof *m->products, &m->products);
+}
+
+void pith_moments_free(pith_ctx *ctx, pith_moments *m) {
+  pith_free(ctx, m->sums);
+  pith_free(ctx, m->columns);
+  pith_free(ctx, m->panels);
+  pith_free(ctx, m->products);
+  memset(m, 0, sizeof *m);
+}
+
+typedef struct moment_work {
+  const pith_kernels *kernels;
+  pith_moments *m;
+  size_t n_rows;
+} moment_work;
+
+/* Panels of columns against all columns from the panel's first on. A chunk is one block of the f32 product's sums; chunks are added in double. */
+static void add_panels(void *arg, uint32_t part, uint32_t n_parts, uint32_t thread) {
+  const moment_work *w = arg;
+  pith_moments *m = w->m;
+  float *products = m->products + thread * m->cols * PITH_PANEL;
+  const size_t n_panels = panels_of(m->cols);
+  for (size_t p = part; p < n_panels; p += n_parts) {   /* later panels have less to do, so they are dealt out in turn */
+    const size_t first = p * PITH_PANEL, n = m->cols - first, width = n < PITH_PANEL ? n : PITH_PANEL;
+    w->kernels->gemm_f32(n, width, w->n_rows, m->columns + first * PITH_MOMENT_ROWS, PITH_MOMENT_ROWS, m->panels + first * PITH_MOMENT_ROWS, 0, NULL,
+                         products, PITH_PANEL);
+    for (size_t i = 0; i < n; i++)
+      for (size_t c = 0; c < width && c <= i; c++) m->sums[(first + i) * m->cols + first + c] += (double)products[i * PITH_PANEL + c];
+  }
+}
+
+void pith_moments_add(const pith_ctx *ctx, const pith_kernels *kernels, pith_moments *m, size_t n_rows, const float *x, size_t x_stride) {
+  for (size_t begin = 0; begin < n_rows; begin += PITH_MOMENT_ROWS) {
+    moment_work w = {kernels, m, n_rows - begin < PITH_MOMENT_ROWS ? n_rows - begin : PITH_MOMENT_ROWS};
+    for (size_t t = 0; t < w.n_rows; t++) {
+      const float *row = x + (begin + t) * x_stride;
+      for (size_t k = 0; k < m->cols; k++) {
+        m->columns[k * PITH_MOMENT_ROWS + t] = row[k];
+        m->panels[(k / PITH_PANEL * PITH_MOMENT_ROWS + t) * PITH_PANEL + k % PITH_PANEL] = row[k];
+      }
+    }
+    pith_parallel_run(ctx->parallel, pith_parallel_parts(ctx->parallel, panels_of(m->cols), (double)m->cols / 2 * PITH_PANEL * (double)w.n_rows * MAC_F32_NS), add_panels, &w);
+  }
+  m->n_rows += n_rows;
+}
+
+/* ---- the factor ---- */
+
+pith_status pith_second_order_begin(pith_ctx *ctx, pith_second_order *s, pith_moments *m, double damping, float *u) {
+  const size_t n = m->cols;
+  double trace = 0.0;
+  memset(s, 0, sizeof *s);
+  s->moments = m;
+  s->u = u;
+  s->left = n;
+  PITH_TRY(pith_calloc(ctx, n, sizeof *s->row, &s->row));
+  for (size_t i = 0; i < n; i++) trace += m->sums[i * n + i];
+  if (!isfinite(trace)) return pith_fail(ctx, PITH_E_UNSUPPORTED, "the calibration texts lead to values that are not finite");
+  for (size_t i = 0; i < n; i++) {
+    double *diagonal = &m->sums[i * n + i];
+    if (*diagonal == 0.0) *diagonal = trace > 0.0 ? trace / (double)n : 1.0;   /* its row and column are zero */
+    else *diagonal += damping * trace / (double)n;
+  }
+  return PITH_OK;
+}
+
+/* H = R Rᵀ with R upper, from the last column on: row j of the lower triangle becomes column j of R. */
+static bool factor_column(double *h, size_t n, size_t j) {
+  double *r = h + j * n;
+  if (!(r[j] > 0.0) || !isfinite(r[j])) return false;
+  const double inverse = 1.0 / sqrt(r[j]);
+  for (size_t i = 0; i <= j; i++) r[i] *= inverse;
+  return true;
+}
+
+typedef struct factor_work {
+  const pith_second_order *s;
+  size_t j;
+} factor_work;
+
+static void update_rows(void *arg, uint32_t part, uint32_t n_parts, uint32_t thread) {
+  const factor_work *w = arg;
+  const size_t n = w->s->moments->cols;
+  double *h = w->s->moments->sums;
+  const double *r = h + w->j * n;
+  (void)thread;
+  for (size_t i = part; i < w->j; i += n_parts) {
+    double *row = h + i * n;
+    const double f = r[i];
+    for (size_t l = 0; l <= i; l++) row[l] -= f * r[l];
+  }
+}
+
+/* Row i of the normed inverse: V[i][j] = -Σ R[i][k] / R[k][k] V[k][j] over i < k <= j. */
+static void invert_columns(void *arg, uint32_t part, uint32_t n_parts, uint32_t thread) {
+  const factor_work *w = arg;
+  const size_t n = w->s->moments->cols, i = w->j, begin = i + 1 + pith_share_begin(n - i - 1, part, n_parts), end = i + 1 + pith_share_end(n - i - 1, part, n_parts);
+  const double *h = w->s->moments->sums;
+  double *row = w->s->row;
+  (void)thread;
+  for (size_t j = begin; j < end; j++) row[j] = 0.0;
+  for (size_t k = i + 1; k < end; k++) {
+    const double f = h[k * n + i] / h[k * n + k];
+    const float *v = w->s->u + k * n;
+    for (size_t j = k > begin ? k : begin; j < end; j++) row[j] -= f * (double)v[j];
+  }
+  for (size_t j = begin; j < end; j++) w->s->u[i * n + j] = (float)row[j];
+}
+
+pith_status pith_second_order_step(pith_ctx *ctx, pith_second_order *s) {
+  const size_t n = s->moments->cols;
+  for (double macs = 0.0; macs < STEP_MACS;) {
+    if (s->left == 0) {
+      if (s->inverting) return PITH_OK;
+      s->inverting = true;
+      s->left = n;
+    }
+    factor_work w = {s, --s->left};
+    const double j = (double)w.j, work = s->inverting ? ((double)n - j) * ((double)n - j) / 2 : j * j / 2;
+    macs += work + 1.0;
+    if (s->inverting) {
+      s->u[w.j * n + w.j] = 1.0f;
+      if (w.j + 1 < n) pith_parallel_run(ctx->parallel, pith_parallel_parts(ctx->parallel, n - w.j - 1, ((double)n - j) / 2 * MAC_F64_NS), invert_columns, &w);
+    } else {
+      if (!factor_column(s->moments->sums, n, w.j)) return pith_fail(ctx, PITH_E_UNSUPPORTED, "the calibration texts lead to inputs that cannot be told apart");
+      if (w.j > 0) pith_parallel_run(ctx->parallel, pith_parallel_parts(ctx->parallel, w.j, j / 2 * MAC_F64_NS), update_rows, &w);
+    }
+  }
+  return PITH_PENDING;
+}
+
+void pith_second_order_free(pith_ctx *ctx, pith_second_order *s) {
+  pith_free(ctx, s->row);
+  memset(s, 0, sizeof *s);
+}

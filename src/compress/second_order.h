@@ -1,0 +1,41 @@
+/* What the inputs of a matrix say about rounding it: the second-order matrix of the layer's squared error, H = 2 Σ x xᵀ, whose factor of two
+ * cancels and is left out, and from it the factor by which the error of a rounded weight is made good by the weights that come after it.
+ * Frantar, Ashkboos, Hoefler, Alistarh 2022, "GPTQ", sections 3 and 4; Hassibi and Stork 1992 for the update. */
+#ifndef PITH_SECOND_ORDER_H
+#define PITH_SECOND_ORDER_H
+
+#include "base/base.h"
+#include "kernels/kernels.h"
+
+/* Sums of products of a matrix's inputs. The sums have one order: on any number of threads, on every build, the same bits. */
+typedef struct pith_moments {
+  size_t cols;
+  double *sums;              /* (cols, cols), of which the lower triangle is kept: sums[i * cols + j], j <= i */
+  float *columns;            /* (cols, PITH_MOMENT_ROWS): a chunk of inputs, turned */
+  float *panels;             /* [ceil(cols / 8)][PITH_MOMENT_ROWS][8]: the same in panels */
+  float *products;           /* (threads, cols, 8) */
+  uint64_t n_rows;
+} pith_moments;
+enum { PITH_MOMENT_ROWS = 128 };
+
+pith_status pith_moments_init(pith_ctx *ctx, pith_moments *moments, size_t cols);
+/* x: (n_rows, cols) finite floats, rows x_stride floats apart. */
+void pith_moments_add(const pith_ctx *ctx, const pith_kernels *kernels, pith_moments *moments, size_t n_rows, const float *x, size_t x_stride);
+void pith_moments_free(pith_ctx *ctx, pith_moments *moments);
+
+/* The upper factor U of the inverse, H⁻¹ = Uᵀ U, in steps. H first gets `damping` times the mean of its diagonal added to the diagonal; an input
+ * that was always zero, and a matrix that no input reached, have nothing to say: their columns are as if alone, which is plain rounding.
+ * u: (cols, cols), row i has U[i][j] / U[i][i] for j >= i, by which the error of weight i is taken off weight j; nothing is written below. */
+typedef struct pith_second_order {
+  pith_moments *moments;     /* borrowed; the sums are overwritten */
+  float *u;                  /* borrowed */
+  double *row;
+  size_t left;               /* columns to be factored, then rows to be inverted */
+  bool inverting;
+} pith_second_order;
+pith_status pith_second_order_begin(pith_ctx *ctx, pith_second_order *s, pith_moments *moments, double damping, float *u);
+/* PITH_E_UNSUPPORTED where the inputs were not finite, or too large for their squares. */
+pith_status pith_second_order_step(pith_ctx *ctx, pith_second_order *s);
+void pith_second_order_free(pith_ctx *ctx, pith_second_order *s);
+
+#endif

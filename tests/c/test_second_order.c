@@ -1,0 +1,167 @@
+/* compress/second_order and the rounding that minds it: the factor against a plain inverse, and never a larger objective than the nearest. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "compress/quantize.h"
+#include "compress/second_order.h"
+#include "model/model.h"
+#include "stdio_host.h"
+
+enum { N = 75, ROWS = 5, TOKENS = 300 };
+
+static uint32_t random_state = 7;
+static float uniform(void) {   /* [-1, 1) */
+  random_state = random_state * 1664525u + 1013904223u;
+  return (float)(random_state >> 8) * 0x1p-23f - 1.0f;
+}
+
+/* Inputs that depend on each other, as a layer's do. */
+static void fill_inputs(float *x, size_t rank) {
+  static float basis[N * N];
+  for (size_t i = 0; i < N * N; i++) basis[i] = uniform();
+  for (int t = 0; t < TOKENS; t++) {
+    for (int k = 0; k < N; k++) x[t * N + k] = rank < N ? 0.0f : 0.3f * uniform();
+    for (size_t r = 0; r < rank && r < 20; r++) {
+      const float f = uniform();
+      for (size_t k = 0; k < N; k++) x[t * N + (int)k] += f * basis[r * N + k];
+    }
+  }
+}
+
+typedef struct factored {
+  pith_ctx ctx;
+  pith_moments moments;
+  float u[N * N];
+  double sums[N * N];        /* before they were factored, both triangles */
+} factored;
+
+static pith_status factor(factored *f, const float *x, double damping) {
+  pith_second_order s;
+  pith_ctx_init(&f->ctx, &stdio_host, NULL);
+  assert_int_equal(pith_moments_init(&f->ctx, &f->moments, N), PITH_OK);
+  pith_moments_add(&f->ctx, pith_kernels_find("auto"), &f->moments, 100, x, N);
+  pith_moments_add(&f->ctx, pith_kernels_find("auto"), &f->moments, TOKENS - 100, x + 100 * N, N);
+  for (size_t i = 0; i < N; i++)
+    for (size_t j = 0; j < N; j++) f->sums[i * N + j] = f->moments.sums[i > j ? i * N + j : j * N + i];
+  pith_status status = pith_second_order_begin(&f->ctx, &s, &f->moments, damping, f->u);
+  while (status == PITH_OK || status == PITH_PENDING) {
+    status = pith_second_order_step(&f->ctx, &s);
+    if (status == PITH_OK) break;
+  }
+  pith_second_order_free(&f->ctx, &s);
+  return status;
+}
+
+static void release(factored *f) { pith_moments_free(&f->ctx, &f->moments); }
+
+static void test_moments(void **state) {
+  (void)state;
+  static float x[TOKENS * N];
+  static factored f;
+  fill_inputs(x, N);
+  assert_int_equal(factor(&f, x, 0.01), PITH_OK);
+  for (size_t i = 0; i < N; i++)
+    for (size_t j = 0; j <= i; j++) {
+      double sum = 0.0;
+      for (size_t t = 0; t < TOKENS; t++) sum += (double)x[t * N + i] * (double)x[t * N + j];
+      assert_true(fabs(sum - f.sums[i * N + j]) < 1e-3);
+    }
+  release(&f);
+}
+
+/* (H + damping) Uᵀ U = 1 */
+static void test_factor(void **state) {
+  (void)state;
+  static float x[TOKENS * N];
+  static factored f;
+  static double product[N * N];
+  fill_inputs(x, N);
+  assert_int_equal(factor(&f, x, 0.01), PITH_OK);
+  double trace = 0.0;
+  for (size_t i = 0; i < N; i++) trace += f.sums[i * N + i];
+  for (size_t i = 0; i < N; i++) f.sums[i * N + i] += 0.01 * trace / N;
+  for (size_t i = 0; i < N; i++)      /* H⁻¹[i][j] = Σ U[k][i] U[k][j] over k <= min(i, j) */
+    for (size_t j = 0; j < N; j++)
+      for (size_t k = 0; k <= i && k <= j; k++) {
+        const double diagonal = 1.0 / f.moments.sums[k * N + k];
+        product[i * N + j] += (double)f.u[k * N + i] * (double)f.u[k * N + j] * diagonal * diagonal;
+      }
+  for (size_t i = 0; i < N; i++)
+    for (size_t j = 0; j < N; j++) {
+      double sum = 0.0;
+      for (size_t k = 0; k < N; k++) sum += f.sums[i * N + k] * product[k * N + j];
+      assert_true(fabs(sum - (i == j ? 1.0 : 0.0)) < 1e-4);
+    }
+  release(&f);
+}
+
+static double objective(const factored *f, const float *w, const pith_matrix *m, uint32_t row) {
+  float got[N];
+  double total = 0.0;
+  pith_matrix_row(m, row, got);
+  for (size_t i = 0; i < N; i++)
+    for (size_t j = 0; j < N; j++) total += (double)(w[row * N + i] - got[i]) * f->sums[i * N + j] * (double)(w[row * N + j] - got[j]);
+  return total;
+}
+
+/* By encoding and by what the inputs are: full rank, of rank five, none at all, a column that is always zero. */
+static void test_never_worse_than_nearest(void **state) {
+  (void)state;
+  static const pith_encoding encodings[] = {PITH_ENC_U7, PITH_ENC_U4, PITH_ENC_U4_MIN};
+  static float x[TOKENS * N], w[ROWS * N], scratch[2 * 8 * N];
+  static factored f;
+  for (int kind = 0; kind < 4; kind++) {
+    fill_inputs(x, kind == 1 ? 5 : kind == 2 ? 0 : N);
+    for (int t = 0; t < TOKENS && kind == 3; t++) x[t * N + 11] = 0.0f;
+    assert_int_equal(factor(&f, x, 0.01), PITH_OK);
+    double trace = 0.0;
+    for (size_t i = 0; i < N; i++) trace += f.sums[i * N + i];
+    for (size_t i = 0; i < N; i++) f.sums[i * N + i] += f.sums[i * N + i] == 0.0 ? (trace > 0.0 ? trace / N : 1.0) : 0.01 * trace / N;
+    for (size_t e = 0; e < 3; e++) {
+      uint8_t codes[2][20 * 32];
+      uint16_t scales[2][3 * 16];
+      double totals[2] = {0.0, 0.0};
+      const pith_rounding rounding = {N, f.u, f.moments.sums, scratch};
+      for (int i = 0; i < ROWS * N; i++) w[i] = 0.1f * uniform();
+      for (int second = 0; second < 2; second++) {
+        const pith_rounding *r = second ? &rounding : NULL;
+        pith_part part = {.n_rows = ROWS, .codes = codes[second], .scales = scales[second]};
+        const pith_matrix m = {encodings[e], PITH_F16, ROWS, N, 32, 1, &part};
+        if (e == 0) pith_quantize_u7_panel(ROWS, N, 32, w, PITH_F16, codes[second], scales[second], r);
+        else if (e == 1) assert_true(pith_quantize_u4_panel(ROWS, N, 32, w, codes[second], (uint8_t *)scales[second], r));
+        else assert_true(pith_quantize_u4_min_panel(ROWS, N, 32, w, codes[second], scales[second], r));
+        assert_null(pith_matrix_fault(&m, &part));
+        for (uint32_t row = 0; row < ROWS; row++) totals[second] += objective(&f, w, &m, row);
+      }
+      if (totals[1] > totals[0] * (1.0 + 1e-5)) fail_msg("kind %d, %s: %g after %g", kind, pith_encoding_name(encodings[e]), totals[1], totals[0]);
+      if (kind == 0 && totals[1] > 0.8 * totals[0]) fail_msg("%s gains little: %g after %g", pith_encoding_name(encodings[e]), totals[1], totals[0]);
+      if (kind == 2) assert_memory_equal(codes[0], codes[1], (e == 0 ? 19 : 10) * 32);
+    }
+    release(&f);
+  }
+}
+
+static void test_wrong_inputs(void **state) {
+  (void)state;
+  static float x[TOKENS * N];
+  static factored f;
+  fill_inputs(x, N);
+  x[17] = NAN;
+  assert_int_equal(factor(&f, x, 0.01), PITH_E_UNSUPPORTED);
+  release(&f);
+  fill_inputs(x, 5);   /* cannot be factored without damping */
+  assert_int_equal(factor(&f, x, 0.0), PITH_E_UNSUPPORTED);
+  release(&f);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_moments), cmocka_unit_test(test_factor), cmocka_unit_test(test_never_worse_than_nearest),
+                                     cmocka_unit_test(test_wrong_inputs)};
+  return cmocka_run_group_tests_name("second_order", tests, NULL, NULL);
+}
