@@ -8,19 +8,20 @@ import { Server } from './server.js';
 /** @typedef {{run: (verb: string, args: Record<string, any>, hooks: Hooks) => Promise<Answer>, close: () => void}} Client */
 
 /**
+ * The module is fetched and compiled while the worker starts and the first request's files are fetched. Where it cannot be had, requests fail.
  * @param {boolean} inWorker
  * @param {{kernels?: string, threads?: number | 'auto', complete?: boolean}} wish what the module should have
- * @returns {Promise<Client>}
+ * @returns {Client}
  */
-export async function openClient(inWorker, wish) {
-  const prepared = await prepareModule({ ...wish, inWorker });
-  return inWorker ? workerClient(prepared) : localClient(prepared);
+export function openClient(inWorker, wish) {
+  const prepared = prepareModule({ ...wish, inWorker });
+  return (inWorker ? workerClient : localClient)(prepared, wish.complete === true);
 }
 
-/** @param {import('./engine.js').Prepared} prepared @returns {Client} */
-function localClient(prepared) {
+/** @param {Promise<import('./engine.js').Prepared>} prepared @param {boolean} complete @returns {Client} */
+function localClient(prepared, complete) {
   /** @type {Server | null} */
-  let server = new Server(prepared);
+  let server = new Server(prepared, complete);
   const closing = new AbortController();
   return {
     async run(verb, args, hooks) {
@@ -36,8 +37,8 @@ function localClient(prepared) {
   };
 }
 
-/** @param {import('./engine.js').Prepared} prepared @returns {Client} */
-function workerClient(prepared) {
+/** @param {Promise<import('./engine.js').Prepared>} prepared @param {boolean} complete @returns {Client} */
+function workerClient(prepared, complete) {
   /** `thrown`: by a callback of the caller's. @type {Map<number, {resolve: (answer: Answer) => void, reject: (error: unknown) => void, hooks: Hooks, thrown?: unknown[]}>} */
   const pending = new Map();
   let next = 1;
@@ -71,7 +72,8 @@ function workerClient(prepared) {
       else job.resolve(answer);
     }
   });
-  worker.post({ prepared });
+  worker.post({ complete });
+  prepared.then((module) => worker.post({ prepared: module }), end);
   return {
     run(verb, args, hooks) {
       if (ended) return Promise.reject(ended);

@@ -138,6 +138,9 @@ export const readBlobNow = typeof (/** @type {any} */ (globalThis).FileReaderSyn
   ? (blob) => new (/** @type {any} */ (globalThis).FileReaderSync)().readAsArrayBuffer(blob)
   : null;
 
+/** Pages that are not secure contexts have none. @type {import('./engine.js').Sha256} */
+export const sha256 = globalThis.crypto?.subtle ? (bytes) => crypto.subtle.digest('SHA-256', /** @type {Uint8Array<ArrayBuffer>} */ (bytes)) : null;
+
 /** A worker by default where a page would stop moving without one. */
 export const workerByDefault = !isNode && typeof Worker === 'function';
 

@@ -54,6 +54,11 @@ static void compress_block(uint32_t state[8], const uint8_t *block) {
   state[0] += a, state[1] += b, state[2] += c, state[3] += d, state[4] += e, state[5] += f, state[6] += g, state[7] += h;
 }
 
+void pith_sha256_hex(const uint8_t hash[PITH_SHA256_BYTES], char hex[65]) {
+  for (int i = 0; i < 64; i++) hex[i] = "0123456789abcdef"[hash[i / 2] >> (i % 2 ? 0 : 4) & 15];
+  hex[64] = '\0';
+}
+
 void pith_sha256_init(pith_sha256 *sha) {
   static const uint32_t start[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
   memcpy(sha->state, start, sizeof start);
@@ -88,9 +93,7 @@ void pith_sha256_final(pith_sha256 *sha, char hex[65]) {
   uint8_t length[8];
   for (int i = 0; i < 8; i++) length[i] = (uint8_t)(n_bits >> (56 - 8 * i));
   pith_sha256_update(sha, length, 8);
-  for (int i = 0; i < 64; i++) {
-    const uint32_t nibble = sha->state[i / 8] >> (28 - 4 * (i % 8)) & 15;
-    hex[i] = "0123456789abcdef"[nibble];
-  }
-  hex[64] = '\0';
+  uint8_t hash[PITH_SHA256_BYTES];
+  for (int i = 0; i < PITH_SHA256_BYTES; i++) hash[i] = (uint8_t)(sha->state[i / 4] >> (24 - 8 * (i % 4)));
+  pith_sha256_hex(hash, hex);
 }

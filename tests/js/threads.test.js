@@ -104,7 +104,7 @@ async function openEngine(t, { memory = undefined, startOne = () => undefined } 
     ends.push(port.end);
     return port;
   };
-  const engine = new Engine(memory ? { ...prepared, memory } : prepared, openFiles(), eventLoopTurn(), { suggested: 2, start });
+  const engine = new Engine(memory ? { ...prepared, memory } : prepared, openFiles(), eventLoopTurn(), { suggested: 2, start }, null);
   t.after(() => engine.close());
   return { engine, ends };
 }
