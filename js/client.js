@@ -1,7 +1,6 @@
 /** The caller's end: the same calls whether the engine is in this thread or in a worker. */
 import { ArgumentError, CancelledError, InternalError, PithError, unpackError } from './errors.js';
 import { prepareModule, startWorker } from './load.js';
-import { Server } from './server.js';
 
 /** @typedef {import('./server.js').Hooks} Hooks */
 /** @typedef {import('./server.js').Answer} Answer */
@@ -15,23 +14,25 @@ import { Server } from './server.js';
  */
 export function openClient(inWorker, wish) {
   const prepared = prepareModule({ ...wish, inWorker });
+  prepared.catch(() => {}); // every request tells
   return (inWorker ? workerClient : localClient)(prepared, wish.complete === true);
 }
 
-/** @param {Promise<import('./engine.js').Prepared>} prepared @param {boolean} complete @returns {Client} */
+/** The engine's files are imported here alone: a page that leaves it to a worker need not fetch them. @param {Promise<import('./engine.js').Prepared>} prepared @param {boolean} complete @returns {Client} */
 function localClient(prepared, complete) {
-  /** @type {Server | null} */
-  let server = new Server(prepared, complete);
+  /** @type {Promise<import('./server.js').Server> | null} */
+  let server = import('./server.js').then(({ Server }) => new Server(prepared, complete));
+  server.catch(() => {}); // every request tells
   const closing = new AbortController();
   return {
     async run(verb, args, hooks) {
       if (!server) throw new CancelledError('the model is closed');
       const signal = hooks.signal ? AbortSignal.any([hooks.signal, closing.signal]) : closing.signal;
-      return server.run(verb, args, { ...hooks, signal });
+      return (await server).run(verb, args, { ...hooks, signal });
     },
     close() {
       closing.abort();
-      server?.close();
+      server?.then((opened) => opened.close(), () => {});
       server = null; // and with it the module's memory
     },
   };

@@ -2,7 +2,6 @@
  * The environment: the only file that knows whether this is a page, a worker or Node.js. Node's modules are asked of the process, so
  * that bundlers for the browser see no import of them.
  */
-import { MountedFiles } from './files.js';
 import { ArgumentError, ExistsError, IoError, NetworkError, NoSpaceError, NotFoundError, UnsupportedError } from './errors.js';
 
 /** @typedef {import('./engine.js').Files} Files */
@@ -130,8 +129,8 @@ export function eventLoopTurn() {
   });
 }
 
-/** Files of the machine where there are any. */
-export function openFiles() { return new MountedFiles(isNode ? nodeFiles(node('node:fs')) : null); }
+/** Files of the machine where there are any. @returns {Files | null} */
+export function machineFiles() { return isNode ? nodeFiles(node('node:fs')) : null; }
 
 /** Reads a Blob at once: only a browser's workers can. @type {((blob: Blob) => ArrayBuffer) | null} */
 export const readBlobNow = typeof (/** @type {any} */ (globalThis).FileReaderSync) === 'function'

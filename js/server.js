@@ -2,8 +2,9 @@
 import { Engine } from './engine.js';
 import { ArgumentError, CancelledError, PithError } from './errors.js';
 import { fetchedMount } from './fetch.js';
-import { filesMount, rootedFiles } from './files.js';
-import { eventLoopTurn, openFiles, readBlobNow, sha256, startThread, suggestedThreads } from './load.js';
+import { filesMount, MountedFiles, rootedFiles } from './files.js';
+import { eventLoopTurn, machineFiles, readBlobNow, sha256, startThread, suggestedThreads } from './load.js';
+import './pool.js'; // engine.js imports it: named here, a page asks for all at once
 
 /**
  * A described source: all of it can be posted to a worker.
@@ -53,7 +54,7 @@ async function describeModule(info, prepared, engine) {
 export class Server {
   #complete;
   #opened;
-  #files = openFiles();
+  #files = new MountedFiles(machineFiles());
 
   /**
    * @param {Promise<import('./engine.js').Prepared>} prepared

@@ -2,8 +2,13 @@
  * The worker's end. Messages in: {complete} first; {prepared} once the module is; {id, verb, args} and {cancel: id}, before it or after. Out:
  * {id, progress}, {id, fetched}, {id, text}, and at last {id, answer} or {id, error}.
  */
+// What these import in turn is named too: the browser then asks for all files at once.
+import './engine.js';
 import { packError } from './errors.js';
+import './fetch.js';
+import './files.js';
 import { parentPort } from './load.js';
+import './pool.js';
 import { Server } from './server.js';
 
 const port = parentPort();
