@@ -52,7 +52,7 @@ function workerClient(prepared, complete) {
     pending.clear();
   };
   const worker = startWorker((error) => end(error instanceof PithError ? error : new InternalError(`the worker failed: ${error.message}`, { cause: error })));
-  worker.listen(({ id, progress, fetched, text, answer, error }) => {
+  worker.listen(({ id, progress, text, answer, error }) => {
     const job = pending.get(id);
     if (!job) return;
     if (progress || text !== undefined) {
@@ -64,8 +64,6 @@ function workerClient(prepared, complete) {
         job.thrown = [problem];
         worker.post({ cancel: id });
       }
-    } else if (fetched !== undefined) {
-      job.hooks.onFetched?.(fetched);
     } else {
       pending.delete(id);
       if (job.thrown) job.reject(job.thrown[0]);

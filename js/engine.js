@@ -98,7 +98,7 @@ export class Engine {
   #sha256;
   /** What became of the hashes that were begun, by ticket. @type {Map<number, {hash?: Uint8Array, error?: unknown}>} */ #hashes = new Map();
   #nextHash = 0;
-  #hashed = () => {};
+  /** Ends the wait for bytes and hashes. */ #wake = () => {};
   #pool;
   #lastError = '';
   #cancelled = false;
@@ -199,7 +199,7 @@ export class Engine {
     // It takes a copy, so that the memory may grow meanwhile; shared memory it refuses.
     const own = bytes.buffer instanceof ArrayBuffer ? bytes : bytes.slice();
     /** @type {NonNullable<Sha256>} */ (this.#sha256)(own).then((hash) => { entry.hash = new Uint8Array(hash); }, (error) => { entry.error = error; })
-      .finally(() => this.#hashed());
+      .finally(() => this.#wake());
     return ticket;
   }
 
@@ -309,7 +309,10 @@ export class Engine {
   async #run(request, { signal, onProgress, onText }) {
     if (this.#broken) throw this.#broken;
     if (signal?.aborted) throw new CancelledError('cancelled', { cause: signal.reason });
-    const abort = () => { this.#cancelled = true; };
+    const abort = () => {
+      this.#cancelled = true;
+      this.#wake();
+    };
     signal?.addEventListener('abort', abort);
     this.#cancelled = false;
     this.#lastError = '';
@@ -351,7 +354,7 @@ export class Engine {
         }
         if (status === 0) return this.#take(job);
         if (status !== PENDING && status !== WAITING) throw this.#failure(status);
-        if (status === WAITING) await this.#arrivalOr(() => this.#cancelled);
+        if (status === WAITING) await this.#arrival();
         else await this.#turn();
       }
     } finally {
@@ -359,17 +362,12 @@ export class Engine {
     }
   }
 
-  /** A cancel must not wait for a stalled network. */
-  async #arrivalOr(/** @type {() => boolean} */ ended) {
-    let settled = false;
-    const hashed = /** @type {Promise<void>} */ (new Promise((resolve) => { this.#hashed = resolve; }));
-    const arrival = Promise.race([this.#files.arrival(), hashed]).then(() => { settled = true; });
-    while (!settled && !ended()) {
-      let timer;
-      const tick = new Promise((resolve) => { timer = setTimeout(resolve, 50); });
-      await Promise.race([arrival, tick]);
-      clearTimeout(timer);
-    }
+  /** Until there are bytes or a hash; a cancel does not wait for a stalled network. @returns {Promise<void>} */
+  #arrival() {
+    return new Promise((resolve) => {
+      this.#wake = resolve;
+      this.#files.arrival().then(resolve);
+    });
   }
 
   /** @param {number} job */
@@ -405,5 +403,17 @@ export class Engine {
     const code = wasm.pith_wasm_cli_exit_code(cli);
     wasm.pith_wasm_cli_close(cli);
     return code;
+  }
+
+  /** @param {() => boolean} ended is asked while the input is slow */
+  async #arrivalOr(ended) {
+    let settled = false;
+    const arrival = this.#arrival().then(() => { settled = true; });
+    while (!settled && !ended()) {
+      let timer;
+      const tick = new Promise((resolve) => { timer = setTimeout(resolve, 50); });
+      await Promise.race([arrival, tick]);
+      clearTimeout(timer);
+    }
   }
 }

@@ -305,7 +305,8 @@ export async function load(source, options = {}) {
   const open = async (complete) => {
     const client = openClient(worker, { kernels: checkKernels(options.kernels), threads, complete });
     try {
-      const loaded = await client.run('load', { path, ...rest, threads }, { signal, onProgress, onFetched: (n) => { fetched += n; } });
+      const loaded = await client.run('load', { path, ...rest, threads }, { signal, onProgress });
+      fetched += loaded.fetchedBytes;
       if (!loaded.result.incomplete) return new Model(client, loaded, fetched);
       client.close();
       return undefined;

@@ -10,8 +10,8 @@ import './pool.js'; // engine.js imports it: named here, a page asks for all at 
  * A described source: all of it can be posted to a worker.
  * @typedef {{url: string} | {path: string} | {files: Map<string, Blob | Uint8Array>} | {directory: FileSystemDirectoryHandle}} Source
  */
-/** @typedef {import('./engine.js').JobHooks & {onFetched?: (n: number) => void}} Hooks */
-/** @typedef {import('./engine.js').JobResult & {memoryBytes: number, files?: Map<string, Blob>}} Answer */
+/** @typedef {import('./engine.js').JobHooks} Hooks */
+/** @typedef {import('./engine.js').JobResult & {memoryBytes: number, fetchedBytes: number, files?: Map<string, Blob>}} Answer */
 
 /** Arguments of verbs that are Sources. */
 const SOURCES = ['path', 'source', 'against'];
@@ -84,6 +84,8 @@ export class Server {
     /** Prefix of the module's paths → what the caller calls it. @type {Map<string, string>} */
     const mounts = new Map();
     const leave = new AbortController();
+    let fetchedBytes = 0;
+    const count = (/** @type {number} */ n) => { fetchedBytes += n; };
     const onAbort = () => leave.abort();
     hooks.signal?.addEventListener('abort', onAbort);
     /** @type {Record<string, any>} */
@@ -92,18 +94,18 @@ export class Server {
       if (hooks.signal?.aborted) throw new CancelledError();
       for (const key of SOURCES) {
         if (args[key] === undefined) continue;
-        request[key] = await this.#mount(args[key], leave.signal, hooks.onFetched ?? (() => {}));
+        request[key] = await this.#mount(args[key], leave.signal, count);
         if (request[key].startsWith('mount:')) mounts.set(request[key], 'url' in args[key] ? folderOf(args[key].url) : '');
       }
       if (verb === 'load' && !this.#complete && this.#files.exists(`${request.path}/pith.json`) !== 1)
-        return { result: { incomplete: true }, data: null, memoryBytes: 0 };
+        return { result: { incomplete: true }, data: null, memoryBytes: 0, fetchedBytes };
       const { prepared, engine } = await this.#opened; // while files are already on their way
       const inMemory = verb === 'compress' && request.output === undefined;
       if (inMemory) request.output = this.#files.outputPath();
       const answer = await engine.run(request, hooks);
       if (verb === 'version') answer.result.module = prepared.name;
       if (verb === 'load') await describeModule(answer.result.info, prepared, engine);
-      return { ...answer, memoryBytes: engine.memoryBytes, ...(inMemory ? { files: this.#files.takeOutput(request.output) } : {}) };
+      return { ...answer, memoryBytes: engine.memoryBytes, fetchedBytes, ...(inMemory ? { files: this.#files.takeOutput(request.output) } : {}) };
     } catch (error) {
       if (hooks.signal?.aborted) throw new CancelledError();
       throw inCallersWords(error, mounts);

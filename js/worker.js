@@ -1,6 +1,6 @@
 /**
  * The worker's end. Messages in: {complete} first; {prepared} once the module is; {id, verb, args} and {cancel: id}, before it or after. Out:
- * {id, progress}, {id, fetched}, {id, text}, and at last {id, answer} or {id, error}.
+ * {id, progress}, {id, text}, and at last {id, answer} or {id, error}.
  */
 // What these import in turn is named too: the browser then asks for all files at once.
 import './engine.js';
@@ -27,7 +27,6 @@ async function run({ id, verb, args }) {
     const answer = await server.run(verb, args, {
       signal: control.signal,
       onProgress: (progress) => port.post({ id, progress }),
-      onFetched: (fetched) => port.post({ id, fetched }),
       onText: (text) => port.post({ id, text }),
     });
     port.post({ id, answer }, answer.data ? [/** @type {ArrayBuffer} */ (answer.data.buffer)] : []);
