@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-enum { MAX_TOKENIZER_BYTES = 256 << 20, CHUNK_BYTES = 1 << 20 };
+enum { MAX_TOKENIZER_BYTES = 256 << 20 };
 
 pith_status pith_model_encode(pith_ctx *ctx, const pith_model *model, const char *text, size_t n_bytes, bool special_tokens, bool truncate,
                               pith_ids *out) {
@@ -69,7 +69,9 @@ static pith_status begin_package(pith_ctx *ctx, pith_model_loader *l, const char
   l->done_bytes = (double)n_bytes;
   PITH_TRY(pith_weights_init(ctx, &m->weights, m->config.n_layers));
   l->n_files = 1 + m->manifest.n_shards;
-  PITH_TRY(pith_calloc(ctx, l->n_files, sizeof *l->tickets, &l->tickets));
+  size_t n_pieces = m->manifest.tokenizer.n_pieces;
+  for (uint32_t i = 0; i < m->manifest.n_shards; i++) n_pieces += m->manifest.shards[i].n_pieces;
+  PITH_TRY(pith_calloc(ctx, n_pieces, sizeof *l->tickets, &l->tickets));
   PITH_TRY(pith_calloc(ctx, m->manifest.n_shards, sizeof *l->shards, &l->shards));
   return pith_calloc(ctx, m->manifest.n_shards, sizeof *l->indexes, &l->indexes);
 }
@@ -121,7 +123,19 @@ static pith_status open_file(pith_ctx *ctx, pith_model_loader *l, const pith_fil
   return pith_weights_take(ctx, &l->model->weights, (size_t)record->n_bytes, &l->shards[l->n_read - 1]);
 }
 
-/* The whole file is there: where the host hashes, it begins. */
+/* A piece is there: where the host hashes, it begins. */
+static pith_status end_piece(pith_ctx *ctx, pith_model_loader *l, const pith_file_record *record) {
+  if (ctx->host.hash_begin) {
+    const uint64_t n = (l->offset - 1) % PITH_PIECE_BYTES + 1;
+    const int32_t ticket = ctx->host.hash_begin(ctx->host.user, bytes_of(l, l->n_read) + l->offset - n, n);
+    PITH_TRY(pith_io_status(ctx, ticket, "hash", record->file));
+    l->tickets[l->n_hashed] = ticket;
+  }
+  l->n_hashed++;
+  return PITH_PENDING;
+}
+
+/* The last piece counts when nothing follows it. */
 static pith_status finish_file(pith_ctx *ctx, pith_model_loader *l, const pith_file_record *record) {
   uint8_t more;
   const int64_t extra = ctx->host.read(ctx->host.user, l->handle, l->offset, &more, 1);
@@ -133,13 +147,9 @@ static pith_status finish_file(pith_ctx *ctx, pith_model_loader *l, const pith_f
   if (extra > 0) return pith_fail(ctx, PITH_E_INTEGRITY, "%s has more than the %llu bytes that the manifest says", record->file, (unsigned long long)record->n_bytes);
   pith_io_close(ctx, l->handle);
   l->handle = -1;
-  if (ctx->host.hash_begin) {
-    const int32_t ticket = ctx->host.hash_begin(ctx->host.user, bytes_of(l, l->n_read), record->n_bytes);
-    PITH_TRY(pith_io_status(ctx, ticket, "hash", record->file));
-    l->tickets[l->n_read] = ticket;
-  }
+  const pith_status status = end_piece(ctx, l, record);
   l->n_read++;
-  return PITH_PENDING;
+  return status;
 }
 
 static pith_status parse_header(pith_ctx *ctx, const uint8_t *bytes, const pith_file_record *record, pith_safetensors *index) {
@@ -159,24 +169,37 @@ static pith_status open_tokenizer(pith_ctx *ctx, pith_model_loader *l) {
   return status;
 }
 
-/* Compares the next file's hash, and only then looks at its bytes. Waits while the host is at it. */
-static pith_status verify_file(pith_ctx *ctx, pith_model_loader *l) {
-  const uint32_t file = l->n_verified;
-  const pith_file_record *record = record_of(l, file);
-  uint8_t hash[PITH_SHA256_BYTES];
+static pith_status use_file(pith_ctx *ctx, pith_model_loader *l, uint32_t file) {
+  return file == 0 ? open_tokenizer(ctx, l) : parse_header(ctx, bytes_of(l, file), record_of(l, file), &l->indexes[file - 1]);
+}
+
+/* Compares the next piece's hash; a file is looked at when all of its pieces' were right. Waits while the host is at it. */
+static pith_status verify_piece(pith_ctx *ctx, pith_model_loader *l) {
+  const pith_file_record *record = record_of(l, l->n_verified);
   char hex[65];
   if (ctx->host.hash_begin) {
-    const int32_t result = ctx->host.hash_end(ctx->host.user, l->tickets[file], hash);
+    uint8_t hash[PITH_SHA256_BYTES];
+    const int32_t result = ctx->host.hash_end(ctx->host.user, l->tickets[l->n_compared], hash);
     l->waiting = result == PITH_HOST_WAIT;
     if (l->waiting) return PITH_PENDING;
     PITH_TRY(pith_io_status(ctx, result, "hash", record->file));
     pith_sha256_hex(hash, hex);
   } else {
     pith_sha256_final(&l->sha, hex);
+    pith_sha256_init(&l->sha);
   }
-  if (strcmp(hex, record->sha256) != 0)
-    return pith_fail(ctx, PITH_E_INTEGRITY, "%s is not what the manifest describes: its SHA-256 is %.12s…, and should be %.12s…", record->file, hex, record->sha256);
-  PITH_TRY(file == 0 ? open_tokenizer(ctx, l) : parse_header(ctx, bytes_of(l, file), record, &l->indexes[file - 1]));
+  if (l->n_left == 0) {
+    l->expected = record->sha256;
+    l->n_left = record->n_pieces;
+  }
+  const char *expected = pith_json_string(l->expected);
+  if (strcmp(hex, expected) != 0)
+    return pith_fail(ctx, PITH_E_INTEGRITY, "%s is not what the manifest describes: the SHA-256 of its piece %u is %.12s…, and should be %.12s…", record->file,
+                     (unsigned)(record->n_pieces - l->n_left + 1), hex, expected);
+  l->n_compared++;
+  l->expected = pith_json_next(l->expected);
+  if (--l->n_left > 0) return PITH_PENDING;
+  PITH_TRY(use_file(ctx, l, l->n_verified));
   l->n_verified++;
   return PITH_PENDING;
 }
@@ -188,9 +211,9 @@ static pith_status read_file(pith_ctx *ctx, pith_model_loader *l) {
     return PITH_PENDING;
   }
   if (l->offset == record->n_bytes) return finish_file(ctx, l, record);
-  const uint64_t left = record->n_bytes - l->offset;
+  const uint64_t left = record->n_bytes - l->offset, room = PITH_PIECE_BYTES - l->offset % PITH_PIECE_BYTES;
   uint8_t *to = bytes_of(l, l->n_read) + l->offset;
-  const int64_t n = ctx->host.read(ctx->host.user, l->handle, l->offset, to, left < CHUNK_BYTES ? left : CHUNK_BYTES);
+  const int64_t n = ctx->host.read(ctx->host.user, l->handle, l->offset, to, left < room ? left : room);
   l->waiting = n == PITH_HOST_WAIT;
   if (l->waiting) return PITH_PENDING;
   PITH_TRY(pith_io_status(ctx, n, "read", record->file));
@@ -200,15 +223,16 @@ static pith_status read_file(pith_ctx *ctx, pith_model_loader *l) {
   if (!ctx->host.hash_begin) pith_sha256_update(&l->sha, to, (size_t)n);
   l->offset += (uint64_t)n;
   l->done_bytes += (double)n;
-  return PITH_PENDING;
+  return l->offset % PITH_PIECE_BYTES == 0 && l->offset < record->n_bytes ? end_piece(ctx, l, record) : PITH_PENDING;
 }
 
 /* The tokenizer is opened before there are weights, so that what it needs meanwhile leaves no hole between them. */
 static pith_status step_package(pith_ctx *ctx, pith_model_loader *l) {
   if (l->n_verified == l->n_files) return pith_package_bind(ctx, l->model, l->shards, l->indexes);
-  if (l->n_verified < l->n_read) {
-    const pith_status status = verify_file(ctx, l);
-    if (!l->waiting || l->n_verified == 0 || l->n_read == l->n_files) return status;
+  if (l->n_compared < l->n_hashed) {
+    const pith_status status = verify_piece(ctx, l);
+    const bool read_on = l->n_read < l->n_files && (l->n_read == 0 || l->n_verified > 0);
+    if (!l->waiting || !read_on) return status;
     l->waiting = false;
   }
   return read_file(ctx, l);

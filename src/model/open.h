@@ -29,13 +29,16 @@ typedef struct pith_model_loader {
   pith_checkpoint checkpoint;
   pith_checkpoint_loader weights;
   bool reading_checkpoint;
-  /* a package: its files are read in order, shards straight into their place. Each is hashed as it comes or, where the host hashes, while
-   * the next are read, and used when its hash was found right */
+  /* a package: its files are read in order, shards straight into their place. Pieces are hashed as they come or, where the host hashes, while
+   * the next are read, and a file is used when all its hashes were found right */
   uint8_t *tokenizer_text;         /* until it is opened */
   uint8_t **shards;
   pith_safetensors *indexes;
   uint32_t n_files, n_read, n_verified;
-  int32_t *tickets;                /* (n_files) of the host's hashes */
+  int32_t *tickets;                /* of the host's hashes, one a piece of all files */
+  uint32_t n_hashed, n_compared;   /* pieces: whose hash was begun, was found right */
+  const pith_json *expected;       /* the next hash to compare */
+  uint32_t n_left;                 /* pieces of its file, with it */
   int32_t handle;                  /* of the open file, -1 if none */
   uint64_t offset;
   pith_sha256 sha;
