@@ -6,7 +6,7 @@ import { bytesFile } from './files.js';
 import { FormatError, NetworkError, NotFoundError } from './errors.js';
 
 const ATTEMPTS = 4;
-const AHEAD = 2;
+const AHEAD = 3;
 const CHECKPOINT_FILES = ['config.json', 'tokenizer.json', 'tokenizer_config.json', 'generation_config.json', 'modules.json',
   'sentence_bert_config.json', '1_Pooling/config.json', 'model.safetensors.index.json'];
 
