@@ -18,7 +18,12 @@ export function openClient(inWorker, wish) {
   return (inWorker ? workerClient : localClient)(prepared, wish.complete === true);
 }
 
-/** The engine's files are imported here alone: a page that leaves it to a worker need not fetch them. @param {Promise<import('./engine.js').Prepared>} prepared @param {boolean} complete @returns {Client} */
+/**
+ * The engine's files are imported here alone: a page that leaves it to a worker need not fetch them.
+ * @param {Promise<import('./engine.js').Prepared>} prepared
+ * @param {boolean} complete
+ * @returns {Client}
+ */
 function localClient(prepared, complete) {
   /** @type {Promise<import('./server.js').Server> | null} */
   let server = import('./server.js').then(({ Server }) => new Server(prepared, complete));
@@ -72,7 +77,7 @@ function workerClient(prepared, complete) {
     }
   });
   worker.post({ complete });
-  prepared.then((module) => worker.post({ prepared: module }), end);
+  prepared.then((module) => worker.post({ prepared: module })).catch(end);
   return {
     run(verb, args, hooks) {
       if (ended) return Promise.reject(ended);

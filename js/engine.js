@@ -367,6 +367,7 @@ export class Engine {
     return new Promise((resolve) => {
       this.#wake = resolve;
       this.#files.arrival().then(resolve);
+      if (this.#cancelled) resolve(); // by a callback of this very step
     });
   }
 

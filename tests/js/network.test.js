@@ -152,9 +152,12 @@ test('an abort ends a load that hangs', async (t) => {
     return true;
   });
   for (const worker of [false, true]) {
-    const control = new AbortController();
-    const work = load(url, { worker, signal: control.signal });
-    setTimeout(() => control.abort(), 150);
-    await assert.rejects(work, code('PITH_E_CANCELLED'));
+    for (const fromCallback of [false, true]) {
+      const control = new AbortController();
+      const onProgress = ({ done }) => { if (fromCallback && done > 0) control.abort(); };
+      const work = load(url, { worker, signal: control.signal, onProgress });
+      if (!fromCallback) setTimeout(() => control.abort(), 150);
+      await assert.rejects(work, code('PITH_E_CANCELLED'));
+    }
   }
 });
