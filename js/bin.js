@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 // The command line: the same C as build/pith, compiled to WebAssembly.
 import { Engine } from './engine.js';
-import { eventLoopTurn, openFiles, prepareModule, startThread, suggestedThreads } from './load.js';
+import { MountedFiles } from './files.js';
+import { eventLoopTurn, machineFiles, prepareModule, sha256, startThread, suggestedThreads } from './load.js';
 
 let interrupted = false;
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => { interrupted = true; });
@@ -9,7 +10,8 @@ for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => { interru
 process.stdout.on('error', () => {});
 
 try {
-  const engine = new Engine(await prepareModule({ threads: 'auto', complete: true }), openFiles(), eventLoopTurn(), { suggested: suggestedThreads(), start: startThread });
+  const threads = { suggested: suggestedThreads(), start: startThread };
+  const engine = new Engine(await prepareModule({ threads: 'auto', complete: true }), new MountedFiles(machineFiles()), eventLoopTurn(), threads, sha256);
   process.exitCode = await engine.commandLine(process.argv.slice(2), process.stderr.isTTY === true, () => interrupted);
   engine.close();
 } catch (error) {

@@ -1,43 +1,50 @@
 /** The caller's end: the same calls whether the engine is in this thread or in a worker. */
 import { ArgumentError, CancelledError, InternalError, PithError, unpackError } from './errors.js';
 import { prepareModule, startWorker } from './load.js';
-import { Server } from './server.js';
 
 /** @typedef {import('./server.js').Hooks} Hooks */
 /** @typedef {import('./server.js').Answer} Answer */
 /** @typedef {{run: (verb: string, args: Record<string, any>, hooks: Hooks) => Promise<Answer>, close: () => void}} Client */
 
 /**
+ * The module is fetched and compiled while the worker starts and the first request's files are fetched. Where it cannot be had, requests fail.
  * @param {boolean} inWorker
  * @param {{kernels?: string, threads?: number | 'auto', complete?: boolean}} wish what the module should have
- * @returns {Promise<Client>}
+ * @returns {Client}
  */
-export async function openClient(inWorker, wish) {
-  const prepared = await prepareModule({ ...wish, inWorker });
-  return inWorker ? workerClient(prepared) : localClient(prepared);
+export function openClient(inWorker, wish) {
+  const prepared = prepareModule({ ...wish, inWorker });
+  prepared.catch(() => {}); // every request tells
+  return (inWorker ? workerClient : localClient)(prepared, wish.complete === true);
 }
 
-/** @param {import('./engine.js').Prepared} prepared @returns {Client} */
-function localClient(prepared) {
-  /** @type {Server | null} */
-  let server = new Server(prepared);
+/**
+ * The engine's files are imported here alone: a page that leaves it to a worker need not fetch them.
+ * @param {Promise<import('./engine.js').Prepared>} prepared
+ * @param {boolean} complete
+ * @returns {Client}
+ */
+function localClient(prepared, complete) {
+  /** @type {Promise<import('./server.js').Server> | null} */
+  let server = import('./server.js').then(({ Server }) => new Server(prepared, complete));
+  server.catch(() => {}); // every request tells
   const closing = new AbortController();
   return {
     async run(verb, args, hooks) {
       if (!server) throw new CancelledError('the model is closed');
       const signal = hooks.signal ? AbortSignal.any([hooks.signal, closing.signal]) : closing.signal;
-      return server.run(verb, args, { ...hooks, signal });
+      return (await server).run(verb, args, { ...hooks, signal });
     },
     close() {
       closing.abort();
-      server?.close();
+      server?.then((opened) => opened.close(), () => {});
       server = null; // and with it the module's memory
     },
   };
 }
 
-/** @param {import('./engine.js').Prepared} prepared @returns {Client} */
-function workerClient(prepared) {
+/** @param {Promise<import('./engine.js').Prepared>} prepared @param {boolean} complete @returns {Client} */
+function workerClient(prepared, complete) {
   /** `thrown`: by a callback of the caller's. @type {Map<number, {resolve: (answer: Answer) => void, reject: (error: unknown) => void, hooks: Hooks, thrown?: unknown[]}>} */
   const pending = new Map();
   let next = 1;
@@ -50,7 +57,7 @@ function workerClient(prepared) {
     pending.clear();
   };
   const worker = startWorker((error) => end(error instanceof PithError ? error : new InternalError(`the worker failed: ${error.message}`, { cause: error })));
-  worker.listen(({ id, progress, fetched, text, answer, error }) => {
+  worker.listen(({ id, progress, text, answer, error }) => {
     const job = pending.get(id);
     if (!job) return;
     if (progress || text !== undefined) {
@@ -62,8 +69,6 @@ function workerClient(prepared) {
         job.thrown = [problem];
         worker.post({ cancel: id });
       }
-    } else if (fetched !== undefined) {
-      job.hooks.onFetched?.(fetched);
     } else {
       pending.delete(id);
       if (job.thrown) job.reject(job.thrown[0]);
@@ -71,7 +76,8 @@ function workerClient(prepared) {
       else job.resolve(answer);
     }
   });
-  worker.post({ prepared });
+  worker.post({ complete });
+  prepared.then((module) => worker.post({ prepared: module })).catch(end);
   return {
     run(verb, args, hooks) {
       if (ended) return Promise.reject(ended);

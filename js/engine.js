@@ -36,6 +36,7 @@ const PROGRESS_EVERY_MS = 50;
  * @property {WebAssembly.Memory} [memory] of a module with threads
  * @property {string} [note] why there are no threads, where some were wished for
  */
+/** SHA-256 beside other work, of memory that is not shared; null where the engine has none. @typedef {((bytes: Uint8Array) => Promise<ArrayBuffer>) | null} Sha256 */
 /** What an engine asks of its surroundings for threads. @typedef {{suggested: number, start: import('./pool.js').StartThread}} Threads */
 /** @typedef {{phase: string, unit: string, done: number, total: number}} Progress */
 /**
@@ -94,6 +95,10 @@ export class Engine {
   #turn;
   #module;
   #threads;
+  #sha256;
+  /** What became of the hashes that were begun, by ticket. @type {Map<number, {hash?: Uint8Array, error?: unknown}>} */ #hashes = new Map();
+  #nextHash = 0;
+  /** Ends the wait for bytes and hashes. */ #wake = () => {};
   #pool;
   #lastError = '';
   #cancelled = false;
@@ -106,12 +111,14 @@ export class Engine {
    * @param {Files} files
    * @param {() => Promise<void>} turn lets the event loop run once
    * @param {Threads} threads
+   * @param {Sha256} sha256
    */
-  constructor({ module, memory }, files, turn, threads) {
+  constructor({ module, memory }, files, turn, threads, sha256) {
     this.#files = files;
     this.#turn = turn;
     this.#module = module;
     this.#threads = threads;
+    this.#sha256 = sha256;
     this.#pool = new ThreadPool(threads.start);
     const env = { emscripten_notify_memory_growth() {}, ...(memory ? { memory } : {}) };
     const instance = new WebAssembly.Instance(module, { host: this.#host(), env });
@@ -176,6 +183,34 @@ export class Engine {
     }
   }
 
+  /** For the host's callbacks: what they wait for comes. */
+  #wait() {
+    if (this.#cancelled) throw new CancelledError(); // as a read that a signal interrupts
+    this.#waits = true;
+    return HOST_WAIT;
+  }
+
+  /** @param {Uint8Array} bytes @returns {number} ticket */
+  #beginHash(bytes) {
+    const ticket = this.#nextHash++;
+    /** @type {{hash?: Uint8Array, error?: unknown}} */
+    const entry = {};
+    this.#hashes.set(ticket, entry);
+    // It takes a copy, so that the memory may grow meanwhile; shared memory it refuses.
+    const own = bytes.buffer instanceof ArrayBuffer ? bytes : bytes.slice();
+    /** @type {NonNullable<Sha256>} */ (this.#sha256)(own).then((hash) => { entry.hash = new Uint8Array(hash); }, (error) => { entry.error = error; })
+      .finally(() => this.#wake());
+    return ticket;
+  }
+
+  /** @param {number} ticket @returns {Uint8Array | undefined} while it is not ready */
+  #takeHash(ticket) {
+    const { hash, error } = this.#hashes.get(ticket) ?? {};
+    if (error !== undefined) throw error;
+    if (hash) this.#hashes.delete(ticket);
+    return hash;
+  }
+
   #host() {
     const files = this.#files;
     /** @type {Map<number, number>} */
@@ -194,10 +229,17 @@ export class Engine {
       /** @param {number} handle @param {number} offset @param {number} at @param {number} n */
       read: (handle, offset, at, n) => this.#guard(() => {
         const got = files.read(handle, offset, this.#bytes(at, n));
-        if (got !== undefined) return got;
-        if (this.#cancelled) throw new CancelledError(); // as a read that a signal interrupts
-        this.#waits = true;
-        return HOST_WAIT;
+        return got === undefined ? this.#wait() : got;
+      }),
+      hashes: () => (this.#sha256 ? 1 : 0),
+      /** @param {number} at @param {number} n */
+      hash_begin: (at, n) => this.#guard(() => this.#beginHash(this.#bytes(at, n))),
+      /** @param {number} ticket @param {number} at */
+      hash_end: (ticket, at) => this.#guard(() => {
+        const hash = this.#takeHash(ticket);
+        if (!hash) return this.#wait();
+        this.#bytes(at, hash.length).set(hash);
+        return 0;
       }),
       /** @param {number} handle @param {number} at @param {number} n */
       write: (handle, at, n) => this.#guard(() => (files.write(handle, this.#bytes(at, n)), 0)),
@@ -267,7 +309,10 @@ export class Engine {
   async #run(request, { signal, onProgress, onText }) {
     if (this.#broken) throw this.#broken;
     if (signal?.aborted) throw new CancelledError('cancelled', { cause: signal.reason });
-    const abort = () => { this.#cancelled = true; };
+    const abort = () => {
+      this.#cancelled = true;
+      this.#wake();
+    };
     signal?.addEventListener('abort', abort);
     this.#cancelled = false;
     this.#lastError = '';
@@ -309,7 +354,7 @@ export class Engine {
         }
         if (status === 0) return this.#take(job);
         if (status !== PENDING && status !== WAITING) throw this.#failure(status);
-        if (status === WAITING) await this.#arrivalOr(() => this.#cancelled);
+        if (status === WAITING) await this.#arrival();
         else await this.#turn();
       }
     } finally {
@@ -317,16 +362,13 @@ export class Engine {
     }
   }
 
-  /** A cancel must not wait for a stalled network. */
-  async #arrivalOr(/** @type {() => boolean} */ ended) {
-    let settled = false;
-    const arrival = this.#files.arrival().then(() => { settled = true; });
-    while (!settled && !ended()) {
-      let timer;
-      const tick = new Promise((resolve) => { timer = setTimeout(resolve, 50); });
-      await Promise.race([arrival, tick]);
-      clearTimeout(timer);
-    }
+  /** Until there are bytes or a hash; a cancel does not wait for a stalled network. @returns {Promise<void>} */
+  #arrival() {
+    return new Promise((resolve) => {
+      this.#wake = resolve;
+      this.#files.arrival().then(resolve);
+      if (this.#cancelled) resolve(); // by a callback of this very step
+    });
   }
 
   /** @param {number} job */
@@ -362,5 +404,17 @@ export class Engine {
     const code = wasm.pith_wasm_cli_exit_code(cli);
     wasm.pith_wasm_cli_close(cli);
     return code;
+  }
+
+  /** @param {() => boolean} ended is asked while the input is slow */
+  async #arrivalOr(ended) {
+    let settled = false;
+    const arrival = this.#arrival().then(() => { settled = true; });
+    while (!settled && !ended()) {
+      let timer;
+      const tick = new Promise((resolve) => { timer = setTimeout(resolve, 50); });
+      await Promise.race([arrival, tick]);
+      clearTimeout(timer);
+    }
   }
 }

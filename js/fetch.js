@@ -1,11 +1,12 @@
 /**
- * Packages and checkpoints over HTTP. Small files are fetched before the module asks; a package's shards stream in order, one ahead of
- * the one that is read, and a stream that breaks is taken up again where it broke.
+ * Packages and checkpoints over HTTP. A package's files stream in the order in which the module reads them, AHEAD of the one that is read,
+ * and a stream that breaks is taken up again where it broke. Other files are fetched before the module asks.
  */
 import { bytesFile } from './files.js';
 import { FormatError, NetworkError, NotFoundError } from './errors.js';
 
 const ATTEMPTS = 4;
+const AHEAD = 3;
 const CHECKPOINT_FILES = ['config.json', 'tokenizer.json', 'tokenizer_config.json', 'generation_config.json', 'modules.json',
   'sentence_bert_config.json', '1_Pooling/config.json', 'model.safetensors.index.json'];
 
@@ -82,7 +83,7 @@ class StreamedFile {
     const response = await request(url, this.#end, signal);
     if (/text\/html/.test(response.headers.get('content-type') ?? '')) {
       await response.body?.cancel().catch(() => {});
-      throw new FormatError(`${url} is a web page, not a shard: is the address right?`);
+      throw new FormatError(`${url} is a web page, not a model's file: is the address right?`);
     }
     const length = response.headers.get('content-length'), coded = response.headers.get('content-encoding');
     const resumed = response.status === 206;
@@ -186,41 +187,30 @@ export async function fetchedMount(base, wake, signal, count, checkpoints) {
   const folder = new URL(base.endsWith('/') ? base : `${base}/`);
   /** @param {string} name */
   const address = (name) => Object.assign(new URL(name, folder), { search: folder.search }).href;
-  /** @type {Map<string, Uint8Array>} */
-  const small = new Map();
   const manifest = await fetchWhole(address('pith.json'), false, signal, count);
-  if (!manifest) return checkpoints ? checkpointMount(address, small, signal, count) : nothing;
-  small.set('pith.json', manifest);
+  if (!manifest) return checkpoints ? checkpointMount(address, signal, count) : nothing;
   const json = parse(manifest, address('pith.json'));
   // The module checks the manifest; here it only says what to fetch early. Names that lead elsewhere are the module's to refuse.
   /** @param {unknown} name @returns {name is string} */
   const plain = (name) => typeof name === 'string' && /^[\w.-]+$/.test(name) && !name.startsWith('.');
+  const records = [json?.tokenizer, ...(Array.isArray(json?.shards) ? json.shards : [])];
   /** @type {string[]} */
-  const shards = (Array.isArray(json?.shards) ? json.shards : []).map((/** @type {any} */ shard) => shard?.file).filter(plain);
+  const files = records.map((/** @type {any} */ record) => record?.file).filter(plain);
   /** @type {Map<string, StreamedFile>} */
   const streams = new Map();
-  /** @param {number} i */
-  const begin = (i) => {
-    if (i < shards.length && !streams.has(shards[i])) streams.set(shards[i], new StreamedFile(address(shards[i]), wake, count));
+  /** @param {number} first */
+  const begin = (first) => {
+    for (const name of files.slice(first, first + 1 + AHEAD)) if (!streams.has(name)) streams.set(name, new StreamedFile(address(name), wake, count));
   };
   begin(0);
-  try {
-    const tokenizer = json?.tokenizer?.file;
-    if (plain(tokenizer)) small.set(tokenizer, /** @type {Uint8Array} */ (await fetchWhole(address(tokenizer), true, signal, count)));
-  } catch (error) {
-    for (const stream of streams.values()) stream.close();
-    throw error;
-  }
   return {
-    has: (name) => small.has(name) || shards.includes(name),
-    names: () => [...small.keys(), ...shards],
+    has: (name) => name === 'pith.json' || files.includes(name),
+    names: () => ['pith.json', ...files],
     open(name) {
-      const bytes = small.get(name);
-      if (bytes) return bytesFile(bytes);
-      const i = shards.indexOf(name);
+      if (name === 'pith.json') return bytesFile(manifest);
+      const i = files.indexOf(name);
       if (i < 0) return undefined;
       begin(i);
-      begin(i + 1);
       const stream = /** @type {StreamedFile} */ (streams.get(name));
       return { size: stream.size, read: (offset, target) => stream.read(offset, target), close: () => { stream.close(); streams.delete(name); } };
     },
@@ -242,12 +232,13 @@ async function ggufMount(url, signal, count) {
 /**
  * A checkpoint is read at random, so all its files are fetched first.
  * @param {(name: string) => string} address
- * @param {Map<string, Uint8Array>} files
  * @param {AbortSignal} signal
  * @param {(n: number) => void} count
  * @returns {Promise<import('./files.js').Mount>}
  */
-async function checkpointMount(address, files, signal, count) {
+async function checkpointMount(address, signal, count) {
+  /** @type {Map<string, Uint8Array>} */
+  const files = new Map();
   await Promise.all(CHECKPOINT_FILES.map(async (name) => {
     const bytes = await fetchWhole(address(name), false, signal, count);
     if (bytes) files.set(name, bytes);

@@ -306,9 +306,10 @@ export async function load(source, options = {}) {
   let fetched = 0;
   /** @param {boolean} complete @returns {Promise<Model | undefined>} */
   const open = async (complete) => {
-    const client = await openClient(worker, { kernels: checkKernels(options.kernels), threads, complete });
+    const client = openClient(worker, { kernels: checkKernels(options.kernels), threads, complete });
     try {
-      const loaded = await client.run('load', { path, ...rest, threads }, { signal, onProgress, onFetched: (n) => { fetched += n; } });
+      const loaded = await client.run('load', { path, ...rest, threads }, { signal, onProgress });
+      fetched += loaded.fetchedBytes;
       if (!loaded.result.incomplete) return new Model(client, loaded, fetched);
       client.close();
       return undefined;
@@ -324,7 +325,7 @@ export async function load(source, options = {}) {
 /** One verb in an engine of its own. @param {string} verb @param {Record<string, any>} args @param {TaskOptions & {worker?: boolean}} options */
 async function once(verb, args, { signal, onProgress, worker = workerByDefault }) {
   checkSignal(signal);
-  const client = await openClient(worker, { kernels: checkKernels(args.kernels), threads: args.threads, complete: verb !== 'version' });
+  const client = openClient(worker, { kernels: checkKernels(args.kernels), threads: args.threads, complete: verb !== 'version' });
   try {
     return await client.run(verb, args, { signal, onProgress });
   } finally {

@@ -2,7 +2,6 @@
  * The environment: the only file that knows whether this is a page, a worker or Node.js. Node's modules are asked of the process, so
  * that bundlers for the browser see no import of them.
  */
-import { MountedFiles } from './files.js';
 import { ArgumentError, ExistsError, IoError, NetworkError, NoSpaceError, NotFoundError, UnsupportedError } from './errors.js';
 
 /** @typedef {import('./engine.js').Files} Files */
@@ -130,13 +129,16 @@ export function eventLoopTurn() {
   });
 }
 
-/** Files of the machine where there are any. */
-export function openFiles() { return new MountedFiles(isNode ? nodeFiles(node('node:fs')) : null); }
+/** Files of the machine where there are any. @returns {Files | null} */
+export function machineFiles() { return isNode ? nodeFiles(node('node:fs')) : null; }
 
 /** Reads a Blob at once: only a browser's workers can. @type {((blob: Blob) => ArrayBuffer) | null} */
 export const readBlobNow = typeof (/** @type {any} */ (globalThis).FileReaderSync) === 'function'
   ? (blob) => new (/** @type {any} */ (globalThis).FileReaderSync)().readAsArrayBuffer(blob)
   : null;
+
+/** Pages that are not secure contexts have none. @type {import('./engine.js').Sha256} */
+export const sha256 = globalThis.crypto?.subtle ? (bytes) => crypto.subtle.digest('SHA-256', /** @type {Uint8Array<ArrayBuffer>} */ (bytes)) : null;
 
 /** A worker by default where a page would stop moving without one. */
 export const workerByDefault = !isNode && typeof Worker === 'function';

@@ -2,15 +2,16 @@
 import { Engine } from './engine.js';
 import { ArgumentError, CancelledError, PithError } from './errors.js';
 import { fetchedMount } from './fetch.js';
-import { filesMount, rootedFiles } from './files.js';
-import { eventLoopTurn, openFiles, readBlobNow, startThread, suggestedThreads } from './load.js';
+import { filesMount, MountedFiles, rootedFiles } from './files.js';
+import { eventLoopTurn, machineFiles, readBlobNow, sha256, startThread, suggestedThreads } from './load.js';
+import './pool.js'; // engine.js imports it: named here, a page asks for all at once
 
 /**
  * A described source: all of it can be posted to a worker.
  * @typedef {{url: string} | {path: string} | {files: Map<string, Blob | Uint8Array>} | {directory: FileSystemDirectoryHandle}} Source
  */
-/** @typedef {import('./engine.js').JobHooks & {onFetched?: (n: number) => void}} Hooks */
-/** @typedef {import('./engine.js').JobResult & {memoryBytes: number, files?: Map<string, Blob>}} Answer */
+/** @typedef {import('./engine.js').JobHooks} Hooks */
+/** @typedef {import('./engine.js').JobResult & {memoryBytes: number, fetchedBytes: number, files?: Map<string, Blob>}} Answer */
 
 /** Arguments of verbs that are Sources. */
 const SOURCES = ['path', 'source', 'against'];
@@ -40,21 +41,37 @@ function inCallersWords(error, mounts) {
   return message === error.message ? error : new /** @type {new (message: string, options: object) => PithError} */ (error.constructor)(message, { cause: error.cause });
 }
 
-export class Server {
-  #prepared;
-  #engine;
-  #files = openFiles();
+/** @param {Record<string, unknown>} info @param {import('./engine.js').Prepared} prepared @param {Engine} engine */
+async function describeModule(info, prepared, engine) {
+  const asked = /** @type {number} */ (info.threads), { threads, failure } = await engine.threadsUp();
+  info.module = prepared.name;
+  info.threads = threads;
+  if (prepared.note) info.threadsNote = prepared.note;
+  else if (failure !== undefined) info.threadsNote = `a thread did not start: ${failure}`;
+  else if (threads < asked) info.threadsNote = `${asked - threads} of ${asked} threads have not started yet`;
+}
 
-  /** @param {import('./engine.js').Prepared} prepared */
-  constructor(prepared) {
-    this.#prepared = prepared;
-    this.#engine = new Engine(prepared, this.#files, eventLoopTurn(), { suggested: suggestedThreads(), start: startThread });
+export class Server {
+  #complete;
+  #opened;
+  #files = new MountedFiles(machineFiles());
+
+  /**
+   * @param {Promise<import('./engine.js').Prepared>} prepared
+   * @param {boolean} complete that module reads checkpoints too; where it does not, `load` of one answers {incomplete: true}, before anything
+   *   large was fetched
+   */
+  constructor(prepared, complete) {
+    this.#complete = complete;
+    this.#opened = prepared.then((module) => ({
+      prepared: module, engine: new Engine(module, this.#files, eventLoopTurn(), { suggested: suggestedThreads(), start: startThread }, sha256),
+    }));
+    this.#opened.catch(() => {}); // every request tells
   }
 
-  close() { this.#engine.close(); }
-
-  /** The module for inference alone does not: `load` then answers {incomplete: true}, before anything large was fetched. */
-  get #readsCheckpoints() { return this.#prepared.name.includes('-complete'); }
+  close() {
+    this.#opened.then(({ engine }) => engine.close(), () => {});
+  }
 
   /**
    * Runs a verb. A Source as an argument is mounted first and becomes the path that the verb wants.
@@ -67,6 +84,8 @@ export class Server {
     /** Prefix of the module's paths → what the caller calls it. @type {Map<string, string>} */
     const mounts = new Map();
     const leave = new AbortController();
+    let fetchedBytes = 0;
+    const count = (/** @type {number} */ n) => { fetchedBytes += n; };
     const onAbort = () => leave.abort();
     hooks.signal?.addEventListener('abort', onAbort);
     /** @type {Record<string, any>} */
@@ -75,17 +94,18 @@ export class Server {
       if (hooks.signal?.aborted) throw new CancelledError();
       for (const key of SOURCES) {
         if (args[key] === undefined) continue;
-        request[key] = await this.#mount(args[key], leave.signal, hooks.onFetched ?? (() => {}));
+        request[key] = await this.#mount(args[key], leave.signal, count);
         if (request[key].startsWith('mount:')) mounts.set(request[key], 'url' in args[key] ? folderOf(args[key].url) : '');
       }
-      if (verb === 'load' && !this.#readsCheckpoints && this.#files.exists(`${request.path}/pith.json`) !== 1)
-        return { result: { incomplete: true }, data: null, memoryBytes: this.#engine.memoryBytes };
+      if (verb === 'load' && !this.#complete && this.#files.exists(`${request.path}/pith.json`) !== 1)
+        return { result: { incomplete: true }, data: null, memoryBytes: 0, fetchedBytes };
+      const { prepared, engine } = await this.#opened; // while files are already on their way
       const inMemory = verb === 'compress' && request.output === undefined;
       if (inMemory) request.output = this.#files.outputPath();
-      const answer = await this.#engine.run(request, hooks);
-      if (verb === 'version') answer.result.module = this.#prepared.name;
-      if (verb === 'load') await this.#describeModule(answer.result.info);
-      return { ...answer, memoryBytes: this.#engine.memoryBytes, ...(inMemory ? { files: this.#files.takeOutput(request.output) } : {}) };
+      const answer = await engine.run(request, hooks);
+      if (verb === 'version') answer.result.module = prepared.name;
+      if (verb === 'load') await describeModule(answer.result.info, prepared, engine);
+      return { ...answer, memoryBytes: engine.memoryBytes, fetchedBytes, ...(inMemory ? { files: this.#files.takeOutput(request.output) } : {}) };
     } catch (error) {
       if (hooks.signal?.aborted) throw new CancelledError();
       throw inCallersWords(error, mounts);
@@ -96,20 +116,10 @@ export class Server {
     }
   }
 
-  /** @param {Record<string, unknown>} info */
-  async #describeModule(info) {
-    const asked = /** @type {number} */ (info.threads), { threads, failure } = await this.#engine.threadsUp();
-    info.module = this.#prepared.name;
-    info.threads = threads;
-    if (this.#prepared.note) info.threadsNote = this.#prepared.note;
-    else if (failure !== undefined) info.threadsNote = `a thread did not start: ${failure}`;
-    else if (threads < asked) info.threadsNote = `${asked - threads} of ${asked} threads have not started yet`;
-  }
-
   /** @param {Source} source @param {AbortSignal} signal @param {(n: number) => void} count @returns {Promise<string>} */
   async #mount(source, signal, count) {
     if ('path' in source) return source.path;
-    if ('url' in source) return this.#files.mount((wake) => fetchedMount(source.url, wake, signal, count, this.#readsCheckpoints));
+    if ('url' in source) return this.#files.mount((wake) => fetchedMount(source.url, wake, signal, count, this.#complete));
     if ('files' in source) return this.#files.mount(() => filesMount(rootedFiles(source.files), readBlobNow));
     if ('directory' in source) return this.#files.mount(async () => filesMount(rootedFiles(await filesOf(source.directory)), readBlobNow));
     throw new ArgumentError('a source is a URL, a path, File objects, a Map of files or a directory handle');

@@ -1,14 +1,21 @@
 /**
- * The worker's end. Messages in: {prepared} once; then {id, verb, args} and {cancel: id}. Out: {id, progress}, {id, fetched},
- * {id, text}, and at last {id, answer} or {id, error}.
+ * The worker's end. Messages in: {complete} first; {prepared} once the module is; {id, verb, args} and {cancel: id}, before it or after. Out:
+ * {id, progress}, {id, text}, and at last {id, answer} or {id, error}.
  */
-import { InternalError, packError } from './errors.js';
+// What these import in turn is named too: the browser then asks for all files at once.
+import './engine.js';
+import { packError } from './errors.js';
+import './fetch.js';
+import './files.js';
 import { parentPort } from './load.js';
+import './pool.js';
 import { Server } from './server.js';
 
 const port = parentPort();
-/** What a module that cannot be opened threw is kept: every request tells. @type {() => Server} */
-let server = () => { throw new InternalError('no module was posted'); };
+/** @type {Server} */
+let server;
+/** @type {(prepared: import('./engine.js').Prepared) => void} */
+let prepare;
 /** @type {Map<number, AbortController>} */
 const running = new Map();
 
@@ -17,10 +24,9 @@ async function run({ id, verb, args }) {
   const control = new AbortController();
   running.set(id, control);
   try {
-    const answer = await server().run(verb, args, {
+    const answer = await server.run(verb, args, {
       signal: control.signal,
       onProgress: (progress) => port.post({ id, progress }),
-      onFetched: (fetched) => port.post({ id, fetched }),
       onText: (text) => port.post({ id, text }),
     });
     port.post({ id, answer }, answer.data ? [/** @type {ArrayBuffer} */ (answer.data.buffer)] : []);
@@ -31,19 +37,11 @@ async function run({ id, verb, args }) {
   }
 }
 
-/** @param {import('./engine.js').Prepared} prepared @returns {() => Server} */
-function open(prepared) {
-  try {
-    const opened = new Server(prepared);
-    return () => opened;
-  } catch (error) {
-    return () => { throw error; };
-  }
-}
-
 port.listen((message) => {
-  if ('prepared' in message) {
-    server = open(message.prepared);
+  if ('complete' in message) {
+    server = new Server(new Promise((resolve) => { prepare = resolve; }), message.complete);
+  } else if ('prepared' in message) {
+    prepare(message.prepared);
   } else if ('cancel' in message) {
     running.get(message.cancel)?.abort();
   } else {

@@ -27,6 +27,9 @@ HOST(remove) extern int32_t import_remove(const char *path, uint32_t n_bytes);
 HOST(exists) extern int32_t import_exists(const char *path, uint32_t n_bytes);
 HOST(find) extern int32_t import_find(const char *folder, uint32_t n_folder, const char *suffix, uint32_t n_suffix, char *name, uint32_t capacity);
 HOST(resolve) extern int32_t import_resolve(const char *path, uint32_t n_bytes, char *name, uint32_t capacity);
+HOST(hashes) extern int32_t import_hashes(void);        /* whether the next two may be called */
+HOST(hash_begin) extern int32_t import_hash_begin(const void *bytes, uint32_t n_bytes);
+HOST(hash_end) extern int32_t import_hash_end(int32_t ticket, uint8_t *hash);
 HOST(last_error) extern uint32_t import_last_error(char *dst, uint32_t capacity);
 HOST(now_ms) extern double import_now_ms(void);
 HOST(cancelled) extern int32_t import_cancelled(void);
@@ -90,6 +93,16 @@ static int32_t host_resolve(void *user, const char *path, char *name, uint32_t c
   return import_resolve(path, (uint32_t)strlen(path), name, capacity);
 }
 
+static int32_t host_hash_begin(void *user, const void *bytes, uint64_t n_bytes) {
+  (void)user;
+  return import_hash_begin(bytes, (uint32_t)n_bytes);
+}
+
+static int32_t host_hash_end(void *user, int32_t ticket, uint8_t *hash) {
+  (void)user;
+  return import_hash_end(ticket, hash);
+}
+
 static const char *host_last_error(void *user) {
   char *text = user;   /* PITH_MESSAGE_CAP bytes */
   const uint32_t n = import_last_error(text, PITH_MESSAGE_CAP - 1);
@@ -112,9 +125,10 @@ static pith_instance *instance;
 static char error_text[PITH_MESSAGE_CAP];
 
 pith_host pith_wasm_host(void) {
+  const bool hashes = import_hashes() != 0;
   const pith_host host = {error_text, host_open, host_create, host_read, host_write, host_close, host_make_dir, host_rename,
                           host_remove, host_exists, host_find, host_last_error, host_now_ms, host_cancelled, pith_wasm_threads,
-                          host_resolve};
+                          host_resolve, hashes ? host_hash_begin : NULL, hashes ? host_hash_end : NULL};
   return host;
 }
 

@@ -63,6 +63,11 @@ typedef struct pith_host {
   /* The one name of what `path` leads to, links followed, into `name`, NUL-terminated. Returns 0 or -(status): what is not there has none.
    * May be NULL: every path is that name itself. */
   int32_t (*resolve)(void *user, const char *path, char *name, uint32_t capacity);
+  /* SHA-256 beside other work, where the host has a faster one than the library: begins with n bytes, which stay as they are until its end,
+   * and returns a ticket >= 0 or -(status). With the ticket `hash_end` returns 0 and the 32 bytes of the hash, PITH_HOST_WAIT while it is
+   * not ready, or -(status). Both may be NULL. */
+  int32_t (*hash_begin)(void *user, const void *bytes, uint64_t n_bytes);
+  int32_t (*hash_end)(void *user, int32_t ticket, uint8_t *hash);
 } pith_host;
 #define PITH_HOST_WAIT (-1000)
 #define PITH_STDIN 0

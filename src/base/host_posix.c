@@ -173,6 +173,6 @@ pith_host pith_host_posix_init(pith_host_posix *state) {
   memset(state, 0, sizeof *state);
   const pith_host host = {state,         host_open,   host_create,      host_read,   host_write,      host_close,  host_make_dir,
                           host_rename,   host_remove, host_exists, host_find, host_last_error, host_now_ms, host_cancelled,
-                          host_threads,  host_resolve};
+                          host_threads,  host_resolve, NULL, NULL};
   return host;
 }

@@ -143,6 +143,119 @@ static bool is_json(const char *text, size_t n_bytes) {
   return s.at == s.end;
 }
 
+/* ---- an object without a tree ---- */
+
+/* Past the key, if it is that one. */
+static bool enter_member(scanner *s, const char *key) {
+  const size_t n = strlen(key);
+  skip_blanks(s);
+  if (!take(s, "{")) return false;
+  for (;;) {
+    skip_blanks(s);
+    const char *begin = s->at + 1;
+    if (!scan_string(s)) return false;
+    const bool found = (size_t)(s->at - begin) == n + 1 && memcmp(begin, key, n) == 0;
+    skip_blanks(s);
+    if (!take(s, ":")) return false;
+    skip_blanks(s);
+    if (found) return true;
+    if (!scan_value(s)) return false;
+    skip_blanks(s);
+    if (!take(s, ",")) return false;
+  }
+}
+
+bool pith_json_flat_find(const char *text, size_t n_bytes, const char *outer, const char *inner, pith_json_flat *flat) {
+  scanner s = {text, text + n_bytes};
+  if (!enter_member(&s, outer) || !enter_member(&s, inner) || !take(&s, "{")) return false;
+  *flat = (pith_json_flat){.begin = s.at, .at = s.at};
+  for (const char *at = s.at; at < s.end; at++) {
+    if (*at == '}') {
+      flat->end = at;
+      return flat->n_members > 0;
+    }
+    if (*at == '{' || *at == '[') return false;
+    if (*at != '"') continue;
+    const char *begin = ++at;
+    while (at < s.end && *at != '"') at += *at == '\\' && at + 1 < s.end ? 2 : 1;
+    flat->n_members++;
+    flat->n_key_bytes += (size_t)(at - begin);
+  }
+  return false;
+}
+
+static int hex_digit(char c) {
+  if (is_digit(c)) return c - '0';
+  const char lower = (char)(c | 0x20);
+  return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
+}
+
+/* An escaped character, behind the backslash. Surrogates and NUL are unusual. */
+static bool decode_escape(scanner *s, char **out) {
+  static const char names[] = "\"\\/bfnrt", meant[] = "\"\\/\b\f\n\r\t";
+  const char name = peek(s), *plain = strchr(names, name);
+  if (name == '\0') return false;
+  s->at++;
+  if (plain) {
+    *(*out)++ = meant[plain - names];
+    return true;
+  }
+  uint32_t c = 0;
+  if (name != 'u') return false;
+  for (int i = 0; i < 4; i++) {
+    const int digit = hex_digit(peek(s));
+    if (digit < 0) return false;
+    c = c << 4 | (uint32_t)digit;
+    s->at++;
+  }
+  if (c == 0 || (c >= 0xd800 && c < 0xe000)) return false;
+  if (c >= 0x800) *(*out)++ = (char)(0xe0 | c >> 12);
+  if (c >= 0x80) *(*out)++ = (char)(c >= 0x800 ? 0x80 | (c >> 6 & 63) : 0xc0 | c >> 6);
+  *(*out)++ = (char)(c >= 0x80 ? 0x80 | (c & 63) : c);
+  return true;
+}
+
+static bool decode_key(scanner *s, pith_json_flat *flat, const char **key, size_t *n_bytes) {
+  const char *begin = s->at;
+  while (s->at < s->end && (uint8_t)*s->at >= 0x20 && *s->at != '"' && *s->at != '\\') s->at++;
+  *key = begin;
+  *n_bytes = (size_t)(s->at - begin);
+  if (take(s, "\"")) return true;
+  if (*n_bytes > sizeof flat->key / 2) return false;
+  memcpy(flat->key, begin, *n_bytes);
+  char *out = flat->key + *n_bytes;
+  for (;;) {
+    if (s->at == s->end || out + 4 > flat->key + sizeof flat->key) return false;
+    const char c = *s->at++;
+    if (c == '"') break;
+    if ((uint8_t)c < 0x20) return false;
+    if (c != '\\') *out++ = c;
+    else if (!decode_escape(s, &out)) return false;
+  }
+  *key = flat->key;
+  *n_bytes = (size_t)(out - flat->key);
+  return true;
+}
+
+pith_status pith_json_flat_next(pith_json_flat *flat, const char **key, size_t *n_bytes, int32_t *value) {
+  scanner s = {flat->at, flat->end};
+  const bool first = s.at == flat->begin;
+  skip_blanks(&s);
+  if (s.at == s.end && !first) return PITH_OK;
+  if (!first && !take(&s, ",")) return PITH_E_FORMAT;
+  skip_blanks(&s);
+  if (!take(&s, "\"") || !decode_key(&s, flat, key, n_bytes)) return PITH_E_FORMAT;
+  skip_blanks(&s);
+  if (!take(&s, ":")) return PITH_E_FORMAT;
+  skip_blanks(&s);
+  const char *digits = s.at;
+  *value = 0;
+  for (; s.at - digits < 9 && is_digit(peek(&s)); s.at++) *value = *value * 10 + (*s.at - '0');
+  if (s.at == digits || is_digit(peek(&s)) || (*digits == '0' && s.at - digits > 1)) return PITH_E_FORMAT;
+  flat->at = s.at;
+  return PITH_PENDING;
+}
+
 pith_status pith_json_parse(pith_ctx *ctx, const char *text, size_t n_bytes, const char *what, pith_json **out) {
   *out = NULL;
   if (memchr(text, '\0', n_bytes)) return pith_fail(ctx, PITH_E_FORMAT, "%s is not JSON: it has a NUL byte", what);

@@ -11,6 +11,19 @@ typedef struct cJSON pith_json;   /* opaque to the layers above */
 pith_status pith_json_parse(pith_ctx *ctx, const char *text, size_t n_bytes, const char *what, pith_json **out);
 void pith_json_free(pith_json *json);
 
+/* An object of whole numbers that is read where it lies in a text: a vocabulary, whose tree would take longer than all the rest of opening. */
+typedef struct pith_json_flat {
+  const char *begin, *end;         /* the text between its braces */
+  const char *at;
+  size_t n_members, n_key_bytes;   /* as they are written: decoded keys are no longer */
+  char key[256];                   /* a key that had to be decoded */
+} pith_json_flat;
+/* The object of numbers that is member `inner` of the text's member `outer`. False when none is found, or anything of it is unusual: a tree
+ * then tells what it is. */
+bool pith_json_flat_find(const char *text, size_t n_bytes, const char *outer, const char *inner, pith_json_flat *flat);
+/* PITH_PENDING: a member, its key valid until the next call. PITH_OK: none is left. PITH_E_FORMAT, without a message: see above. */
+pith_status pith_json_flat_next(pith_json_flat *flat, const char **key, size_t *n_bytes, int32_t *value);
+
 /* Reading. A missing key is NULL; NULL containers are accepted. Borrowed from the tree. */
 const pith_json *pith_json_get(const pith_json *object, const char *key);
 const pith_json *pith_json_first(const pith_json *container);   /* first child of an object or array, NULL if none */

@@ -16,27 +16,47 @@ static uint32_t big_endian(const uint8_t *p) {
   return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | (uint32_t)p[3];
 }
 
+/* One round. The caller hands the eight words in rotated order, so that none of them moves; w is the schedule's word plus the constant. */
+#define ROUND(a, b, c, d, e, f, g, h, w)                                                                       \
+  do {                                                                                                         \
+    const uint32_t t1 = h + (rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25)) + (g ^ (e & (f ^ g))) + (w);        \
+    d += t1;                                                                                                   \
+    h = t1 + (rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22)) + ((a & b) | (c & (a | b)));                       \
+  } while (0)
+
 static void compress_block(uint32_t state[8], const uint8_t *block) {
-  uint32_t w[64];
+  uint32_t w[16];   /* the last sixteen words of the schedule, in a ring */
+  uint32_t a = state[0], b = state[1], c = state[2], d = state[3], e = state[4], f = state[5], g = state[6], h = state[7];
   for (int i = 0; i < 16; i++) w[i] = big_endian(block + 4 * i);
-  for (int i = 16; i < 64; i++) {
-    const uint32_t s0 = rotate(w[i - 15], 7) ^ rotate(w[i - 15], 18) ^ (w[i - 15] >> 3);
-    const uint32_t s1 = rotate(w[i - 2], 17) ^ rotate(w[i - 2], 19) ^ (w[i - 2] >> 10);
-    w[i] = w[i - 16] + s0 + w[i - 7] + s1;
+  for (int i = 0; i < 64; i += 16) {
+#define WORD(k) (w[k] + round_constants[i + (k)])
+    ROUND(a, b, c, d, e, f, g, h, WORD(0));
+    ROUND(h, a, b, c, d, e, f, g, WORD(1));
+    ROUND(g, h, a, b, c, d, e, f, WORD(2));
+    ROUND(f, g, h, a, b, c, d, e, WORD(3));
+    ROUND(e, f, g, h, a, b, c, d, WORD(4));
+    ROUND(d, e, f, g, h, a, b, c, WORD(5));
+    ROUND(c, d, e, f, g, h, a, b, WORD(6));
+    ROUND(b, c, d, e, f, g, h, a, WORD(7));
+    ROUND(a, b, c, d, e, f, g, h, WORD(8));
+    ROUND(h, a, b, c, d, e, f, g, WORD(9));
+    ROUND(g, h, a, b, c, d, e, f, WORD(10));
+    ROUND(f, g, h, a, b, c, d, e, WORD(11));
+    ROUND(e, f, g, h, a, b, c, d, WORD(12));
+    ROUND(d, e, f, g, h, a, b, c, WORD(13));
+    ROUND(c, d, e, f, g, h, a, b, WORD(14));
+    ROUND(b, c, d, e, f, g, h, a, WORD(15));
+    for (int k = 0; k < 16; k++) {
+      const uint32_t w1 = w[(k + 1) & 15], w14 = w[(k + 14) & 15];
+      w[k] += (rotate(w1, 7) ^ rotate(w1, 18) ^ (w1 >> 3)) + w[(k + 9) & 15] + (rotate(w14, 17) ^ rotate(w14, 19) ^ (w14 >> 10));
+    }
   }
-  uint32_t v[8];
-  memcpy(v, state, sizeof v);
-  for (int i = 0; i < 64; i++) {
-    const uint32_t s1 = rotate(v[4], 6) ^ rotate(v[4], 11) ^ rotate(v[4], 25);
-    const uint32_t choose = (v[4] & v[5]) ^ (~v[4] & v[6]);
-    const uint32_t t1 = v[7] + s1 + choose + round_constants[i] + w[i];
-    const uint32_t s0 = rotate(v[0], 2) ^ rotate(v[0], 13) ^ rotate(v[0], 22);
-    const uint32_t majority = (v[0] & v[1]) ^ (v[0] & v[2]) ^ (v[1] & v[2]);
-    memmove(v + 1, v, 7 * sizeof *v);
-    v[4] += t1;
-    v[0] = t1 + s0 + majority;
-  }
-  for (int i = 0; i < 8; i++) state[i] += v[i];
+  state[0] += a, state[1] += b, state[2] += c, state[3] += d, state[4] += e, state[5] += f, state[6] += g, state[7] += h;
+}
+
+void pith_sha256_hex(const uint8_t hash[PITH_SHA256_BYTES], char hex[65]) {
+  for (int i = 0; i < 64; i++) hex[i] = "0123456789abcdef"[hash[i / 2] >> (i % 2 ? 0 : 4) & 15];
+  hex[64] = '\0';
 }
 
 void pith_sha256_init(pith_sha256 *sha) {
@@ -73,9 +93,7 @@ void pith_sha256_final(pith_sha256 *sha, char hex[65]) {
   uint8_t length[8];
   for (int i = 0; i < 8; i++) length[i] = (uint8_t)(n_bits >> (56 - 8 * i));
   pith_sha256_update(sha, length, 8);
-  for (int i = 0; i < 64; i++) {
-    const uint32_t nibble = sha->state[i / 8] >> (28 - 4 * (i % 8)) & 15;
-    hex[i] = "0123456789abcdef"[nibble];
-  }
-  hex[64] = '\0';
+  uint8_t hash[PITH_SHA256_BYTES];
+  for (int i = 0; i < PITH_SHA256_BYTES; i++) hash[i] = (uint8_t)(sha->state[i / 4] >> (24 - 8 * (i % 4)));
+  pith_sha256_hex(hash, hex);
 }

@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define PITH_SHA256_BYTES 32
+
 typedef struct pith_sha256 {
   uint32_t state[8];
   uint64_t n_bytes;
@@ -15,5 +17,7 @@ void pith_sha256_init(pith_sha256 *sha);
 void pith_sha256_update(pith_sha256 *sha, const void *src, size_t n_bytes);
 /* Lower-case hex and a NUL. `sha` is spent afterwards. */
 void pith_sha256_final(pith_sha256 *sha, char hex[65]);
+/* The same of a hash that was computed elsewhere. */
+void pith_sha256_hex(const uint8_t hash[PITH_SHA256_BYTES], char hex[65]);
 
 #endif

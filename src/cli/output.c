@@ -169,9 +169,11 @@ static pith_status put_inspection(pith_ctx *ctx, const pith_json *result, pith_b
     if (status == PITH_OK) status = put_members(ctx, part, 1, out);
   }
   PITH_TRY(status);
-  for (const pith_json *s = pith_json_first(pith_json_get(result, "shards")); s; s = pith_json_next(s))
+  for (const pith_json *s = pith_json_first(pith_json_get(result, "shards")); s; s = pith_json_next(s)) {
+    const pith_json *sha256 = pith_json_get(s, "sha256"), *first = pith_json_is_array(sha256) ? pith_json_first(sha256) : sha256;
     PITH_TRY(pith_buffer_printf(ctx, out, "%-40s %12.0f bytes  %.12s…\n", pith_json_string(pith_json_get(s, "file")),
-                                pith_json_number(pith_json_get(s, "bytes"), 0), pith_json_string(pith_json_get(s, "sha256"))));
+                                pith_json_number(pith_json_get(s, "bytes"), 0), pith_json_string(first)));
+  }
   for (const pith_json *t = pith_json_first(pith_json_get(result, "tensors")); t; t = pith_json_next(t)) {
     char shape[96] = "";
     size_t n = 0;

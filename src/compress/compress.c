@@ -44,9 +44,11 @@ static pith_status step_hash(pith_ctx *ctx, pith_compression *c) {
   c->offset += n;
   c->done += (double)n;
   if (c->offset < file->n_bytes) return PITH_PENDING;
-  pith_file_record record = {file->name, file->n_bytes, ""};
-  pith_sha256_final(&c->sha, record.sha256);
-  pith_json_add(c->parent_files, NULL, pith_file_record_print(&record));
+  char hex[65];
+  pith_json *hash = pith_json_new_array();
+  pith_sha256_final(&c->sha, hex);
+  pith_json_add_string(hash, NULL, hex);
+  pith_json_add(c->parent_files, NULL, pith_file_record_print(file->name, file->n_bytes, hash));
   pith_sha256_init(&c->sha);
   c->offset = 0;
   if (++c->file < c->checkpoint.n_files) return PITH_PENDING;
@@ -139,17 +141,18 @@ static pith_status write_manifest(pith_ctx *ctx, pith_compression *c) {
   pith_config config = c->checkpoint.config;
   config.attention = c->recipe.attention;
   pith_json_add(json, "settings", pith_settings_print(&config));
-  pith_json_add(json, "tokenizer", pith_file_record_print(&c->tokenizer));
+  pith_json_add(json, "tokenizer", pith_json_copy(c->tokenizer));
   pith_json_add(json, "shards", pith_json_copy(c->writer.shards));
   pith_json_add(json, "tensors", pith_json_copy(c->tensors));
   pith_buffer text = {0};
-  pith_file_record record;
+  pith_json *record = NULL;
   const uint64_t before = c->writer.n_bytes;
   pith_status status = pith_json_print(ctx, json, true, &text);
   if (status == PITH_OK) status = pith_buffer_append(ctx, &text, "\n", 1);
   if (status == PITH_OK) status = pith_package_writer_file(ctx, &c->writer, PITH_MANIFEST_FILE, text.data, text.n_bytes, &record);
   if (!c->quality) c->writer.n_bytes = before;   /* the second one replaces it */
   pith_buffer_free(ctx, &text);
+  pith_json_free(record);
   pith_json_free(json);
   return status;
 }
@@ -266,6 +269,7 @@ void pith_compression_free(pith_ctx *ctx, pith_compression *c) {
   pith_package_writer_close(ctx, &c->writer);
   pith_checkpoint_close(ctx, &c->checkpoint);
   pith_json_free(c->parent_files);
+  pith_json_free(c->tokenizer);
   pith_json_free(c->tensors);
   pith_json_free(c->quality);
   pith_free(ctx, c->chunk);

@@ -71,7 +71,7 @@ typedef struct pith_compression {
   pith_calibration calibration;
   pith_json *calibration_json;
   /* measuring */
-  pith_file_record tokenizer;
+  pith_json *tokenizer;              /* its record */
   pith_model parent, package;        /* configurations, and the parent's tokenizer: their weights stay where they are */
   pith_source parent_source, package_source;
   pith_texts default_texts;

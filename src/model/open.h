@@ -29,14 +29,20 @@ typedef struct pith_model_loader {
   pith_checkpoint checkpoint;
   pith_checkpoint_loader weights;
   bool reading_checkpoint;
-  /* a package: shards are read in order, each straight into its place, hashed as it comes */
+  /* a package: its files are read in order, shards straight into their place. Pieces are hashed as they come or, where the host hashes, while
+   * the next are read, and a file is used when all its hashes were found right */
+  uint8_t *tokenizer_text;         /* until it is opened */
   uint8_t **shards;
   pith_safetensors *indexes;
-  uint32_t shard;
-  int32_t handle;                  /* of the open shard, -1 if none */
+  uint32_t n_files, n_read, n_verified;
+  int32_t *tickets;                /* of the host's hashes, one a piece of all files */
+  uint32_t n_hashed, n_compared;   /* pieces: whose hash was begun, was found right */
+  const pith_json *expected;       /* the next hash to compare */
+  uint32_t n_left;                 /* pieces of its file, with it */
+  int32_t handle;                  /* of the open file, -1 if none */
   uint64_t offset;
   pith_sha256 sha;
-  bool waiting;                    /* the last step found no bytes */
+  bool waiting;                    /* the last step found no bytes, or no hash */
   double done_bytes, total_bytes;
 } pith_model_loader;
 /* How the loader reads what is no package. Which there is, if any, is the program's choice (verbs/all.c, verbs/inference.c). */
@@ -54,9 +60,7 @@ void pith_model_loader_free(pith_ctx *ctx, pith_model_loader *loader);
 
 /* Reads pith.json at `path`: the model's manifest and configuration. */
 pith_status pith_model_read_manifest(pith_ctx *ctx, const char *path, pith_model *model, size_t *n_bytes);
-/* Reads a package's tokenizer, which has to be the file of the record. */
-pith_status pith_model_read_tokenizer(pith_ctx *ctx, const char *folder, const pith_file_record *record, pith_tokenizer **out);
-/* A checkpoint's, whichever container it is in. */
+/* A checkpoint's tokenizer, whichever container it is in. */
 pith_status pith_model_checkpoint_tokenizer(pith_ctx *ctx, const pith_checkpoint *checkpoint, pith_tokenizer **out);
 
 /* ids of a text as this model wants them: special tokens, the first token, cut at max_tokens when `truncate`. Appends. */

@@ -20,24 +20,42 @@ static bool is_hash(const char *text) {
   return true;
 }
 
+static uint32_t count_pieces(uint64_t n_bytes) { return (uint32_t)((n_bytes + PITH_PIECE_BYTES - 1) / PITH_PIECE_BYTES); }
+
+static pith_status parse_hashes(pith_ctx *ctx, const pith_json *json, const char *what, pith_file_record *out) {
+  const bool list = pith_json_is_array(json);
+  out->n_pieces = count_pieces(out->n_bytes);
+  out->sha256 = list ? pith_json_first(json) : json;
+  if (list != (out->n_pieces > 1) || (list && pith_json_count(json) != out->n_pieces))
+    return pith_fail(ctx, PITH_E_FORMAT, "%s: the \"sha256\" of %s, which has %llu bytes, should be %s for every %d KiB of it", what, out->file,
+                     (unsigned long long)out->n_bytes, out->n_pieces > 1 ? "a list of a hash" : "the one hash", PITH_PIECE_BYTES >> 10);
+  const pith_json *hash = out->sha256;
+  for (uint32_t i = 0; i < out->n_pieces; i++, hash = pith_json_next(hash))
+    if (!is_hash(pith_json_string(hash)))
+      return pith_fail(ctx, PITH_E_FORMAT, "%s: the \"sha256\" of %s should be 64 lower-case hexadecimal digits", what, out->file);
+  return PITH_OK;
+}
+
 pith_status pith_file_record_parse(pith_ctx *ctx, const pith_json *json, const char *what, pith_file_record *out) {
   int64_t n_bytes;
   PITH_TRY(pith_json_need_string(ctx, json, "file", what, &out->file));
   if (!is_plain_name(out->file))
     return pith_fail(ctx, PITH_E_FORMAT, "%s: \"%.80s\" is no plain file name (letters, digits, '-', '_' and '.')", what, out->file);
   PITH_TRY(pith_json_need_integer(ctx, json, "bytes", 1, PITH_SHARD_MAX_BYTES, what, &n_bytes));
-  const char *hash = pith_json_string(pith_json_get(json, "sha256"));
-  if (!is_hash(hash)) return pith_fail(ctx, PITH_E_FORMAT, "%s: the \"sha256\" of %s should be 64 lower-case hexadecimal digits", what, out->file);
   out->n_bytes = (uint64_t)n_bytes;
-  memcpy(out->sha256, hash, sizeof out->sha256);
-  return PITH_OK;
+  return parse_hashes(ctx, pith_json_get(json, "sha256"), what, out);
 }
 
-pith_json *pith_file_record_print(const pith_file_record *record) {
+pith_json *pith_file_record_print(const char *file, uint64_t n_bytes, pith_json *hashes) {
   pith_json *json = pith_json_new_object();
-  pith_json_add_string(json, "file", record->file);
-  pith_json_add_number(json, "bytes", (double)record->n_bytes);
-  pith_json_add_string(json, "sha256", record->sha256);
+  pith_json_add_string(json, "file", file);
+  pith_json_add_number(json, "bytes", (double)n_bytes);
+  if (pith_json_count(hashes) != 1) {
+    pith_json_add(json, "sha256", hashes);
+    return json;
+  }
+  pith_json_add_string(json, "sha256", pith_json_string(pith_json_first(hashes)));
+  pith_json_free(hashes);
   return json;
 }
 

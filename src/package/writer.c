@@ -13,38 +13,62 @@ pith_status pith_package_writer_open(pith_ctx *ctx, pith_package_writer *w, cons
   return PITH_OK;
 }
 
-typedef struct piece {
+/* The two parts of a file, which need not be copied together. */
+typedef struct part {
   const void *data;
   size_t n_bytes;
-} piece;
+} part;
 
-/* A file of two pieces, which need not be copied together. */
-static pith_status write_file(pith_ctx *ctx, pith_package_writer *w, const char *name, const piece pieces[2], pith_file_record *record) {
-  char *path;
+/* One hash for each piece of the file, the last whether full or not. */
+static pith_json *hash_parts(const part parts[2]) {
+  pith_json *hashes = pith_json_new_array();
   pith_sha256 sha;
+  char hex[65];
+  size_t room = PITH_PIECE_BYTES;
+  pith_sha256_init(&sha);
+  for (int i = 0; i < 2; i++) {
+    const uint8_t *from = parts[i].data;
+    for (size_t left = parts[i].n_bytes; left > 0;) {
+      if (room == 0) {
+        pith_sha256_final(&sha, hex);
+        pith_json_add_string(hashes, NULL, hex);
+        pith_sha256_init(&sha);
+        room = PITH_PIECE_BYTES;
+      }
+      const size_t n = left < room ? left : room;
+      pith_sha256_update(&sha, from, n);
+      from += n;
+      left -= n;
+      room -= n;
+    }
+  }
+  pith_sha256_final(&sha, hex);
+  pith_json_add_string(hashes, NULL, hex);
+  return hashes;
+}
+
+static pith_status write_file(pith_ctx *ctx, pith_package_writer *w, const char *name, const part parts[2], pith_json **record) {
+  char *path;
   PITH_TRY(pith_path_join(ctx, w->folder.partial, name, &path));
   const int32_t handle = ctx->host.create(ctx->host.user, path);
   pith_status status = pith_io_status(ctx, handle, "create", path);
   if (status == PITH_OK) {
-    for (int i = 0; i < 2 && status == PITH_OK; i++) status = pith_io_write(ctx, handle, pieces[i].data, pieces[i].n_bytes, path);
+    for (int i = 0; i < 2 && status == PITH_OK; i++) status = pith_io_write(ctx, handle, parts[i].data, parts[i].n_bytes, path);
     const int32_t closed = ctx->host.close(ctx->host.user, handle);
     if (status == PITH_OK) status = pith_io_status(ctx, closed, "write", path);
   }
   pith_free(ctx, path);
   PITH_TRY(status);
-  pith_sha256_init(&sha);
-  for (int i = 0; i < 2; i++) pith_sha256_update(&sha, pieces[i].data, pieces[i].n_bytes);
-  pith_sha256_final(&sha, record->sha256);
-  record->file = name;
-  record->n_bytes = (uint64_t)pieces[0].n_bytes + pieces[1].n_bytes;
-  w->n_bytes += record->n_bytes;
+  const uint64_t n_bytes = (uint64_t)parts[0].n_bytes + parts[1].n_bytes;
+  w->n_bytes += n_bytes;
+  *record = pith_file_record_print(name, n_bytes, hash_parts(parts));
   return PITH_OK;
 }
 
 pith_status pith_package_writer_file(pith_ctx *ctx, pith_package_writer *w, const char *name, const void *data, uint64_t n_bytes,
-                                     pith_file_record *record) {
-  const piece pieces[2] = {{data, (size_t)n_bytes}, {"", 0}};
-  return write_file(ctx, w, name, pieces, record);
+                                     pith_json **record) {
+  const part parts[2] = {{data, (size_t)n_bytes}, {"", 0}};
+  return write_file(ctx, w, name, parts, record);
 }
 
 static pith_status add_entry(pith_ctx *ctx, pith_package_writer *w, const char *name, pith_dtype dtype, const uint64_t *dims, uint32_t n_dims,
@@ -95,16 +119,15 @@ pith_status pith_package_writer_flush(pith_ctx *ctx, pith_package_writer *w) {
   static const char *const metadata[] = {"format", "pith"};
   char name[PITH_SHARD_NAME];
   pith_buffer header = {0};
-  pith_file_record record;
+  pith_json *record;
   pith_shard_name(w->n_shards + 1, name);
   pith_status status = pith_safetensors_print(ctx, w->entries, w->n_entries, metadata, 1, &header);
-  const piece pieces[2] = {{header.data, header.n_bytes}, {w->data.data, w->data.n_bytes}};
-  if (status == PITH_OK) status = write_file(ctx, w, name, pieces, &record);
+  const part parts[2] = {{header.data, header.n_bytes}, {w->data.data, w->data.n_bytes}};
+  if (status == PITH_OK) status = write_file(ctx, w, name, parts, &record);
   pith_buffer_free(ctx, &header);
   PITH_TRY(status);
-  pith_json *json = pith_file_record_print(&record);
-  pith_json_add_number(json, "stage", 0);
-  pith_json_add(w->shards, NULL, json);
+  pith_json_add_number(record, "stage", 0);
+  pith_json_add(w->shards, NULL, record);
   w->n_shards++;
   forget_entries(ctx, w);
   return PITH_OK;

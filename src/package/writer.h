@@ -29,9 +29,9 @@ pith_status pith_package_writer_add(pith_ctx *ctx, pith_package_writer *w, const
                                     uint32_t n_dims, const void *data, uint64_t n_bytes, uint64_t keep_together, uint32_t *shard);
 /* Writes the shard that is open, if any. */
 pith_status pith_package_writer_flush(pith_ctx *ctx, pith_package_writer *w);
-/* Writes a whole file into the package; `record` receives size and hash (its `file` points at `name`). */
+/* Writes a whole file into the package; the caller frees its record. */
 pith_status pith_package_writer_file(pith_ctx *ctx, pith_package_writer *w, const char *name, const void *data, uint64_t n_bytes,
-                                     pith_file_record *record);
+                                     pith_json **record);
 /* The package is whole: it goes to its place. */
 pith_status pith_package_writer_publish(pith_ctx *ctx, pith_package_writer *w);
 /* Frees; what was not published is removed. */

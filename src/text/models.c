@@ -10,8 +10,23 @@ enum { MAX_PIECE_BYTES = 1024 };   /* of Unigram, whose time grows with it */
 
 /* ---- vocabularies ---- */
 
+pith_status pith_read_flat_vocab(pith_ctx *ctx, pith_json_flat *flat, pith_string_map *map, bool *done) {
+  const char *key;
+  size_t n_bytes;
+  int32_t id;
+  *done = false;
+  PITH_TRY(pith_string_map_reserve(ctx, map, flat->n_members, flat->n_key_bytes));
+  pith_status status;
+  while ((status = pith_json_flat_next(flat, &key, &n_bytes, &id)) == PITH_PENDING)
+    if (id > 2 * PITH_MAX_VOCAB || map->n == flat->n_members || !pith_string_map_insert(map, key, n_bytes, id)) break;
+  *done = status == PITH_OK;
+  return PITH_OK;
+}
+
+/* What pith_read_flat_vocab read is there already. */
 static pith_status read_vocab(pith_ctx *ctx, const pith_json *vocab, const char *what, pith_string_map *map) {
   if (!pith_json_is_object(vocab)) return pith_fail(ctx, PITH_E_FORMAT, "%s: the model has no \"vocab\" object", what);
+  if (map->n > 0) return PITH_OK;
   size_t n = 0, n_bytes = 0;
   for (const pith_json *item = pith_json_first(vocab); item; item = pith_json_next(item), n++) n_bytes += strlen(pith_json_key(item));
   if (n == 0) return pith_fail(ctx, PITH_E_FORMAT, "%s: the vocabulary is empty", what);

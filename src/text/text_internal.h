@@ -182,6 +182,9 @@ pith_status pith_added_open(pith_ctx *ctx, const pith_json *list, const char *wh
 pith_added_match pith_added_next(const pith_tokenizer *t, bool normalized, const char *text, size_t n_bytes, const pith_added_match *before);
 
 /* models.c, components.c, postprocess.c: the parts of tokenizer.json. What is not known is refused by name. */
+/* A vocabulary without a tree. *done is false where that cannot be; the map is then of no use. */
+pith_status pith_read_flat_vocab(pith_ctx *ctx, pith_json_flat *flat, pith_string_map *map, bool *done);
+/* t->vocab may be filled already. */
 pith_status pith_parse_model(pith_ctx *ctx, const pith_json *json, const char *what, pith_tokenizer *t);
 pith_status pith_parse_normalizer(pith_ctx *ctx, const pith_json *json, const char *what, pith_text_ops *out);
 pith_status pith_parse_pre_tokenizer(pith_ctx *ctx, const pith_json *json, const char *what, pith_text_ops *out);

@@ -138,18 +138,35 @@ static pith_status open_parts(pith_ctx *ctx, const pith_json *json, const char *
   return index_by_id(ctx, t, what);
 }
 
+/* The vocabulary of most files is nearly all of them: where it can be read without a tree, the tree is that of the rest. */
+static pith_status parse(pith_ctx *ctx, const char *text, size_t n_bytes, const char *what, pith_tokenizer *t, pith_json **json) {
+  pith_json_flat vocab;
+  bool done = false;
+  if (pith_json_flat_find(text, n_bytes, "model", "vocab", &vocab)) {
+    PITH_TRY(pith_read_flat_vocab(ctx, &vocab, &t->vocab, &done));
+    if (!done) pith_string_map_free(ctx, &t->vocab);
+  }
+  if (done) {
+    pith_buffer rest = {0};
+    pith_status status = pith_buffer_append(ctx, &rest, text, (size_t)(vocab.begin - text));
+    if (status == PITH_OK) status = pith_buffer_append(ctx, &rest, vocab.end, n_bytes - (size_t)(vocab.end - text));
+    if (status == PITH_OK) status = pith_json_parse(ctx, rest.data, rest.n_bytes, what, json);
+    pith_buffer_free(ctx, &rest);
+    if (status != PITH_E_FORMAT) return status;
+  }
+  return pith_json_parse(ctx, text, n_bytes, what, json);   /* whose errors say where in the text they are */
+}
+
 pith_status pith_tokenizer_open(pith_ctx *ctx, const char *text, size_t n_bytes, const char *what, pith_tokenizer **out) {
-  pith_json *json;
+  pith_json *json = NULL;
   *out = NULL;
   const size_t bad = pith_utf8_validate(text, n_bytes);
   if (bad < n_bytes) return pith_fail(ctx, PITH_E_FORMAT, "%s is not valid UTF-8 at byte %llu", what, (unsigned long long)bad);
-  PITH_TRY(pith_json_parse(ctx, text, n_bytes, what, &json));
   pith_tokenizer *t;
-  pith_status status = pith_calloc(ctx, 1, sizeof *t, &t);
-  if (status == PITH_OK) {
-    t->unk_id = -1;
-    status = open_parts(ctx, json, what, t);
-  }
+  PITH_TRY(pith_calloc(ctx, 1, sizeof *t, &t));
+  t->unk_id = -1;
+  pith_status status = parse(ctx, text, n_bytes, what, t, &json);
+  if (status == PITH_OK) status = open_parts(ctx, json, what, t);
   pith_json_free(json);
   if (status != PITH_OK) {
     pith_tokenizer_close(ctx, t);

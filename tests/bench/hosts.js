@@ -1,7 +1,7 @@
 /**
  * Where systems run: a page of one Chromium, or a Node.js process of its own. Both offer `call(method, …arguments)` of guest.js.
  */
-import { fork } from 'node:child_process';
+import { fork, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createReadStream, existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -38,6 +38,9 @@ async function serve() {
   return { server, served, origin: `http://127.0.0.1:${server.address().port}` };
 }
 
+/** What Chromium does not do while it is measured. */
+const quietly = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--disk-cache-size=2000000000'];
+
 const late = (promise, what) => {
   let timer;
   const alarm = new Promise((_, reject) => { timer = setTimeout(() => reject(new Error(`${what}: no answer within ${PATIENCE_MS / 1000} s`)), PATIENCE_MS); });
@@ -48,9 +51,9 @@ const late = (promise, what) => {
 export async function openChromium() {
   const { server, served, origin } = await serve();
   const profile = mkdtempSync(join(tmpdir(), 'pith-bench-'));
-  const context = await chromium.launchPersistentContext(profile, { executablePath: '/usr/bin/chromium', headless: true, handleSIGTERM: false, handleSIGHUP: false, args: ['--no-sandbox',
-    '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync',
-    '--disk-cache-size=2000000000', '--enable-blink-features=ForceEagerMeasureMemory'] });
+  const context = await chromium.launchPersistentContext(profile, { executablePath: '/usr/bin/chromium', headless: true, handleSIGTERM: false, handleSIGHUP: false, args: [...quietly, '--enable-blink-features=ForceEagerMeasureMemory'] });
+  /** @type {Promise<Awaited<ReturnType<typeof openUnwatched>>> | undefined} */
+  let unwatched;
   return {
     version: context.browser()?.version() ?? (await (await context.newPage()).evaluate(() => navigator.userAgent)).match(/Chrome\/([\d.]+)/)[1],
     served,
@@ -70,10 +73,71 @@ export async function openChromium() {
         end: () => page.close(),
       };
     },
+    /** The same in a Chromium that is not watched, with a cache of its own. @param {{query?: string}} [options] */
+    async unwatchedPage({ query = '' } = {}) {
+      unwatched ??= openUnwatched();
+      return (await unwatched).page(`${origin}/tests/bench/page.html${query}`);
+    },
     async close() {
+      await (await unwatched)?.close();
       await context.close();
       server.close();
       server.closeAllConnections();
+      rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
+    },
+  };
+}
+
+/**
+ * Chromium without an inspector's eyes. Playwright turns the Network domain on in every page, and then the renderer keeps a copy of what is
+ * fetched, up to 20 MB a file: 3 ms a megabyte where it takes 1.5. That would be measured as the time of whoever fetches.
+ */
+async function openUnwatched() {
+  const profile = mkdtempSync(join(tmpdir(), 'pith-bench-'));
+  const child = spawn('/usr/bin/chromium', [...quietly, '--headless', `--user-data-dir=${profile}`, '--remote-debugging-pipe', 'about:blank'],
+    { stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'] });
+  process.once('exit', () => child.kill());
+  const [, , , commands, answers] = /** @type {any[]} */ (child.stdio);
+  const pending = new Map(), loaded = new Map();
+  let next = 1, text = '';
+  answers.setEncoding('utf8').on('data', (part) => {
+    const messages = (text + part).split('\0');
+    text = messages.pop();
+    for (const { id, method, sessionId, result, error } of messages.map((message) => JSON.parse(message))) {
+      if (method === 'Page.loadEventFired') loaded.get(sessionId)?.();
+      if (error) pending.get(id)?.reject(new Error(error.message));
+      else pending.get(id)?.resolve(result);
+      pending.delete(id);
+    }
+  });
+  child.once('exit', () => { for (const { reject } of pending.values()) reject(new Error('Chromium ended')); });
+  const send = (method, params = {}, sessionId = undefined) => new Promise((resolve, reject) => {
+    const id = next++;
+    pending.set(id, { resolve, reject });
+    commands.write(`${JSON.stringify({ id, method, params, sessionId })}\0`);
+  });
+  return {
+    async page(url) {
+      const { targetId } = await send('Target.createTarget', { url: 'about:blank' });
+      const { sessionId } = await send('Target.attachToTarget', { targetId, flatten: true });
+      await send('Page.enable', {}, sessionId);
+      const load = new Promise((resolve) => { loaded.set(sessionId, resolve); });
+      await send('Page.navigate', { url }, sessionId);
+      await load;
+      return {
+        call: (method, ...args) => late((async () => {
+          const expression = `import('./guest.js').then((guest) => guest[${JSON.stringify(method)}](...${JSON.stringify(args)}))`;
+          const { result, exceptionDetails } = await send('Runtime.evaluate', { expression, awaitPromise: true, returnByValue: true }, sessionId);
+          if (exceptionDetails) throw new Error(String(exceptionDetails.exception?.description ?? exceptionDetails.text).replace(/^Error: /, '').split('\n')[0]);
+          return result.value;
+        })(), method),
+        end: () => send('Target.closeTarget', { targetId }),
+      };
+    },
+    async close() {
+      const gone = once(child, 'exit');
+      await send('Browser.close').catch(() => {});
+      await gone;
       rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
     },
   };

@@ -140,11 +140,12 @@ export class Measurer {
     return { rounds, results };
   }
 
-  /** A fresh page or process each round. The first visit of a page fills the caches and is not counted. */
+  /** A fresh page, which no inspector watches, or process each round. The first visit of a page fills the caches and is not counted. */
   async #first(test) {
     const results = {}, rounds = this.#rounds(test), task = this.#task(test, 0);
     const once = async (key) => {
-      const { system, config } = this.#resolve(test, key), host = await this.#openHost(system);
+      const { system, config } = this.#resolve(test, key);
+      const host = await (system.where === 'chromium' ? this.chromium.unwatchedPage(system) : this.#openHost(system));
       try {
         const served = { ...this.chromium.served };
         const { ms, openMs, answer, facts } = await host.call('firstAnswer', system.module, config, task);

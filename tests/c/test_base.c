@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -125,8 +126,52 @@ static void test_arena(void **state) {
   pith_arena_free(&ctx, &arena);
 }
 
+static void test_flat_object(void **state) {
+  (void)state;
+  static const struct {
+    const char *text, *keys;   /* each with its value; NULL: not found; "…!": found, and unusual from there on */
+  } cases[] = {
+      {"{\"a\":[{\"vocab\":{\"x\":1}}], \"model\" : {\"n\":null, \"vocab\": {\"a\":0, \"b c\" : 12 } } }", "a=0 b c=12 "},
+      {"{\"model\":{\"vocab\":{\"\\u0120\\\"\\\\\\/\\n\":7,\"\\u20AC\\u0041\":123456789}}}", "\xc4\xa0\"\\/\n=7 \xe2\x82\xac" "A=123456789 "},
+      {"{\"model\":{\"vocab\":{\"a\":1,\"a\":2}}}", "a=1 a=2 "},
+      {"{\"model\":{\"vocab\":{}}}", NULL},
+      {"{\"model\":{\"vocab\":[\"a\"]}}", NULL},
+      {"{\"model\":{\"vocab\":{\"a\":{}}}}", NULL},
+      {"{\"model\":{\"vocab\":{\"a\":1", NULL},
+      {"{\"model\":{\"vocab\":{\"a\\", NULL},
+      {"{\"model\":{\"other\":{\"a\":1}}}", NULL},
+      {"{\"vocab\":{\"a\":1}}", NULL},
+      {"{\"model\":{\"vocab\":{\"a\":1,\"b\":1.5}}}", "a=1 b=1 !"},
+      {"{\"model\":{\"vocab\":{\"a\":-1}}}", "!"},
+      {"{\"model\":{\"vocab\":{\"a\":01}}}", "!"},
+      {"{\"model\":{\"vocab\":{\"a\":1234567890}}}", "!"},
+      {"{\"model\":{\"vocab\":{\"a\":\"b\"}}}", "!"},
+      {"{\"model\":{\"vocab\":{\"a\":1 \"b\":2}}}", "a=1 !"},
+      {"{\"model\":{\"vocab\":{\"a\":1,}}}", "a=1 !"},
+      {"{\"model\":{\"vocab\":{\"\\ud83d\\ude00\":1}}}", "!"},
+      {"{\"model\":{\"vocab\":{\"\\u0000\":1}}}", "!"},
+      {"{\"model\":{\"vocab\":{\"\n\":1}}}", "!"},
+      {"{\"model\":{\"vocab\":{\"\\x\":1}}}", "!"},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    pith_json_flat flat;
+    char seen[256] = "";
+    const bool found = pith_json_flat_find(cases[i].text, strlen(cases[i].text), "model", "vocab", &flat);
+    assert_int_equal(found, cases[i].keys != NULL);
+    const char *key;
+    size_t n_bytes, n = 0;
+    int32_t value;
+    pith_status status = PITH_OK;
+    while (found && (status = pith_json_flat_next(&flat, &key, &n_bytes, &value)) == PITH_PENDING)
+      n += (size_t)snprintf(seen + n, sizeof seen - n, "%.*s=%d ", (int)n_bytes, key, (int)value);
+    if (status != PITH_OK) strcat(seen, "!");
+    if (found) assert_string_equal(seen, cases[i].keys);
+  }
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_sha256), cmocka_unit_test(test_json_round_trip),
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_sha256),
+      cmocka_unit_test(test_flat_object), cmocka_unit_test(test_json_round_trip),
                                      cmocka_unit_test(test_json_refuses), cmocka_unit_test(test_out_of_memory),
                                      cmocka_unit_test(test_arena)};
   return cmocka_run_group_tests_name("base", tests, NULL, NULL);

@@ -1,11 +1,14 @@
 // Packages over real HTTP, from servers that fail in every way.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { Engine } from '../../js/engine.js';
+import { MountedFiles } from '../../js/files.js';
 import { load } from '../../js/index.js';
-import { story } from './support.js';
+import { eventLoopTurn, machineFiles, prepareModule, startThread } from '../../js/load.js';
+import { story, temporaryFolder } from './support.js';
 
 /** Serves the story model; `fault(name, request, response, bytes)` answers true when it has dealt with the request. */
 async function serveModel(t, fault = () => false) {
@@ -95,6 +98,13 @@ test('an overloaded server is asked again', async (t) => {
   await (await load(url)).close();
 });
 
+/** @param {Buffer} bytes @param {number} at */
+function altered(bytes, at) {
+  const changed = Buffer.from(bytes);
+  changed[at] ^= 4;
+  return changed;
+}
+
 /** @type {[string, (name: string, response: any, bytes: Buffer) => boolean, string, RegExp][]} */
 const faults = [
   ['404 for a shard', (name, r) => isShard(name) && (r.writeHead(404).end(), true), 'PITH_E_NOT_FOUND', /shard-00001.*404/s],
@@ -107,13 +117,9 @@ const faults = [
   ['a short shard', (name, r, b) => isShard(name) && (r.writeHead(200, { 'Content-Length': 1000 }).end(b.subarray(0, 1000)), true), 'PITH_E_INTEGRITY', /shard-00001/],
   ['a short shard of unknown length', (name, r, b) => isShard(name) && (r.writeHead(200).end(b.subarray(0, 1000)), true), 'PITH_E_INTEGRITY', /1000/],
   ['a long shard', (name, r, b) => isShard(name) && (r.writeHead(200).end(Buffer.concat([b, b.subarray(0, 10)])), true), 'PITH_E_INTEGRITY', /more than/],
-  ['an altered shard', (name, r, b) => {
-    if (!isShard(name)) return false;
-    const changed = Buffer.from(b);
-    changed[changed.length - 100] ^= 4;
-    r.end(changed);
-    return true;
-  }, 'PITH_E_INTEGRITY', /SHA-256/],
+  ['a shard altered in its last piece', (name, r, b) => isShard(name) && (r.end(altered(b, b.length - 100)), true), 'PITH_E_INTEGRITY', /SHA-256 of its piece 7/],
+  ['a shard altered in its second piece', (name, r, b) => isShard(name) && (r.end(altered(b, 600000)), true), 'PITH_E_INTEGRITY', /SHA-256 of its piece 2/],
+  ['an altered tokenizer', (name, r, b) => name === 'tokenizer.json' && (r.end(altered(b, 1000)), true), 'PITH_E_INTEGRITY', /tokenizer\.json.*SHA-256/],
 ];
 for (const [what, fault, expected, says] of faults) {
   for (const worker of [false, true]) {
@@ -123,6 +129,16 @@ for (const [what, fault, expected, says] of faults) {
     });
   }
 }
+
+test('where there is no crypto.subtle, the library hashes', async (t) => {
+  const folder = temporaryFolder(t), file = 'shard-00001.safetensors';
+  cpSync(story, folder, { recursive: true });
+  const engine = new Engine(await prepareModule({}), new MountedFiles(machineFiles()), eventLoopTurn(), { suggested: 1, start: startThread }, null);
+  const request = { verb: 'load', path: folder };
+  assert.equal((await engine.run(request)).result.model, 1);
+  writeFileSync(join(folder, file), altered(readFileSync(join(folder, file)), 600000));
+  await assert.rejects(engine.run(request), code('PITH_E_INTEGRITY', /SHA-256 of its piece 2/));
+});
 
 test('no server at all', async () => {
   await assert.rejects(load('http://127.0.0.1:9/model'), code('PITH_E_NETWORK', /cannot be fetched/));
@@ -136,9 +152,12 @@ test('an abort ends a load that hangs', async (t) => {
     return true;
   });
   for (const worker of [false, true]) {
-    const control = new AbortController();
-    const work = load(url, { worker, signal: control.signal });
-    setTimeout(() => control.abort(), 150);
-    await assert.rejects(work, code('PITH_E_CANCELLED'));
+    for (const fromCallback of [false, true]) {
+      const control = new AbortController();
+      const onProgress = ({ done }) => { if (fromCallback && done > 0) control.abort(); };
+      const work = load(url, { worker, signal: control.signal, onProgress });
+      if (!fromCallback) setTimeout(() => control.abort(), 150);
+      await assert.rejects(work, code('PITH_E_CANCELLED'));
+    }
   }
 });

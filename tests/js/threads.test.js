@@ -7,7 +7,8 @@ import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';
 import { Engine } from '../../js/engine.js';
 import { compress, evaluate, load } from '../../js/index.js';
-import { eventLoopTurn, openFiles, prepareModule, startThread } from '../../js/load.js';
+import { MountedFiles } from '../../js/files.js';
+import { eventLoopTurn, machineFiles, prepareModule, startThread } from '../../js/load.js';
 import { launchChromium } from './browsers.js';
 import { currentNode, data, isolation, native, needsData, root, run, servePlayground, story } from './support.js';
 
@@ -104,7 +105,7 @@ async function openEngine(t, { memory = undefined, startOne = () => undefined } 
     ends.push(port.end);
     return port;
   };
-  const engine = new Engine(memory ? { ...prepared, memory } : prepared, openFiles(), eventLoopTurn(), { suggested: 2, start });
+  const engine = new Engine(memory ? { ...prepared, memory } : prepared, new MountedFiles(machineFiles()), eventLoopTurn(), { suggested: 2, start }, null);
   t.after(() => engine.close());
   return { engine, ends };
 }
