@@ -50,6 +50,13 @@ void gemm_f32_avx2(size_t n_rows, size_t n, size_t k, const float *x, size_t x_s
 void quantize_i8_i16_simd128(size_t n_rows, size_t k, size_t group_size, const float *x, size_t x_stride, const pith_activations *out);
 void quantize_i8_i8_simd128(size_t n_rows, size_t k, size_t group_size, const float *x, size_t x_stride, const pith_activations *out);
 
+/* scalar.c: what is left of a row goes through these, so that a module without the scalar table has no more of it. */
+void gelu_erf_scalar(size_t n, float *x);
+void gelu_tanh_scalar(size_t n, float *x);
+void silu_scalar(size_t n, float *x);
+void silu_mul_scalar(size_t n, float *gate, const float *up);
+void relu_scalar(size_t n, float *x);
+
 /* rows_simd128.c */
 void u4_scales_simd128(size_t n, const uint8_t *src, float *dst);
 void layer_norm_simd128(size_t n_rows, size_t n, const float *x, float *y, size_t stride, const float *weight, const float *bias, float eps);
