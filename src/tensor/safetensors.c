@@ -20,7 +20,7 @@ pith_status pith_safetensors_header_bytes(pith_ctx *ctx, const uint8_t first8[8]
   return PITH_OK;
 }
 
-/* The exact whole number in a JSON member, without cJSON's saturating integers. */
+/* The exact whole number in a JSON member. */
 static bool whole(const pith_json *json, uint64_t *out) {
   int64_t value;
   if (!pith_json_integer(json, 0, (int64_t)1 << 53, &value)) return false;
