@@ -231,23 +231,29 @@ static pith_status parse_value(parser *p, const char *key, size_t n_key, int dep
   return status;
 }
 
-static int compare_keys(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
+static uint32_t hash_of(const char *text) {   /* FNV-1a */
+  uint32_t hash = 2166136261u;
+  for (; *text; text++) hash = (hash ^ (uint8_t)*text) * 16777619u;
+  return hash;
+}
 
-/* Depth is bounded by MAX_DEPTH, so the recursion is. Sorting finds duplicates in O(n log n). */
+/* Depth is bounded by MAX_DEPTH, so the recursion is. A vocabulary is an object too, so members are not compared one by one. */
 static pith_status refuse_duplicates(pith_ctx *ctx, const pith_json *json, const char *what) {
-  size_t n = 0;
+  size_t n = 0, n_slots = 4;
   for (const pith_json *child = pith_json_first(json); child; child = child->next, n++)
     if (pith_json_first(child)) PITH_TRY(refuse_duplicates(ctx, child, what));
   if (!pith_json_is_object(json) || n < 2) return PITH_OK;
-  const char **keys;
-  PITH_TRY(pith_malloc(ctx, n * sizeof *keys, &keys));
-  n = 0;
-  for (const pith_json *child = json->first; child; child = child->next) keys[n++] = child->key;
-  qsort(keys, n, sizeof *keys, compare_keys);
+  while (n_slots < 2 * n) n_slots *= 2;
+  const pith_json **slots;
+  PITH_TRY(pith_calloc(ctx, n_slots, sizeof *slots, &slots));
   pith_status status = PITH_OK;
-  for (size_t i = 1; i < n && status == PITH_OK; i++)
-    if (strcmp(keys[i - 1], keys[i]) == 0) status = pith_fail(ctx, PITH_E_FORMAT, "%s has the key \"%.80s\" twice", what, keys[i]);
-  pith_free(ctx, keys);
+  for (const pith_json *child = json->first; child && status == PITH_OK; child = child->next) {
+    size_t slot = hash_of(child->key) & (n_slots - 1);
+    while (slots[slot] && strcmp(slots[slot]->key, child->key) != 0) slot = (slot + 1) & (n_slots - 1);
+    if (slots[slot]) status = pith_fail(ctx, PITH_E_FORMAT, "%s has the key \"%.80s\" twice", what, child->key);
+    slots[slot] = child;
+  }
+  pith_free(ctx, slots);
   return status;
 }
 

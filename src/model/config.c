@@ -75,7 +75,7 @@ void pith_slot_add(pith_slot *slots, uint32_t *n, uint32_t id, pith_role role, i
   pith_slot *slot = &slots[(*n)++];
   memset(slot, 0, sizeof *slot);
   /* `format` is a family's own literal with at most one %d: no caller passes outside text. */
-  const char *mark = strstr(format, "%d");
+  const char *mark = strchr(format, '%');
   if (mark)
     pith_snprintf(slot->name, sizeof slot->name, "%.*s%d%s", (int)(mark - format), format, (int)layer, mark + 2);
   else

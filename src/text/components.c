@@ -11,8 +11,12 @@ pith_status pith_part_type(pith_ctx *ctx, const pith_json *json, const char *par
 
 static bool has_word(const char *words, const char *word) {
   const size_t n = strlen(word);
-  for (const char *at = words; n > 0 && (at = strstr(at, word)) != NULL; at += n)
-    if ((at == words || at[-1] == ' ') && (at[n] == ' ' || at[n] == '\0')) return true;
+  for (const char *at = words; *at;) {
+    const char *end = strchr(at, ' ');
+    if (!end) end = at + strlen(at);
+    if ((size_t)(end - at) == n && memcmp(at, word, n) == 0) return true;
+    at = *end ? end + 1 : end;
+  }
   return false;
 }
 

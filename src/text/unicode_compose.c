@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/sort.h"
 #include "text/unicode.h"
 #include "text/unicode_tables.h"
 
@@ -97,7 +98,7 @@ static void find_composites(pith_unicode_forms *forms) {
       if (read_text(forms, run, nth, pair) == 2) forms->composites[n++] = (composite){pair[0], pair[1], run->first + nth};
     }
   }
-  qsort(forms->composites, n, sizeof *forms->composites, compare_composites);
+  pith_sort(forms->composites, n, sizeof *forms->composites, compare_composites);
 }
 
 pith_status pith_unicode_forms_open(pith_ctx *ctx, pith_unicode_forms **out) {

@@ -14,6 +14,7 @@
 #include "base/format.h"
 #include "base/json.h"
 #include "base/sha256.h"
+#include "base/sort.h"
 
 static void sha_of(const char *text, size_t times, char hex[65]) {
   pith_sha256 sha;
@@ -131,6 +132,21 @@ static void test_formats(void **state) {
 #pragma GCC diagnostic pop
 }
 
+static int compare_odd(const void *a, const void *b) { return memcmp(a, b, 3); }
+
+static void test_sort(void **state) {
+  (void)state;
+  uint64_t seed = 7;
+  for (size_t n = 0; n < 70; n++) {
+    uint8_t ours[70][3], theirs[70][3];
+    for (size_t i = 0; i < n; i++)
+      for (size_t k = 0; k < 3; k++) ours[i][k] = theirs[i][k] = (uint8_t)(random_bits(&seed) % (n % 2 ? 3 : 256));
+    pith_sort(ours, n, 3, compare_odd);
+    qsort(theirs, n, 3, compare_odd);
+    assert_memory_equal(ours, theirs, 3 * n);
+  }
+}
+
 static void test_json_round_trip(void **state) {
   (void)state;
   pith_ctx ctx;
@@ -224,7 +240,7 @@ static void test_arena(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_sha256), cmocka_unit_test(test_decimals), cmocka_unit_test(test_formats), cmocka_unit_test(test_json_round_trip),
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_sha256), cmocka_unit_test(test_decimals), cmocka_unit_test(test_formats), cmocka_unit_test(test_sort), cmocka_unit_test(test_json_round_trip),
                                      cmocka_unit_test(test_json_refuses), cmocka_unit_test(test_out_of_memory),
                                      cmocka_unit_test(test_arena)};
   return cmocka_run_group_tests_name("base", tests, NULL, NULL);
