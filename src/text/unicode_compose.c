@@ -33,22 +33,23 @@ static void unpack_classes(pith_unicode_forms *forms) {
 }
 
 static void unpack_decompositions(pith_unicode_forms *forms) {
-  const uint8_t *at = pith_unicode_decompositions, *text = pith_unicode_decomposition_texts;
-  uint16_t before[PITH_DECOMPOSITION_LENGTH + 1] = {0};
+  const uint8_t *kinds = pith_unicode_decompositions, *counts = kinds + PITH_N_DECOMPOSITION_RUNS, *gap = counts + PITH_N_DECOMPOSITION_RUNS;
+  const uint8_t *text = pith_unicode_decomposition_texts;
+  uint16_t before[PITH_DECOMPOSITION_LENGTH + 1][PITH_DECOMPOSITION_LENGTH] = {{0}};   /* [length][place] */
   uint32_t next = 0, n_units = 0;
   for (size_t i = 0; i < PITH_N_DECOMPOSITION_RUNS; i++) {
     decomposition_run *run = &forms->runs[i];
-    run->first = next + pith_unicode_take_varint(&at);
-    run->kind = *at++;
-    run->count = *at++;
+    run->first = next + pith_unicode_take_varint(&gap);
+    run->kind = kinds[i];
+    run->count = counts[i];
     run->at = (uint16_t)n_units;
     next = run->first + run->count;
-    const uint32_t n_texts = run->kind & PITH_DECOMPOSITION_GROWS ? 1 : run->count;
+    const uint32_t n_texts = run->kind & PITH_DECOMPOSITION_GROWS ? 1 : run->count, length = run->kind & PITH_DECOMPOSITION_LENGTH;
     for (uint32_t k = 0; k < n_texts; k++)
-      for (uint32_t place = 0; place < (run->kind & PITH_DECOMPOSITION_LENGTH); place++) {
+      for (uint32_t place = 0; place < length; place++) {
         const uint32_t coded = pith_unicode_take_varint(&text);
-        before[place] = (uint16_t)(before[place] + (coded >> 1 ^ (0 - (coded & 1))));
-        forms->units[n_units++] = before[place];
+        before[length][place] = (uint16_t)(before[length][place] + (coded >> 1 ^ (0 - (coded & 1))));
+        forms->units[n_units++] = before[length][place];
       }
   }
 }

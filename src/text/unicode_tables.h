@@ -28,9 +28,10 @@ extern const uint8_t pith_unicode_case_span[PITH_N_CASE_RUNS];
 /* Canonical combining classes: how far behind the last run's first code point (a varint), and the class from there on. */
 extern const uint8_t pith_unicode_classes[];
 
-/* Decompositions, one step, in runs: how far behind the last run's end (a varint), kind, how many code points.
+/* Decompositions, one step, in runs: the kinds of all runs, then how many code points each has, then how far behind the last run's end each
+ * begins (varints).
  * kind: the length in UTF-16 units (below 32), and three bits. Texts are units side by side, each as a varint of the difference from the unit
- * at the same place of the text before (0, -1, 1, -2, … as 0, 1, 2, 3, …); a growing run has the first one's alone, the others are it plus i. */
+ * at the same place of the last text of that length (0, -1, 1, -2, … as 0, 1, 2, 3, …); a growing run has the first one's alone, the others are it plus i. */
 enum { PITH_DECOMPOSITION_LENGTH = 31, PITH_DECOMPOSITION_ALONE = 0x20, PITH_DECOMPOSITION_GROWS = 0x40, PITH_DECOMPOSITION_COMPATIBLE = 0x80 };
 extern const uint8_t pith_unicode_decompositions[], pith_unicode_decomposition_texts[];
 
