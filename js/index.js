@@ -383,9 +383,11 @@ export async function evaluate(source, options = {}) {
 }
 
 /**
- * Version, commit, name and kernels of the module that this engine gets.
+ * Version, commit, name and kernels of the module that this engine gets; `kernelsAvailable` are those that `load` can be told to use, slowest first.
  * @returns {Promise<{version: string, commit: string, build: string, module: string, kernels: string, kernelsAvailable: string[]}>}
  */
 export async function version() {
-  return (await once('version', {}, { worker: false })).result;
+  const { result } = await once('version', {}, { worker: false });
+  // Those that a module which only infers leaves out come with a complete one, everywhere.
+  return { ...result, kernelsAvailable: [...new Set(['scalar', 'simd128', ...result.kernelsAvailable])] };
 }

@@ -29,10 +29,16 @@ const moduleUrls = {
 const relaxedProbe = new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 19, 1, 17, 0,
   65, 0, 253, 15, 65, 0, 253, 15, 65, 0, 253, 15, 253, 147, 2, 11]);
 
-/** The kernel sets of modules that serve these kernels here, the best first. @param {string} [kernels] @returns {('pith-relaxed' | 'pith-simd128')[]} */
-function kernelSets(kernels = 'auto') {
-  const plain = !['', 'auto', 'relaxed'].includes(kernels.split('-')[0]);
-  return plain || !WebAssembly.validate(relaxedProbe) ? ['pith-simd128'] : ['pith-relaxed', 'pith-simd128'];
+/**
+ * The modules without threads that serve these kernels here, the best first. A module that only infers has the kernels that its engine
+ * runs fastest; others are asked of a complete one.
+ * @param {string} kernels @param {boolean} complete
+ * @returns {('pith-relaxed' | 'pith-simd128' | 'pith-relaxed-complete' | 'pith-simd128-complete')[]}
+ */
+function modulesFor(kernels, complete) {
+  const relaxed = ['auto', 'relaxed'].includes(kernels.split('-')[0]) && WebAssembly.validate(relaxedProbe);
+  const plain = complete || !(relaxed || kernels === 'auto' || kernels === 'simd128') ? 'pith-simd128-complete' : 'pith-simd128';
+  return relaxed ? [complete ? 'pith-relaxed-complete' : 'pith-relaxed', plain] : [plain];
 }
 
 /** As many threads as the machine has processors; the module takes at most eight of itself. */
@@ -85,8 +91,7 @@ export async function prepareModule({ kernels, threads = 1, inWorker = false, co
   let note = wanted > 1 ? whyNoThreads(inWorker) : undefined;
   const memory = wanted > 1 && note === undefined ? sharedMemory() : undefined;
   if (wanted > 1 && !memory) note ??= 'there is no shared memory to be had';
-  const sets = kernelSets(kernels).map((set) => (complete ? /** @type {const} */ (`${set}-complete`) : set));
-  const names = sets.flatMap((set) => (memory ? [/** @type {const} */ (`${set}-threads`), set] : [set]));
+  const names = modulesFor(kernels || 'auto', complete).flatMap((set) => (memory ? [/** @type {const} */ (`${set}-threads`), set] : [set]));
   for (;;) {
     const name = /** @type {ModuleName} */ (names.shift());
     try {

@@ -1,8 +1,9 @@
 #include "base/base.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/format.h"
 
 const char *pith_status_name(pith_status status) {
   switch (status) {
@@ -49,7 +50,7 @@ void pith_ctx_init(pith_ctx *ctx, const pith_host *host, const pith_allocator *a
 void pith_fail_record(pith_ctx *ctx, pith_status status, const char *format, ...) {
   va_list args;
   va_start(args, format);
-  vsnprintf(ctx->message, sizeof ctx->message, format, args);
+  if (pith_vsnprintf(ctx->message, sizeof ctx->message, format, args) < 0) pith_snprintf(ctx->message, sizeof ctx->message, "%s", format);
   va_end(args);
   ctx->status = status;
 }
@@ -58,7 +59,7 @@ pith_status pith_fail_in(pith_ctx *ctx, pith_status status, const char *context)
   char inner[PITH_MESSAGE_CAP];
   memcpy(inner, ctx->message, sizeof inner);
   const int room = (int)sizeof ctx->message / 3;
-  snprintf(ctx->message, sizeof ctx->message, "%.*s: %.*s", room, context, 2 * room - 3, inner);
+  pith_snprintf(ctx->message, sizeof ctx->message, "%.*s: %.*s", room, context, 2 * room - 3, inner);
   ctx->status = status;
   return status;
 }
@@ -128,14 +129,14 @@ pith_status pith_buffer_printf(pith_ctx *ctx, pith_buffer *buffer, const char *f
   char small[512];
   va_list args;
   va_start(args, format);
-  const int n = vsnprintf(small, sizeof small, format, args);
+  const int n = pith_vsnprintf(small, sizeof small, format, args);
   va_end(args);
   if (n < 0) return pith_fail(ctx, PITH_E_INTERNAL, "a message could not be formatted");
   if ((size_t)n < sizeof small) return pith_buffer_append(ctx, buffer, small, (size_t)n);
   char *large;
   PITH_TRY(pith_malloc(ctx, (size_t)n + 1, &large));
   va_start(args, format);
-  vsnprintf(large, (size_t)n + 1, format, args);
+  pith_vsnprintf(large, (size_t)n + 1, format, args);
   va_end(args);
   const pith_status status = pith_buffer_append(ctx, buffer, large, (size_t)n);
   pith_free(ctx, large);

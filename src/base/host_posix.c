@@ -13,6 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/format.h"
+
 /* A signal handler can reach nothing else: the one mutable global of the library. */
 static volatile sig_atomic_t interrupted;
 
@@ -32,7 +34,7 @@ void pith_host_posix_catch_signals(void) {
 
 static int32_t failure(void *user, int number) {
   pith_host_posix *state = user;
-  snprintf(state->error, sizeof state->error, "%s", strerror(number));
+  pith_snprintf(state->error, sizeof state->error, "%s", strerror(number));
   switch (number) {
     case ENOENT: return -(int32_t)PITH_E_NOT_FOUND;
     case ENOTDIR: return -(int32_t)PITH_E_NOT_FOUND;

@@ -1,13 +1,13 @@
-/* JSON in and out; the one place that knows cJSON. */
+/* JSON in and out (RFC 8259). */
 #ifndef PITH_JSON_H
 #define PITH_JSON_H
 
 #include "base/base.h"
 
-typedef struct cJSON pith_json;   /* opaque to the layers above */
+typedef struct pith_json pith_json;   /* opaque to the layers above */
 
 /* Parses exactly n bytes of UTF-8 (trailing white space allowed). Refuses duplicate keys, nesting beyond 64,
- * NUL bytes and trailing text: PITH_E_FORMAT naming `what` and the byte. The caller frees. */
+ * NUL bytes, numbers of more than 63 bytes and trailing text: PITH_E_FORMAT naming `what` and the byte. The caller frees. */
 pith_status pith_json_parse(pith_ctx *ctx, const char *text, size_t n_bytes, const char *what, pith_json **out);
 void pith_json_free(pith_json *json);
 
@@ -39,7 +39,7 @@ bool pith_json_is_null(const pith_json *json);                   /* true for JSO
 const char *pith_json_string(const pith_json *json);             /* NULL unless a string */
 bool pith_json_true(const pith_json *json);                      /* is the literal true */
 double pith_json_number(const pith_json *json, double fallback);
-/* A whole number in [low, high]; false otherwise. Reads the double, since cJSON's integer saturates. */
+/* A whole number in [low, high]; false otherwise. A number is a double. */
 bool pith_json_integer(const pith_json *json, int64_t low, int64_t high, int64_t *out);
 
 /* Typed members with messages: PITH_E_FORMAT "«what»: "key" should be …". */

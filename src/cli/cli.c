@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/decimal.h"
 #include "base/utf8.h"
 #include "cli/options.h"
 #include "cli/output.h"
@@ -160,9 +161,9 @@ static pith_status add_pair(pith_cli *cli, pith_json *pairs, char *line, size_t 
   if (!fields[0] || !fields[1] || !fields[2])
     return pith_fail(&cli->ctx, PITH_E_FORMAT, "%s, line %zu: there is no column %d", path, number, columns[fields[0] ? fields[1] ? 2 : 1 : 0]);
   for (int i = 0; i < 3; i++) fields[i][lengths[i]] = '\0';   /* the tabs and the newline are not needed any more */
-  char *end;
-  const double score = strtod(fields[0], &end);
-  if (end == fields[0] || *end) return pith_fail(&cli->ctx, PITH_E_FORMAT, "%s, line %zu: the score \"%.40s\" is no number", path, number, fields[0]);
+  double score;
+  const size_t n_score = pith_decimal_parse(fields[0], lengths[0], &score);
+  if (n_score == 0 || n_score < lengths[0]) return pith_fail(&cli->ctx, PITH_E_FORMAT, "%s, line %zu: the score \"%.40s\" is no number", path, number, fields[0]);
   pith_json *pair = pith_json_new_object();
   pith_json_add_number(pair, "score", score);
   pith_json_add_string(pair, "a", fields[1]);

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/decimal.h"
+
 #define COMMON \
   {"--json", "json", PITH_OPTION_FLAG}, {"--kernels", "kernels", PITH_OPTION_TEXT}, {"--attention", "attention", PITH_OPTION_TEXT}, \
       {"--threads", "threads", PITH_OPTION_NUMBER}
@@ -57,8 +59,7 @@ const pith_command *pith_command_find(const char *name) {
 }
 
 static pith_status parse_number(pith_ctx *ctx, const pith_option *option, const char *text, double *out) {
-  char *end;
-  *out = strtod(text, &end);
+  const char *end = text + pith_decimal_parse(text, strlen(text), out);
   double unit = 1;
   if (option->kind == PITH_OPTION_SIZE && *end && end != text) {
     unit = *end == 'K' ? 1024.0 : *end == 'M' ? 1048576.0 : *end == 'G' ? 1073741824.0 : 0.0;

@@ -1,7 +1,8 @@
 #include "cli/output.h"
 
-#include <stdio.h>
 #include <string.h>
+
+#include "base/format.h"
 
 static pith_status write_out(pith_ctx *ctx, pith_output *o, const pith_buffer *text) {
   pith_output_clear(ctx, o);
@@ -18,8 +19,8 @@ void pith_output_clear(pith_ctx *ctx, pith_output *o) {
 void pith_output_error(pith_ctx *ctx, pith_output *o, pith_status status) {
   char text[PITH_MESSAGE_CAP + 64];
   pith_output_clear(ctx, o);
-  if (status == PITH_E_CANCELLED) snprintf(text, sizeof text, "pith: cancelled\n");
-  else snprintf(text, sizeof text, "pith: %s (%s)\n", ctx->message, pith_status_name(status));
+  if (status == PITH_E_CANCELLED) pith_snprintf(text, sizeof text, "pith: cancelled\n");
+  else pith_snprintf(text, sizeof text, "pith: %s (%s)\n", ctx->message, pith_status_name(status));
   write_err(ctx, text);
 }
 
@@ -31,8 +32,8 @@ pith_status pith_output_text(pith_ctx *ctx, pith_output *o, const char *text, si
 
 /* Bytes read better in megabytes. */
 static void format_amount(char *out, size_t capacity, double value, const char *unit) {
-  if (strcmp(unit, "bytes") == 0) snprintf(out, capacity, "%.1f MB", value / 1e6);
-  else snprintf(out, capacity, "%.0f%s%s", value, *unit ? " " : "", unit);
+  if (strcmp(unit, "bytes") == 0) pith_snprintf(out, capacity, "%.1f MB", value / 1e6);
+  else pith_snprintf(out, capacity, "%.0f%s%s", value, *unit ? " " : "", unit);
 }
 
 void pith_output_progress(pith_ctx *ctx, pith_output *o, pith_progress p, bool last) {
@@ -53,7 +54,7 @@ void pith_output_progress(pith_ctx *ctx, pith_output *o, pith_progress p, bool l
   format_amount(speed, sizeof speed, rate, p.unit);
   if (strcmp(p.unit, "bytes") == 0) format_amount(done, sizeof done, p.done, p.unit);
   const double left = rate > 0 ? (p.total - p.done) / rate : 0;
-  snprintf(text, sizeof text, "%s%s: %s of %s, %s/s, %.0f s left%s", o->terminal ? "\r" : "", p.phase, done, total, speed, left,
+  pith_snprintf(text, sizeof text, "%s%s: %s of %s, %s/s, %.0f s left%s", o->terminal ? "\r" : "", p.phase, done, total, speed, left,
            o->terminal ? "\x1b[K" : "\n");
   write_err(ctx, text);
   o->line_open = o->terminal;
@@ -178,7 +179,7 @@ static pith_status put_inspection(pith_ctx *ctx, const pith_json *result, pith_b
     char shape[96] = "";
     size_t n = 0;
     for (const pith_json *d = pith_json_first(pith_json_get(t, "shape")); d && n < 64; d = pith_json_next(d))
-      n += (size_t)snprintf(shape + n, sizeof shape - n, "%s%.0f", n ? "×" : "", pith_json_number(d, 0));
+      n += (size_t)pith_snprintf(shape + n, sizeof shape - n, "%s%.0f", n ? "×" : "", pith_json_number(d, 0));
     const char *name = pith_json_string(pith_json_get(t, "name")), *encoding = pith_json_string(pith_json_get(t, "encoding"));
     PITH_TRY(pith_buffer_printf(ctx, out, "%-60s %-14s %-8s %12.0f bytes", name ? name : "?", shape, encoding ? encoding : "?",
                                 pith_json_number(pith_json_get(t, "bytes"), 0)));

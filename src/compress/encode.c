@@ -1,8 +1,8 @@
 /* One tensor into a package: read by ranges, quantised panel by panel, split into parts that fit a shard. */
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
+#include "base/format.h"
 #include "compress/compress.h"
 #include "compress/quantize.h"
 
@@ -152,9 +152,9 @@ static pith_status encode_rows(pith_ctx *ctx, pith_tensor_encoder *t, size_t n) 
 
 /* Names: the Hub's own; its parts carry their rows. */
 static void part_name(const pith_tensor_encoder *t, uint32_t rows, const char *kind, char *out, size_t capacity) {
-  if (is_vector(t)) snprintf(out, capacity, "%s", t->slot->name);
-  else if (t->n_parts == 1) snprintf(out, capacity, "%s.%s", t->slot->name, kind);
-  else snprintf(out, capacity, "%s.rows-%u-%u.%s", t->slot->name, t->part_begin, t->part_begin + rows, kind);
+  if (is_vector(t)) pith_snprintf(out, capacity, "%s", t->slot->name);
+  else if (t->n_parts == 1) pith_snprintf(out, capacity, "%s.%s", t->slot->name, kind);
+  else pith_snprintf(out, capacity, "%s.rows-%u-%u.%s", t->slot->name, t->part_begin, t->part_begin + rows, kind);
 }
 
 static pith_status write_part(pith_ctx *ctx, pith_tensor_encoder *t, pith_package_writer *writer) {

@@ -1,8 +1,8 @@
 #include "compress/recipe.h"
 
-#include <stdio.h>
 #include <string.h>
 
+#include "base/format.h"
 #include "embedded.h"
 
 const char *pith_recipe_text(const char *name) {
@@ -30,7 +30,7 @@ static pith_status parse_encoding(pith_ctx *ctx, const pith_json *json, const ch
   char list[128] = "";
   for (int e = 0; e < PITH_N_ENCODINGS; e++)
     if (table || pith_encoding_multiplied((pith_encoding)e))
-      snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", *list ? ", " : "", pith_encoding_name((pith_encoding)e));
+      pith_snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", *list ? ", " : "", pith_encoding_name((pith_encoding)e));
   return pith_fail(ctx, PITH_E_UNSUPPORTED, "%s: \"%s\" has the encoding \"%.20s\"; supported are %s", what, key, name ? name : "", list);
 }
 

@@ -1,9 +1,9 @@
 #include "eval/evaluate.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
+#include "base/format.h"
 #include "embedded.h"
 #include "runtime/embed.h"
 
@@ -104,7 +104,7 @@ static pith_status tokenize(pith_ctx *ctx, pith_evaluation *e, size_t i) {
     const pith_status status = pith_model_encode(ctx, e->sources[side]->model, e->texts->texts[i], e->texts->n_bytes[i], embeds(e), embeds(e), &e->ids[side]);
     if (status != PITH_OK && e->texts->n > 1) {
       char which[48];
-      snprintf(which, sizeof which, "text %llu", (unsigned long long)i + 1);
+      pith_snprintf(which, sizeof which, "text %llu", (unsigned long long)i + 1);
       return pith_fail_in(ctx, status, which);
     }
     PITH_TRY(status);

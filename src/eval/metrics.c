@@ -1,8 +1,8 @@
 #include "eval/metrics.h"
 
 #include <math.h>
-#include <stdlib.h>
 
+#include "base/sort.h"
 #include "kernels/kernels.h"
 
 double pith_cosine(const float *a, const float *b, size_t n) {
@@ -39,12 +39,12 @@ typedef struct ranked {
 static int compare_ranked(const void *a, const void *b) {
   const ranked *x = a, *y = b;
   if (x->value != y->value) return x->value < y->value ? -1 : 1;
-  return x->index < y->index ? -1 : 1;   /* a total order: the same result from every qsort */
+  return x->index < y->index ? -1 : 1;   /* a total order: the same result from every sort */
 }
 
 static void rank(const double *values, size_t n, ranked *scratch, double *out) {
   for (size_t i = 0; i < n; i++) scratch[i] = (ranked){values[i], i};
-  qsort(scratch, n, sizeof *scratch, compare_ranked);
+  pith_sort(scratch, n, sizeof *scratch, compare_ranked);
   for (size_t i = 0; i < n;) {
     size_t end = i + 1;
     while (end < n && scratch[end].value == scratch[i].value) end++;

@@ -128,7 +128,7 @@ void gelu_erf_simd128(size_t n, float *x) {
     const v128_t e = wasm_f32x4_add(SPLAT(1.0f), erf_f32x4(wasm_f32x4_mul(v, SPLAT(0.70710678f))));
     wasm_v128_store(x + i, wasm_f32x4_mul(wasm_f32x4_mul(SPLAT(0.5f), v), e));
   }
-  pith_kernels_scalar.gelu_erf(n - i, x + i);
+  gelu_erf_scalar(n - i, x + i);
 }
 
 void gelu_tanh_simd128(size_t n, float *x) {
@@ -138,7 +138,7 @@ void gelu_tanh_simd128(size_t n, float *x) {
     const v128_t inner = wasm_f32x4_mul(SPLAT(0.79788456f), wasm_f32x4_add(v, wasm_f32x4_mul(SPLAT(0.044715f), cube)));
     wasm_v128_store(x + i, wasm_f32x4_mul(wasm_f32x4_mul(SPLAT(0.5f), v), wasm_f32x4_add(SPLAT(1.0f), tanh_f32x4(inner))));
   }
-  pith_kernels_scalar.gelu_tanh(n - i, x + i);
+  gelu_tanh_scalar(n - i, x + i);
 }
 
 static v128_t silu_f32x4(v128_t v) { return wasm_f32x4_div(v, wasm_f32x4_add(SPLAT(1.0f), exp_f32x4(wasm_f32x4_neg(v)))); }
@@ -146,13 +146,13 @@ static v128_t silu_f32x4(v128_t v) { return wasm_f32x4_div(v, wasm_f32x4_add(SPL
 void silu_simd128(size_t n, float *x) {
   size_t i = 0;
   for (; i + 4 <= n; i += 4) wasm_v128_store(x + i, silu_f32x4(wasm_v128_load(x + i)));
-  pith_kernels_scalar.silu(n - i, x + i);
+  silu_scalar(n - i, x + i);
 }
 
 void silu_mul_simd128(size_t n, float *gate, const float *up) {
   size_t i = 0;
   for (; i + 4 <= n; i += 4) wasm_v128_store(gate + i, wasm_f32x4_mul(silu_f32x4(wasm_v128_load(gate + i)), wasm_v128_load(up + i)));
-  pith_kernels_scalar.silu_mul(n - i, gate + i, up + i);
+  silu_mul_scalar(n - i, gate + i, up + i);
 }
 
 void relu_simd128(size_t n, float *x) {
@@ -161,7 +161,7 @@ void relu_simd128(size_t n, float *x) {
     const v128_t v = wasm_v128_load(x + i);
     wasm_v128_store(x + i, wasm_v128_and(v, wasm_f32x4_gt(v, SPLAT(0.0f))));
   }
-  pith_kernels_scalar.relu(n - i, x + i);
+  relu_scalar(n - i, x + i);
 }
 
 void rope_half_simd128(size_t half, float *x, const float *cos, const float *sin) {

@@ -181,26 +181,26 @@ static void softmax(size_t n, float *x, float scale) {
   for (size_t i = 0; i < n; i++) x[i] *= inverse;
 }
 
-static void gelu_erf(size_t n, float *x) {
+void gelu_erf_scalar(size_t n, float *x) {
   for (size_t i = 0; i < n; i++) x[i] = 0.5f * x[i] * (1.0f + pith_erff(x[i] * 0.70710678f));
 }
 
-static void gelu_tanh(size_t n, float *x) {
+void gelu_tanh_scalar(size_t n, float *x) {
   for (size_t i = 0; i < n; i++) {
     const float v = x[i];
     x[i] = 0.5f * v * (1.0f + pith_tanhf(0.79788456f * (v + 0.044715f * (v * v * v))));
   }
 }
 
-static void silu(size_t n, float *x) {
+void silu_scalar(size_t n, float *x) {
   for (size_t i = 0; i < n; i++) x[i] = x[i] / (1.0f + pith_expf(-x[i]));
 }
 
-static void silu_mul(size_t n, float *gate, const float *up) {
+void silu_mul_scalar(size_t n, float *gate, const float *up) {
   for (size_t i = 0; i < n; i++) gate[i] = gate[i] / (1.0f + pith_expf(-gate[i])) * up[i];
 }
 
-static void relu(size_t n, float *x) {
+void relu_scalar(size_t n, float *x) {
   for (size_t i = 0; i < n; i++) x[i] = x[i] > 0.0f ? x[i] : 0.0f;
 }
 
@@ -213,4 +213,4 @@ static void rope_half(size_t half, float *x, const float *cos, const float *sin)
 }
 
 const pith_kernels pith_kernels_scalar = {"scalar", sizeof(int8_t), quantize_i8, gemm_i8u7_f32, gemm_i8u4_f32, u4_scales, gemm_i8u7_sparse_f32, gemm_f32, remember_scalar, attend_scalar, f16_to_f32, layer_norm, rms_norm,
-                                          add,      softmax,         gelu_erf,    gelu_tanh,     silu_mul, silu,       relu,       rope_half};
+                                          add, softmax, gelu_erf_scalar, gelu_tanh_scalar, silu_mul_scalar, silu_scalar, relu_scalar, rope_half};

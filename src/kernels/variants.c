@@ -19,6 +19,12 @@ const pith_kernels pith_kernels_simd128 = {"simd128", 2, quantize_i8_i16_simd128
                                            gemm_i8u7_sparse_f32_simd128, gemm_f32_simd128, ROWS_SIMD128};
 
 #ifdef __wasm_relaxed_simd__
+#ifdef PITH_INFERENCE   /* what is slower is for comparing, and the complete modules do that */
+#define SLOWER
+#else
+#define SLOWER &pith_kernels_scalar, &pith_kernels_simd128,
+#endif
+
 const pith_kernels pith_kernels_relaxed_dot = {
     "relaxed-dot", 1, quantize_i8_i8_simd128, gemm_i8u7_f32_relaxed_dot, gemm_i8u4_f32_relaxed_dot, u4_scales_simd128, gemm_i8u7_sparse_f32_dot, gemm_f32_simd128, ROWS_SIMD128};
 const pith_kernels pith_kernels_relaxed_pairs = {
@@ -35,8 +41,8 @@ static bool dot_is_one_instruction(void) {
 }
 
 const pith_kernels *const *pith_kernels_list(void) {
-  static const pith_kernels *const dot_last[] = {&pith_kernels_scalar, &pith_kernels_simd128, &pith_kernels_relaxed_pairs, &pith_kernels_relaxed_dot, NULL};
-  static const pith_kernels *const pairs_last[] = {&pith_kernels_scalar, &pith_kernels_simd128, &pith_kernels_relaxed_dot, &pith_kernels_relaxed_pairs, NULL};
+  static const pith_kernels *const dot_last[] = {SLOWER &pith_kernels_relaxed_pairs, &pith_kernels_relaxed_dot, NULL};
+  static const pith_kernels *const pairs_last[] = {SLOWER &pith_kernels_relaxed_dot, &pith_kernels_relaxed_pairs, NULL};
   return dot_is_one_instruction() ? dot_last : pairs_last;
 }
 #elif defined(__x86_64__) || defined(__i386__)
@@ -92,7 +98,11 @@ const pith_kernels *const *pith_kernels_list(void) {
 #else
 /* A module in WebAssembly is chosen by what its engine accepts, so every variant in it runs. */
 const pith_kernels *const *pith_kernels_list(void) {
+#ifdef PITH_INFERENCE
+  static const pith_kernels *const all[] = {&pith_kernels_simd128, NULL};
+#else
   static const pith_kernels *const all[] = {&pith_kernels_scalar, &pith_kernels_simd128, NULL};
+#endif
   return all;
 }
 #endif

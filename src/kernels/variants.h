@@ -71,6 +71,13 @@ void remember_simd128(size_t n_rows, size_t head_dim, size_t code_bytes, const f
                       const pith_head_memory *memory);
 void attend_simd128(const pith_queries *queries, size_t head_dim, size_t code_bytes, const pith_head_memory *memory, float scale, float *scratch);
 
+/* scalar.c: what is left of a row goes through these, so that a module without the scalar table has no more of it. */
+void gelu_erf_scalar(size_t n, float *x);
+void gelu_tanh_scalar(size_t n, float *x);
+void silu_scalar(size_t n, float *x);
+void silu_mul_scalar(size_t n, float *gate, const float *up);
+void relu_scalar(size_t n, float *x);
+
 /* rows_simd128.c */
 void u4_scales_simd128(size_t n, const uint8_t *src, float *dst);
 void layer_norm_simd128(size_t n_rows, size_t n, const float *x, float *y, size_t stride, const float *weight, const float *bias, float eps);

@@ -1,9 +1,9 @@
 #include "model/checkpoint.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
+#include "base/format.h"
 #include "model/config.h"
 #include "model/from_gguf.h"
 
@@ -241,7 +241,7 @@ pith_status pith_checkpoint_tokenizer(pith_ctx *ctx, const pith_checkpoint *c, p
 bool pith_checkpoint_find(const pith_checkpoint *c, const char *name, const pith_checkpoint_file **file, const pith_tensor_entry **entry) {
   char full[PITH_MAX_NAME + 32];
   for (const char *const *prefix = c->config.family->prefixes; *prefix; prefix++) {
-    snprintf(full, sizeof full, "%s%s", *prefix, name);
+    pith_snprintf(full, sizeof full, "%s%s", *prefix, name);
     for (size_t i = 0; i < c->n_files; i++) {
       *entry = pith_tensor_index_find(&c->files[i].index, full);
       *file = &c->files[i];

@@ -1,7 +1,8 @@
 #include "model/config.h"
 
-#include <stdio.h>
 #include <string.h>
+
+#include "base/format.h"
 
 pith_status pith_config_size(pith_ctx *ctx, const pith_json *json, const char *key, int64_t high, const char *what, int32_t *out) {
   int64_t value;
@@ -74,11 +75,11 @@ void pith_slot_add(pith_slot *slots, uint32_t *n, uint32_t id, pith_role role, i
   pith_slot *slot = &slots[(*n)++];
   memset(slot, 0, sizeof *slot);
   /* `format` is a family's own literal with at most one %d: no caller passes outside text. */
-  const char *mark = strstr(format, "%d");
+  const char *mark = strchr(format, '%');
   if (mark)
-    snprintf(slot->name, sizeof slot->name, "%.*s%d%s", (int)(mark - format), format, (int)layer, mark + 2);
+    pith_snprintf(slot->name, sizeof slot->name, "%.*s%d%s", (int)(mark - format), format, (int)layer, mark + 2);
   else
-    snprintf(slot->name, sizeof slot->name, "%s", format);
+    pith_snprintf(slot->name, sizeof slot->name, "%s", format);
   slot->id = id;
   slot->role = role;
   slot->rows = (uint32_t)rows;

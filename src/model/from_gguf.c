@@ -1,8 +1,8 @@
 #include "model/from_gguf.h"
 
-#include <stdio.h>
 #include <string.h>
 
+#include "base/format.h"
 #include "model/config.h"
 #include "text/vocabulary.h"
 
@@ -39,7 +39,7 @@ static pith_status find_architecture(pith_ctx *ctx, const pith_gguf *gguf, const
   *out = NULL;
   for (int i = 0; i < N_ARCHITECTURES; i++) {
     if (strcmp(architectures[i].name, name) == 0) *out = &architectures[i];
-    snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", i ? ", " : "", architectures[i].name);
+    pith_snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", i ? ", " : "", architectures[i].name);
   }
   const pith_status status =
       *out ? PITH_OK : pith_fail(ctx, PITH_E_UNSUPPORTED, "%s: the architecture \"%.80s\" is not supported in GGUF files; supported are %s", gguf->what, name, list);
@@ -58,7 +58,7 @@ typedef struct reading {
 } reading;
 
 static const char *full_key(reading *r, const char *key) {
-  snprintf(r->key, sizeof r->key, "%s.%s", r->architecture->name, key);
+  pith_snprintf(r->key, sizeof r->key, "%s.%s", r->architecture->name, key);
   return r->key;
 }
 

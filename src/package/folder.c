@@ -3,11 +3,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/format.h"
 #include "package/manifest.h"
 
 enum { MAX_PATH_BYTES = 4096, SPARE_SHARDS = 64 /* numbers looked at past a gap */ };
 
-void pith_shard_name(uint32_t number, char name[PITH_SHARD_NAME]) { snprintf(name, PITH_SHARD_NAME, "shard-%05u.safetensors", (unsigned)number); }
+void pith_shard_name(uint32_t number, char name[PITH_SHARD_NAME]) { pith_snprintf(name, PITH_SHARD_NAME, "shard-%05u.safetensors", (unsigned)number); }
 
 static int32_t exists(pith_ctx *ctx, const char *path) { return ctx->host.exists(ctx->host.user, path); }
 

@@ -1,8 +1,8 @@
 #include "package/writer.h"
 
-#include <stdio.h>
 #include <string.h>
 
+#include "base/format.h"
 #include "base/sha256.h"
 
 pith_status pith_package_writer_open(pith_ctx *ctx, pith_package_writer *w, const char *folder, const char *source, uint64_t shard_bytes, bool force) {
@@ -98,7 +98,7 @@ pith_status pith_package_writer_add(pith_ctx *ctx, pith_package_writer *w, const
     static const uint8_t zeros[PITH_ALIGN];
     char pad[32];
     const uint64_t n = PITH_ALIGN - past;
-    snprintf(pad, sizeof pad, "pith.pad.%u", (unsigned)w->n_pads++);
+    pith_snprintf(pad, sizeof pad, "pith.pad.%u", (unsigned)w->n_pads++);
     PITH_TRY(add_entry(ctx, w, pad, PITH_U8, &n, 1, zeros, n));
   }
   PITH_TRY(add_entry(ctx, w, name, dtype, dims, n_dims, data, n_bytes));

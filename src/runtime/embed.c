@@ -1,8 +1,9 @@
 #include "runtime/embed.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
+
+#include "base/format.h"
 
 /* Rows of a batch: enough to use the tiles well, few enough that a half-layer stays short. */
 enum { MIN_ROWS = 128, TOKENIZE_BYTES = 1 << 14 /* of text a step */ };
@@ -53,7 +54,7 @@ static pith_status tokenize(pith_ctx *ctx, pith_embedder *e) {
     const pith_status status = pith_model_encode(ctx, e->model, e->texts[i], e->n_bytes[i], true, true, &e->ids);
     if (status != PITH_OK && e->n_texts > 1) {
       char which[48];
-      snprintf(which, sizeof which, "text %llu", (unsigned long long)i + 1);
+      pith_snprintf(which, sizeof which, "text %llu", (unsigned long long)i + 1);
       return pith_fail_in(ctx, status, which);
     }
     PITH_TRY(status);

@@ -1,8 +1,9 @@
 #include "tensor/gguf.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
+
+#include "base/sort.h"
 
 /* ---- a window that moves over the file ---- */
 
@@ -149,7 +150,7 @@ static int compare_names(const void *a, const void *b) { return strcmp(*(const c
 /* Sorts the pointers, so that a name that stands twice shows; *twice is NULL if none does. */
 static void find_twice(const char **names, size_t n, const char **twice) {
   *twice = NULL;
-  qsort(names, n, sizeof *names, compare_names);
+  pith_sort(names, n, sizeof *names, compare_names);
   for (size_t i = 1; i < n && !*twice; i++)
     if (strcmp(names[i - 1], names[i]) == 0) *twice = names[i];
 }
@@ -240,7 +241,7 @@ static int compare_offsets(const void *a, const void *b) {
 /* Each tensor begins where the one before it ended, but for alignment. What follows the last one is nobody's business. */
 static pith_status check_places(reader *r, uint64_t data_start, uint64_t alignment, pith_tensor_index *t) {
   const uint64_t n_data = r->end - data_start;
-  qsort(t->entries, t->n_entries, sizeof *t->entries, compare_offsets);
+  pith_sort(t->entries, t->n_entries, sizeof *t->entries, compare_offsets);
   uint64_t end = 0;
   for (size_t i = 0; i < t->n_entries; i++) {
     pith_tensor_entry *e = &t->entries[i];

@@ -1,8 +1,9 @@
 #include "tensor/safetensors.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+
+#include "base/sort.h"
 
 enum { MAX_NAME = 512 };
 
@@ -20,7 +21,7 @@ pith_status pith_safetensors_header_bytes(pith_ctx *ctx, const uint8_t first8[8]
   return PITH_OK;
 }
 
-/* The exact whole number in a JSON member, without cJSON's saturating integers. */
+/* The exact whole number in a JSON member. */
 static bool whole(const pith_json *json, uint64_t *out) {
   int64_t value;
   if (!pith_json_integer(json, 0, (int64_t)1 << 53, &value)) return false;
@@ -118,7 +119,7 @@ static pith_status parse_members(pith_ctx *ctx, const pith_json *json, uint64_t 
 
 /* Sorted by offset, each tensor must begin where the one before ended, and the last must end where the file does. */
 static pith_status check_ranges(pith_ctx *ctx, uint64_t data_bytes, const char *what, pith_safetensors *out) {
-  qsort(out->entries, out->n_entries, sizeof *out->entries, compare_entries);
+  pith_sort(out->entries, out->n_entries, sizeof *out->entries, compare_entries);
   uint64_t at = 0;
   for (size_t i = 0; i < out->n_entries; i++) {
     pith_tensor_entry *entry = &out->entries[i];

@@ -11,8 +11,12 @@ pith_status pith_part_type(pith_ctx *ctx, const pith_json *json, const char *par
 
 static bool has_word(const char *words, const char *word) {
   const size_t n = strlen(word);
-  for (const char *at = words; n > 0 && (at = strstr(at, word)) != NULL; at += n)
-    if ((at == words || at[-1] == ' ') && (at[n] == ' ' || at[n] == '\0')) return true;
+  for (const char *at = words; *at;) {
+    const char *end = strchr(at, ' ');
+    if (!end) end = at + strlen(at);
+    if ((size_t)(end - at) == n && memcmp(at, word, n) == 0) return true;
+    at = *end ? end + 1 : end;
+  }
   return false;
 }
 
@@ -39,6 +43,7 @@ void pith_text_ops_free(pith_ctx *ctx, pith_text_ops *ops) {
     pith_free(ctx, ops->ops[i].to);
     pith_regex_close(ctx, ops->ops[i].regex);
     pith_charsmap_close(ctx, ops->ops[i].charsmap);
+    pith_unicode_forms_close(ctx, ops->ops[i].forms);
   }
   pith_free(ctx, ops->ops);
   memset(ops, 0, sizeof *ops);
@@ -153,7 +158,7 @@ static pith_status parse_bare(pith_ctx *ctx, const pith_json *json, const bare_p
     PITH_TRY(pith_part_keys(ctx, json, "", what));
     PITH_TRY(add_op(ctx, out, parts[i].op.kind, what, &op));
     *op = parts[i].op;
-    return PITH_OK;
+    return op->kind == PITH_OP_UNICODE ? pith_unicode_forms_open(ctx, &op->forms) : PITH_OK;
   }
   return unsupported(ctx, part, type, what);
 }
@@ -167,7 +172,8 @@ static pith_status parse_bert_normalizer(pith_ctx *ctx, const pith_json *json, c
   PITH_TRY(pith_part_flag(ctx, json, "clean_text", true, what, &op->clean_text));
   PITH_TRY(pith_part_flag(ctx, json, "handle_chinese_chars", true, what, &op->chinese));
   PITH_TRY(pith_part_flag(ctx, json, "lowercase", true, what, &op->lowercase));
-  return pith_part_flag(ctx, json, "strip_accents", op->lowercase, what, &op->strip_accents);   /* null follows lowercase */
+  PITH_TRY(pith_part_flag(ctx, json, "strip_accents", op->lowercase, what, &op->strip_accents));   /* null follows lowercase */
+  return op->strip_accents ? pith_unicode_forms_open(ctx, &op->forms) : PITH_OK;
 }
 
 static pith_status parse_trim(pith_ctx *ctx, const pith_json *json, const char *what, pith_text_ops *out) {

@@ -1,8 +1,8 @@
 /* The "model" of tokenizer.json. */
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
+#include "base/format.h"
 #include "text/text_internal.h"
 #include "text/unicode.h"
 
@@ -89,7 +89,7 @@ static pith_status need_unk(pith_ctx *ctx, const pith_json *model, const char *w
 static void find_byte_tokens(pith_tokenizer *t) {
   for (int b = 0; b < 256; b++) {
     char name[8];
-    t->byte_ids[b] = pith_string_map_get(&t->vocab, name, (size_t)snprintf(name, sizeof name, "<0x%02X>", (unsigned)b));
+    t->byte_ids[b] = pith_string_map_get(&t->vocab, name, (size_t)pith_snprintf(name, sizeof name, "<0x%02X>", (unsigned)b));
   }
 }
 

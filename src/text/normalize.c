@@ -173,7 +173,7 @@ pith_status pith_replace(pith_ctx *ctx, const pith_text_op *op, const char *text
 
 /* BERT's four steps, each reading what the one before wrote; `a` and `b` take turns. */
 static pith_status bert(pith_ctx *ctx, const pith_text_op *op, rewriting *r) {
-  static const pith_text_op nfd = {.kind = PITH_OP_UNICODE};
+  const pith_text_op nfd = {.kind = PITH_OP_UNICODE, .forms = op->forms};
   pith_buffer a = {0}, b = {0};
   rewriting first = {ctx, r->text, r->n_bytes, r->origin, 0, &a};
   pith_status status = pith_buffer_append(ctx, &a, "", 0);

@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "text/regex.h"
 #include "text/tokenizer.h"
+#include "text/unicode.h"
 
 /* ---- vocab.c: strings with numbers, looked up by content ---- */
 
@@ -69,6 +70,7 @@ typedef struct pith_text_op {
   char *from, *to;         /* the text to replace or split at (NULL where `regex` is); what is put there, prepended, stripped, a prefix or suffix */
   pith_regex *regex;
   pith_charsmap *charsmap;                              /* precompiled */
+  pith_unicode_forms *forms;                            /* of BERT's normaliser where it strips accents, and of the four forms */
 } pith_text_op;
 
 enum { PITH_MAX_OPS = 64, PITH_MAX_TEMPLATE = 16, PITH_MAX_ADDED_BYTES = 512, PITH_MAX_OP_BYTES = 255 };

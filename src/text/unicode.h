@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/base.h"
 #include "base/utf8.h"
 
 /* General categories as bits. Three groups stand apart, so that \s and \w are sets of bits too: the controls that are white space, the symbols
@@ -32,14 +33,22 @@ enum {
 
 /* The bit of a code point's category. */
 uint32_t pith_unicode_flags(uint32_t code_point);
-uint32_t pith_unicode_combining_class(uint32_t code_point);
 /* The full lower case of one code point, without context: 1 or 2 of them into out. */
 size_t pith_unicode_lower(uint32_t code_point, uint32_t out[2]);
+
+/* What the normalisation forms need, unpacked: some 40 KB. Read by any number of threads. */
+typedef struct pith_unicode_forms pith_unicode_forms;
+pith_status pith_unicode_forms_open(pith_ctx *ctx, pith_unicode_forms **out);
+void pith_unicode_forms_close(pith_ctx *ctx, pith_unicode_forms *forms);
+uint32_t pith_unicode_combining_class(const pith_unicode_forms *forms, uint32_t code_point);
 /* The full decomposition, not yet ordered: canonical, or also of compatibility. */
 enum { PITH_MAX_DECOMPOSITION = 18 };
-size_t pith_unicode_decompose(uint32_t code_point, bool compatible, uint32_t out[PITH_MAX_DECOMPOSITION]);
+size_t pith_unicode_decompose(const pith_unicode_forms *forms, uint32_t code_point, bool compatible, uint32_t out[PITH_MAX_DECOMPOSITION]);
 /* What two code points compose to, 0 if nothing. */
-uint32_t pith_unicode_compose(uint32_t first, uint32_t second);
+uint32_t pith_unicode_compose(const pith_unicode_forms *forms, uint32_t first, uint32_t second);
+
+/* For the tables: a number in seven bits a byte, the lowest first, which *at then stands behind. */
+uint32_t pith_unicode_take_varint(const uint8_t **at);
 
 /* For messages: the bytes of at most 80 that end no character in its middle. PITH_CUT gives the two arguments of a %.*s. */
 int pith_cut(const char *text, size_t n_bytes);

@@ -62,7 +62,7 @@ static pith_status put_starter(form *f) {
 static pith_status compose(form *f, const mark *m) {
   const uint32_t between = f->kept.n ? list_of(&f->kept)[f->kept.n - 1].class : 0;
   if (f->has_starter && (f->kept.n == 0 || between < m->class)) {
-    const uint32_t composite = pith_unicode_compose(f->starter.code_point, m->code_point);
+    const uint32_t composite = pith_unicode_compose(f->op->forms, f->starter.code_point, m->code_point);
     if (composite) {
       f->starter.code_point = composite;
       return PITH_OK;
@@ -107,9 +107,9 @@ static pith_status end_run(form *f) {
 
 static pith_status add_character(form *f, uint32_t c, bool from_origin) {
   uint32_t parts[PITH_MAX_DECOMPOSITION];
-  const size_t n = pith_unicode_decompose(c, f->op->compatible, parts);
+  const size_t n = pith_unicode_decompose(f->op->forms, c, f->op->compatible, parts);
   for (size_t k = 0; k < n; k++) {
-    const mark m = {parts[k], pith_unicode_combining_class(parts[k]), from_origin};
+    const mark m = {parts[k], pith_unicode_combining_class(f->op->forms, parts[k]), from_origin};
     if (m.class == 0) PITH_TRY(end_run(f));
     PITH_TRY(append(f->ctx, &f->run, &m));
   }

@@ -1,38 +1,38 @@
-/* The tables that scripts/unicode-tables writes into unicode_tables.c, laid out to be small. Only unicode.c reads them. */
+/* The tables that scripts/unicode-tables writes into unicode_tables.c, laid out to be small: most are bytes, numbers in them varints (seven bits
+ * a byte, the lowest first, the high bit where more follow). Only unicode.c and unicode_compose.c read them. */
 #ifndef PITH_UNICODE_TABLES_H
 #define PITH_UNICODE_TABLES_H
 
-#include <stddef.h>
 #include <stdint.h>
 
 extern const char pith_unicode_version[];
 
-/* Categories: blocks of 2048 code points; block b has the runs [index[b], index[b + 1]), each offset << 5 | category, the first at offset 0.
- * One category more is a run of Lu, Ll, Lu, Ll, … */
-enum { PITH_CASES_IN_TURN = 31 };
-extern const uint16_t pith_unicode_category_runs[], pith_unicode_category_index[];
+/* How many there are, in order of the tables below; the generator compares. */
+enum {
+  PITH_N_CATEGORY_MARKS = 190, PITH_N_CASE_RUNS = 183, PITH_N_CASE_RUNS_BMP = 173,
+  PITH_N_CLASS_RUNS = 580, PITH_N_DECOMPOSITION_RUNS = 922, PITH_N_DECOMPOSITION_UNITS = 7577, PITH_N_COMPOSITES = 941
+};
+
+/* Categories: runs of code points, min(length - 1, 7) << 5 | category, and the length less 8 as a varint where it is 8 or more. One category
+ * more is a run of Lu, Ll, Lu, Ll, … Mark i is for run 16 i: its first code point << 10 | where it begins, less 16 i. */
+enum { PITH_CASES_IN_TURN = 31, PITH_RUNS_A_MARK = 16 };
+extern const uint8_t pith_unicode_categories[];
+extern const uint32_t pith_unicode_category_marks[PITH_N_CATEGORY_MARKS];
 extern const uint8_t pith_unicode_ascii[128];   /* the categories of the first 128 again, since most texts are made of them */
 
-/* Canonical combining classes: first << 8 | class; a code point belongs to the last run that begins at or before it. */
-extern const uint32_t pith_unicode_class_runs[];
-extern const size_t pith_unicode_n_class_runs;
+/* Lower case: run r is for first … first + span / 2, each or, where span is odd, every second, in plane 0 for the runs before
+ * PITH_N_CASE_RUNS_BMP and plane 1 for the others. delta is added modulo 65536: no letter leaves its plane. */
+extern const uint16_t pith_unicode_case_first[PITH_N_CASE_RUNS], pith_unicode_case_delta[PITH_N_CASE_RUNS];
+extern const uint8_t pith_unicode_case_span[PITH_N_CASE_RUNS];
 
-typedef struct pith_case_run {
-  uint32_t first, last, step;   /* every step-th code point from first to last */
-  int32_t delta;
-} pith_case_run;
-extern const pith_case_run pith_unicode_case_runs[];
-extern const size_t pith_unicode_n_case_runs;
+/* Canonical combining classes: how far behind the last run's first code point (a varint), and the class from there on. */
+extern const uint8_t pith_unicode_classes[];
 
-/* Decompositions, one step: run r is for count[r] neighbours from plane << 16 | first[r]; plane p has the runs [planes[p], planes[p + 1]).
- * kind: the length in UTF-16 units (below 32), and two bits. Text i begins at pool[at + i * length], that of a growing run is pool[at] plus i. */
-enum { PITH_DECOMPOSITION_LENGTH = 31, PITH_DECOMPOSITION_GROWS = 0x40, PITH_DECOMPOSITION_COMPATIBLE = 0x80 };
-extern const uint16_t pith_unicode_decomposition_planes[4], pith_unicode_decomposition_first[], pith_unicode_decomposition_at[];
-extern const uint8_t pith_unicode_decomposition_count[], pith_unicode_decomposition_kind[];
-extern const uint16_t pith_unicode_decomposition_pool[];
-
-/* The code points that a pair composes to, sorted by the pair: their low 16 bits, the first n_composites_bmp in plane 0, the others in plane 1. */
-extern const uint16_t pith_unicode_composites[];
-extern const size_t pith_unicode_n_composites, pith_unicode_n_composites_bmp;
+/* Decompositions, one step, in runs: the kinds of all runs, then how many code points each has, then how far behind the last run's end each
+ * begins (varints).
+ * kind: the length in UTF-16 units (below 32), and three bits. Texts are units side by side, each as a varint of the difference from the unit
+ * at the same place of the last text of that length (0, -1, 1, -2, … as 0, 1, 2, 3, …); a growing run has the first one's alone, the others are it plus i. */
+enum { PITH_DECOMPOSITION_LENGTH = 31, PITH_DECOMPOSITION_ALONE = 0x20, PITH_DECOMPOSITION_GROWS = 0x40, PITH_DECOMPOSITION_COMPATIBLE = 0x80 };
+extern const uint8_t pith_unicode_decompositions[], pith_unicode_decomposition_texts[];
 
 #endif

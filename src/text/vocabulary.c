@@ -1,9 +1,9 @@
 #include "text/vocabulary.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/json.h"
+#include "base/sort.h"
 #include "text/unicode.h"
 
 /* ---- how words are split ---- */
@@ -281,7 +281,7 @@ static pith_status list_merges(printer *p, const token_map *map, merge_list *lis
     if (!(p->v->scores[id] == p->v->scores[id])) return pith_fail(p->ctx, PITH_E_FORMAT, "%s: the score of token %u is no number", p->what, id);
     if (kind == PITH_TOKEN_NORMAL || kind == PITH_TOKEN_USER_DEFINED) PITH_TRY(split_piece(p, map, id, list));
   }
-  if (list->n > 0) qsort(list->merges, list->n, sizeof *list->merges, compare_merges);
+  if (list->n > 0) pith_sort(list->merges, list->n, sizeof *list->merges, compare_merges);
   return PITH_OK;
 }
 

@@ -2,11 +2,12 @@
 #include <string.h>
 
 #include "base/sha256.h"
+#include "embedded.h"
 #include "runtime/embed.h"
 #include "runtime/generate.h"
 #include "verbs/verbs.h"
 
-enum { N_DEFAULT_TEXTS = 8, N_GREEDY = 24 };
+enum { N_GREEDY = 24 };
 
 typedef struct digest_state {
   pith_model *model;
@@ -26,8 +27,7 @@ static pith_status start(pith_job *job) {
   PITH_TRY(pith_request_texts(job, "texts", &s->texts));
   if (s->texts.n == 0) {
     pith_texts_free(job->ctx, &s->texts);
-    PITH_TRY(pith_texts_split(job->ctx, pith_default_texts(), strlen(pith_default_texts()), &s->texts));
-    if (s->texts.n > N_DEFAULT_TEXTS) s->texts.n = N_DEFAULT_TEXTS;
+    PITH_TRY(pith_texts_split(job->ctx, pith_digest_texts, strlen(pith_digest_texts), &s->texts));
   }
   job->progress = (pith_progress){"digest", "texts", 0, (double)s->texts.n};
   pith_sha256_init(&s->sha);

@@ -77,7 +77,7 @@ function hasNames(wasm) {
 mkdirSync(out, { recursive: true });
 
 await attempt('pith_native', () => run('cc', ['-std=gnu11', '-O2', '-Wall', '-Wextra', '-Isrc', 'tests/bench/pith_native.c', '-o', join(out, 'pith_native'),
-  'build/native/libpith.a', '-lcjson', '-lm', '-pthread']));
+  'build/native/libpith.a', '-lm', '-pthread']));
 
 await attempt('probes', () => writeProbes(join(out, 'probes')));
 

@@ -1,4 +1,4 @@
-/* base/: JSON, SHA-256, buffers, the arena, and what happens when memory runs out. */
+/* base/: decimals and formats beside the C library's, JSON, SHA-256, buffers, the arena, and what happens when memory runs out. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,8 +10,11 @@
 #include <cmocka.h>
 
 #include "base/base.h"
+#include "base/decimal.h"
+#include "base/format.h"
 #include "base/json.h"
 #include "base/sha256.h"
+#include "base/sort.h"
 
 static void sha_of(const char *text, size_t times, char hex[65]) {
   pith_sha256 sha;
@@ -34,11 +37,121 @@ static void test_sha256(void **state) {
   assert_string_equal(hex, "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
 }
 
+static uint64_t random_bits(uint64_t *state) {   /* xorshift64* */
+  *state ^= *state >> 12;
+  *state ^= *state << 25;
+  *state ^= *state >> 27;
+  return *state * UINT64_C(2685821657736338717);
+}
+
+static double double_of(uint64_t bits) {
+  double value;
+  memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+static void check_parse(const char *text) {
+  double value, expected = strtod(text, NULL);
+  if (pith_decimal_parse(text, strlen(text), &value) != strlen(text) || memcmp(&value, &expected, sizeof value) != 0)
+    fail_msg("%s: %a instead of %a", text, value, expected);
+}
+
+static void check_print(const char *format, double value) {
+  char text[400], expected[400];
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+  const int n = snprintf(expected, sizeof expected, format, value);
+  assert_int_equal(pith_snprintf(text, sizeof text, format, value), n);
+#pragma GCC diagnostic pop
+  assert_string_equal(text, expected);
+}
+
+/* The C library is the definition: the nearest double of a text, the nearest text of a double. */
+static void test_decimals(void **state) {
+  (void)state;
+  static const char *const texts[] = {"0", "-0", "0.1", "1e22", "1e23", "9007199254740993", "9007199254740992.5", "9007199254740993.0000000000000000000000000001",
+    "4.9e-324", "2.4703282292062327e-324", "2.4703282292062328e-324", "2.2250738585072011e-308", "2.2250738585072014e-308", "1.7976931348623157e308",
+    "1.7976931348623158e308", "1.7976931348623159e308", "1e309", "-1e999", "1e-999", "0e999999999999", "0.000000000000000000000000000000000000000000000000000000001",
+    "17976931348623158079372897140530341507993413271003782e256", "-13.228300094604492", "7.2057594037927933e16", "0.5000000000000001665334536937735",
+    "123456789012345678901234567890123456789012345678901234567890.12", ".5", "5.", "007"};
+  for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) check_parse(texts[i]);
+  static const char *const none[] = {"", "-", ".", "-.e1", "e1", "1e", "1e+", "x", "1234567890123456789012345678901234567890123456789012345678901234"};
+  for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
+    double value = 1;
+    assert_int_equal(pith_decimal_parse(none[i], strlen(none[i]), &value), 0);
+    assert_true(value == 0);
+  }
+  static const char *const formats[] = {"%.17g", "%.15g", "%g", "%.9g", "%.1g", "%.0g", "%.0f", "%.1f", "%.6f", "%12.3f", "%-12.2f|", "%012.1f", "%.40f"};
+  static const double values[] = {0, -0.0, 0.5, 1.5, 2.5, 0.25, 9.5, 99.5, 0.05, 9.995, 1e15, 1e16, 123456, 1234567, 0.0001, 0.00001234, 9.9999999e-5, 5e-324, 1.7976931348623157e308};
+  for (size_t f = 0; f < sizeof formats / sizeof *formats; f++)
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++) check_print(formats[f], values[i]);
+  uint64_t seed = 0x9e3779b97f4a7c15;
+  for (int i = 0; i < 20000; i++) {
+    const uint64_t bits = random_bits(&seed);
+    const double any = double_of(bits), near = double_of((bits & ~(UINT64_C(0x7ff) << 52)) | (UINT64_C(1023 - 40) + bits % 80) << 52);
+    char text[80];
+    if (any - any == 0) {   /* finite */
+      for (size_t f = 0; f < 4; f++) check_print(formats[f], any);
+      snprintf(text, sizeof text, "%.*e", (int)(bits % 40), any);
+      check_parse(text);
+    }
+    for (size_t f = 0; f < sizeof formats / sizeof *formats; f++) check_print(formats[f], near);
+    snprintf(text, sizeof text, "%.*g", (int)(1 + bits % 20), near);
+    check_parse(text);
+    snprintf(text, sizeof text, "%llue%d", (unsigned long long)random_bits(&seed), (int)(bits % 60) - 40);
+    check_parse(text);
+    /* Half-way between two doubles, exactly, and a little more. */
+    const uint64_t whole = (random_bits(&seed) >> 11) | UINT64_C(1) << 52;
+    snprintf(text, sizeof text, "%llu.5", (unsigned long long)whole);
+    check_parse(text);
+    snprintf(text, sizeof text, "%llu.5000000000000000000000000000000000001", (unsigned long long)whole);
+    check_parse(text);
+  }
+}
+
+static void test_formats(void **state) {
+  (void)state;
+  char text[64], expected[64];
+#define SAME(...) \
+  assert_int_equal(pith_snprintf(text, sizeof text, __VA_ARGS__), snprintf(expected, sizeof expected, __VA_ARGS__)); \
+  assert_string_equal(text, expected)
+  SAME("plain 100 %%");
+  SAME("%d %d %d", 0, -1, INT32_MIN);
+  SAME("%lld %lld", (long long)INT64_MIN, (long long)INT64_MAX);
+  SAME("%llu %zu %u", (unsigned long long)UINT64_MAX, (size_t)7, 4000000000u);
+  SAME("%02x %02X %x %05u %5d %-5d|", 10u, 171u, 0u, 42u, -3, -3);
+  SAME("%s|%.2s|%.*s|%5s|%-5s|%.9s", "ab", "abc", 1, "abc", "ab", "ab", "ab");
+  SAME("%*s%-*s|", 4, "", 6, "key");
+  assert_int_equal(pith_snprintf(text, 8, "%s, %d", "cut off", 12345), 14);
+  assert_string_equal(text, "cut off");
+  assert_int_equal(pith_snprintf(text, 0, "%d", 123), 3);
+  const char *foreign = "%c";
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+  assert_int_equal(pith_snprintf(text, sizeof text, foreign, 'x'), -1);
+#pragma GCC diagnostic pop
+}
+
+static int compare_odd(const void *a, const void *b) { return memcmp(a, b, 3); }
+
+static void test_sort(void **state) {
+  (void)state;
+  uint64_t seed = 7;
+  for (size_t n = 0; n < 70; n++) {
+    uint8_t ours[70][3], theirs[70][3];
+    for (size_t i = 0; i < n; i++)
+      for (size_t k = 0; k < 3; k++) ours[i][k] = theirs[i][k] = (uint8_t)(random_bits(&seed) % (n % 2 ? 3 : 256));
+    pith_sort(ours, n, 3, compare_odd);
+    qsort(theirs, n, 3, compare_odd);
+    assert_memory_equal(ours, theirs, 3 * n);
+  }
+}
+
 static void test_json_round_trip(void **state) {
   (void)state;
   pith_ctx ctx;
   pith_ctx_init(&ctx, NULL, NULL);
-  const char text[] = "{\"a\":[1,2.5,-3e-07,true,null],\"b\":{\"c\":\"\\u00e9\\n\"},\"d\":[]}";
+  const char text[] = "\xef\xbb\xbf{\"a\":[1,2.5,-3e-07,true,null,\"\\ud83d\\ude00\\/\\b\\f\\t\\u001f\"],\"b\":{\"c\":\"\\u00e9\\n\"},\"d\":[]}";
   pith_json *json;
   assert_int_equal(pith_json_parse(&ctx, text, sizeof text - 1, "text", &json), PITH_OK);
   pith_buffer first = {0}, second = {0};
@@ -64,7 +177,7 @@ static void test_json_refuses(void **state) {
   } cases[] = {{"", "is not JSON"},          {"{", "is not JSON"},         {"{} x", "is not JSON"},
                {"<!DOCTYPE html>", "web page"}, {"{\"a\":1,\"a\":2}", "twice"}, {"[1,]", "is not JSON"},
                {"[\"\\x\"]", "is not JSON"}, {"[\"\\ud800\"]", "is not JSON"}, {"[\"a", "is not JSON"},
-               {"{\"a\" 1}", "is not JSON"},   {"[tru]", "is not JSON"},       {"{\"a\":\"x\\u0000y\"}", "NUL"}};
+               {"{\"a\" 1}", "is not JSON"},   {"[tru]", "is not JSON"}, {"[01]", "byte 1"}, {"[1.]", "byte 1"}, {"[-.5]", "byte 1"}, {"[\"\t\"]", "byte 2"}, {"[\"\\udc00\"]", "byte 2"}, {"[\"ab\\u12g4\"]", "byte 4"},       {"{\"a\":\"x\\u0000y\"}", "NUL"}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     pith_json *json;
     assert_int_equal(pith_json_parse(&ctx, cases[i].text, strlen(cases[i].text), "file", &json), PITH_E_FORMAT);
@@ -148,7 +261,7 @@ static void test_flat_object(void **state) {
       {"{\"model\":{\"vocab\":{\"a\":\"b\"}}}", "!"},
       {"{\"model\":{\"vocab\":{\"a\":1 \"b\":2}}}", "a=1 !"},
       {"{\"model\":{\"vocab\":{\"a\":1,}}}", "a=1 !"},
-      {"{\"model\":{\"vocab\":{\"\\ud83d\\ude00\":1}}}", "!"},
+      {"{\"model\":{\"vocab\":{\"\\ud83d\\ude00\":1}}}", "\xf0\x9f\x98\x80=1 "},
       {"{\"model\":{\"vocab\":{\"\\u0000\":1}}}", "!"},
       {"{\"model\":{\"vocab\":{\"\n\":1}}}", "!"},
       {"{\"model\":{\"vocab\":{\"\\x\":1}}}", "!"},
@@ -170,8 +283,7 @@ static void test_flat_object(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_sha256),
-      cmocka_unit_test(test_flat_object), cmocka_unit_test(test_json_round_trip),
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_sha256), cmocka_unit_test(test_decimals), cmocka_unit_test(test_formats), cmocka_unit_test(test_sort), cmocka_unit_test(test_flat_object), cmocka_unit_test(test_json_round_trip),
                                      cmocka_unit_test(test_json_refuses), cmocka_unit_test(test_out_of_memory),
                                      cmocka_unit_test(test_arena)};
   return cmocka_run_group_tests_name("base", tests, NULL, NULL);

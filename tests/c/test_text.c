@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -458,8 +459,60 @@ static void test_encode_errors(void **state) {
   pith_ids_free(&ctx, &ids);
 }
 
+/* What the packed tables say of every code point, beside UnicodeData.txt; scripts/unicode-tables --check compares the tables themselves. */
+static void test_unicode(void **state) {
+  (void)state;
+  static const char *const names[] = {"Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Me", "Nd", "Nl", "No", "Pc", "Pd", "Ps", "Pe", "Pi", "Pf", "Po",
+                                      "Sm", "Sc", "Sk", "So", "Zs", "Zl", "Zp", "Cc", "Cf", "Co", "Cn"};
+  FILE *file = fopen("/usr/share/unicode/UnicodeData.txt", "r");
+  if (!file) fail_msg("no /usr/share/unicode/UnicodeData.txt: scripts/setup --test installs Debian's unicode-data");
+  pith_unicode_forms *forms;
+  pith_ctx_init(&ctx, NULL, NULL);
+  assert_int_equal(pith_unicode_forms_open(&ctx, &forms), PITH_OK);
+  char line[1024];
+  uint32_t next = 0, n_decompositions = 0;
+  while (fgets(line, sizeof line, file)) {
+    char *fields[15] = {line};
+    for (int i = 1; i < 15; i++) fields[i] = strchr(fields[i - 1], ';') + 1;
+    const uint32_t c = (uint32_t)strtoul(fields[0], NULL, 16);
+    const bool range_ends = strstr(fields[1], ", Last>;") != NULL, surrogate = strncmp(fields[2], "Cs", 2) == 0;
+    for (; next < c; next++)   /* what the file leaves out, or has as the range that ends here */
+      if (!range_ends && pith_unicode_flags(next) != PITH_CN) fail_msg("U+%04X is not assigned", next);
+      else if (range_ends && pith_unicode_flags(next) != pith_unicode_flags(c)) fail_msg("U+%04X differs from its range", next);
+    next = c + 1;
+    uint32_t category = pith_unicode_flags(c), lower[2], parts[PITH_MAX_DECOMPOSITION], expected[PITH_MAX_DECOMPOSITION];
+    if (category == PITH_CC_SPACE) category = PITH_CC;
+    if (category == PITH_SO_WORD) category = PITH_SO;
+    if (category == PITH_NO_WORD) category = PITH_NO;
+    const char *name = names[__builtin_ctz(category)];
+    if (strncmp(fields[2], surrogate ? "Cs" : name, 2) != 0 || (surrogate && category != PITH_CN)) fail_msg("U+%04X is %s", c, name);
+    assert_int_equal(pith_unicode_combining_class(forms, c), strtoul(fields[3], NULL, 10));
+    const size_t n_lower = pith_unicode_lower(c, lower);
+    if (c != 0x130 && (n_lower != 1 || lower[0] != (*fields[13] == ';' ? c : (uint32_t)strtoul(fields[13], NULL, 16)))) fail_msg("U+%04X in lower case", c);
+    const bool compatible = *fields[5] == '<';
+    const char *at = compatible ? strchr(fields[5], '>') + 1 : fields[5];
+    size_t n = 0;
+    for (char *end; *at != ';'; at = end) {   /* one step; the library goes on with the parts */
+      const uint32_t part = (uint32_t)strtoul(at, &end, 16);
+      n += pith_unicode_decompose(forms, part, compatible, expected + n);
+    }
+    if (n == 0) continue;
+    n_decompositions++;
+    assert_int_equal(pith_unicode_decompose(forms, c, compatible, parts), n);
+    assert_memory_equal(parts, expected, n * sizeof *parts);
+    if (compatible) assert_int_equal(pith_unicode_decompose(forms, c, false, parts), 1);
+  }
+  assert_true(n_decompositions > 5000);
+  assert_int_equal(pith_unicode_compose(forms, 'e', 0x301), 0xe9);
+  assert_int_equal(pith_unicode_compose(forms, 0x11099, 0x110ba), 0x1109a);
+  assert_int_equal(pith_unicode_compose(forms, 0x915, 0x93c), 0);   /* U+0958 is excluded */
+  assert_int_equal(pith_unicode_compose(forms, 0x1100, 0x1161), 0xac00);
+  pith_unicode_forms_close(&ctx, forms);
+  fclose(file);
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_minilm), cmocka_unit_test(test_story), cmocka_unit_test(test_tinystories),
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_unicode), cmocka_unit_test(test_minilm), cmocka_unit_test(test_story), cmocka_unit_test(test_tinystories),
                                      cmocka_unit_test(test_cases), cmocka_unit_test(test_normalizers), cmocka_unit_test(test_pre_tokenizers),
                                      cmocka_unit_test(test_decoders), cmocka_unit_test(test_long_runs), cmocka_unit_test(test_out_of_memory),
                                      cmocka_unit_test(test_refusals), cmocka_unit_test(test_encode_errors)};

@@ -4,6 +4,7 @@ import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:f
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { test } from 'node:test';
+import { gzipSync } from 'node:zlib';
 import { currentNode, root, run, story, temporaryFolder } from './support.js';
 import { writeTinyEncoder } from './tiny.js';
 
@@ -33,6 +34,7 @@ test('an engine with relaxed SIMD gets its module, another the plain one; forced
     assert.deepEqual(current[kernels].slice(0, 2), ['pith-relaxed', kernels]);
   }
   assert.deepEqual(current.simd128.slice(0, 2), ['pith-simd128', 'simd128'], 'plain kernels come with the plain module');
+  assert.deepEqual(current.scalar.slice(0, 2), ['pith-simd128-complete', 'scalar'], 'the definition comes with the complete module');
   for (const answers of [old, current]) assert.equal(answers.avx9[0], 'PITH_E_UNSUPPORTED');
   const digests = [old, current].flatMap((answers) => Object.values(answers).map((answer) => answer[2]).filter(Boolean));
   assert.equal(digests.length, 8);
@@ -64,7 +66,9 @@ test('the modules import what js/engine.js gives, and nothing of a JavaScript ru
     const foreign = JSON.parse(list).filter(({ module, name: item }) => module !== 'host' && !(module === 'env' && allowed.includes(item)));
     assert.deepEqual(foreign, [], name);
     // Budgets: what a page that only infers fetches, and the rest. docs/ARCHITECTURE.md says what each holds.
-    assert.ok(readFileSync(join(root, 'dist', name)).length < (name.includes('complete') ? 400_000 : 300_000), name);
+    const bytes = readFileSync(join(root, 'dist', name)), zipped = gzipSync(bytes, { level: 9 });
+    const [most, mostZipped] = name.includes('complete') ? [300_000, 130_000] : [200_000, 80_000];
+    assert.ok(bytes.length <= most && zipped.length <= mostZipped, `${name} has ${bytes.length} bytes, ${zipped.length} gzipped`);
   }
 });
 
