@@ -104,7 +104,7 @@ export class Server {
       if (inMemory) request.output = this.#files.outputPath();
       const answer = await engine.run(request, hooks);
       if (verb === 'version') answer.result.module = prepared.name;
-      if (verb === 'load') await describeModule(answer.result.info, prepared, engine);
+      if (verb === 'load' && !answer.result.incomplete) await describeModule(answer.result.info, prepared, engine);
       return { ...answer, memoryBytes: engine.memoryBytes, fetchedBytes, ...(inMemory ? { files: this.#files.takeOutput(request.output) } : {}) };
     } catch (error) {
       if (hooks.signal?.aborted) throw new CancelledError();

@@ -21,6 +21,7 @@ const char *pith_status_name(pith_status status) {
     case PITH_E_EXISTS: return "PITH_E_EXISTS";
     case PITH_E_NETWORK: return "PITH_E_NETWORK";
     case PITH_E_CANCELLED: return "PITH_E_CANCELLED";
+    case PITH_E_INCOMPLETE: return "PITH_E_INCOMPLETE";
     case PITH_E_INTERNAL: break;
   }
   return "PITH_E_INTERNAL";

@@ -25,6 +25,7 @@ typedef enum pith_status {
   PITH_E_EXISTS = 11,      /* the output is already there */
   PITH_E_NETWORK = 12,     /* the host could not fetch */
   PITH_E_INTERNAL = 13,    /* a bug of ours */
+  PITH_E_INCOMPLETE = 14,  /* a program that was made small lacks it, the complete one does not */
   PITH_E_CANCELLED = 130   /* the caller asked to stop */
 } pith_status;
 

@@ -24,7 +24,7 @@ static uint32_t big_endian(const uint8_t *p) {
     h = t1 + (rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22)) + ((a & b) | (c & (a | b)));                       \
   } while (0)
 
-static void compress_block(uint32_t state[8], const uint8_t *block) {
+static __attribute__((noinline)) void compress_block(uint32_t state[8], const uint8_t *block) {
   uint32_t w[16];   /* the last sixteen words of the schedule, in a ring */
   uint32_t a = state[0], b = state[1], c = state[2], d = state[3], e = state[4], f = state[5], g = state[6], h = state[7];
   for (int i = 0; i < 16; i++) w[i] = big_endian(block + 4 * i);

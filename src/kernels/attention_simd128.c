@@ -163,10 +163,10 @@ NEVER void widen(size_t n, const int8_t *from, int16_t *to) {
 
 /* Sums of `n` pairs for R rows and eight columns. x: [pairs][..] of i16, a pair x_step elements after the one before it, rows row_step apart */
 ALWAYS void pair_products(const int R, size_t n, const int16_t *x, size_t x_step, size_t row_step, const int16_t *w, v128_t acc[][2]) {
-  for (int r = 0; r < R; r++) acc[r][0] = acc[r][1] = wasm_i32x4_splat(0);
+  FOR_ROWS(r, R) acc[r][0] = acc[r][1] = wasm_i32x4_splat(0);
   for (const int16_t *end = w + n * 2 * PITH_PANEL; w != end; w += 2 * PITH_PANEL, x += x_step) {
     const v128_t w0 = wasm_v128_load(w), w1 = wasm_v128_load(w + 8);
-    for (int r = 0; r < R; r++) {
+    FOR_ROWS(r, R) {
       const v128_t pair = wasm_v128_load32_splat(x + (size_t)r * row_step);
       acc[r][0] = wasm_i32x4_add(acc[r][0], wasm_i32x4_dot_i16x8(pair, w0));
       acc[r][1] = wasm_i32x4_add(acc[r][1], wasm_i32x4_dot_i16x8(pair, w1));
@@ -186,13 +186,13 @@ ALWAYS void tile_scores(const int R, size_t pairs, const int16_t *q, const int16
     v128_t acc[PITH_ROWS][2];
     pair_products(R, pairs, q, (size_t)R * 2, 2, keys + j * pairs * 2, acc);
     const v128_t s0 = wasm_v128_load(key_scales + j), s1 = wasm_v128_load(key_scales + j + 4);
-    for (int r = 0; r < R; r++) {
+    FOR_ROWS(r, R) {
       const v128_t scale = LOAD_SPLAT(state->q_scales[r]);
       wasm_v128_store(scores + (size_t)r * PITH_KEYS + j, wasm_f32x4_mul(wasm_f32x4_mul(wasm_f32x4_convert_i32x4(acc[r][0]), s0), scale));
       wasm_v128_store(scores + (size_t)r * PITH_KEYS + j + 4, wasm_f32x4_mul(wasm_f32x4_mul(wasm_f32x4_convert_i32x4(acc[r][1]), s1), scale));
     }
   }
-  for (int r = 0; r < R; r++)
+  FOR_ROWS(r, R)
     for (size_t j = seen[r]; j < PITH_KEYS; j++) scores[(size_t)r * PITH_KEYS + j] = -INFINITY;
 }
 
@@ -237,10 +237,10 @@ ALWAYS void tile_values(const int R, size_t panels, size_t n, const int16_t *wei
   for (size_t p = 0; p < panels; p++) {
     v128_t acc[PITH_ROWS][2];
     pair_products(R, (n + 1) / 2, weights, 2, PITH_KEYS, values + p * PITH_KEYS * PITH_PANEL, acc);
-    for (int r = 0; r < R; r++) {
+    FOR_ROWS(r, R) {
       float *at = sums + (size_t)r * width + p * PITH_PANEL;
       const v128_t f = LOAD_SPLAT(state->shrink[r]), scale = LOAD_SPLAT(state->weight_scales[r]);
-      for (int half = 0; half < 2; half++) {
+      FOR_ROWS(half, 2) {
         const v128_t t = wasm_f32x4_mul(wasm_f32x4_convert_i32x4(acc[r][half]), scale);
         wasm_v128_store(at + 4 * half, wasm_f32x4_add(wasm_f32x4_mul(wasm_v128_load(at + 4 * half), f), t));
       }

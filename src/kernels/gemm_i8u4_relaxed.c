@@ -13,13 +13,13 @@ enum { QUADS_IN_I16 = 8 };   /* 8 * 2 * 15 * 127 = 30480 < 2^15 */
   for (size_t i = 0; i < (n); i += 2, (w) += PITH_PANEL * PITH_QUAD, (a) += 2 * PITH_ROWS * PITH_QUAD) {                        \
     const v128_t b0 = wasm_v128_load(w), b1 = wasm_v128_load((w) + 16);                                                         \
     const v128_t l0 = wasm_v128_and(b0, low), l1 = wasm_v128_and(b1, low), h0 = wasm_u8x16_shr(b0, 4), h1 = wasm_u8x16_shr(b1, 4); \
-    for (int r = 0; r < (R); r++) {                                                                                             \
+    FOR_ROWS(r, R) {                                                                                             \
       const v128_t row = wasm_v128_load32_splat((a) + r * PITH_QUAD);                                                           \
       acc[r][0] = relaxed_dot_add(row, l0, acc[r][0]);                                                                          \
       acc[r][1] = relaxed_dot_add(row, l1, acc[r][1]);                                                                          \
     }                                                                                                                           \
     if (i + 1 == (n)) break; /* an odd last quad: the high halves stand for no input */                                         \
-    for (int r = 0; r < (R); r++) {                                                                                             \
+    FOR_ROWS(r, R) {                                                                                             \
       const v128_t row = wasm_v128_load32_splat((a) + (PITH_ROWS + r) * PITH_QUAD);                                             \
       acc[r][0] = relaxed_dot_add(row, h0, acc[r][0]);                                                                          \
       acc[r][1] = relaxed_dot_add(row, h1, acc[r][1]);                                                                          \
@@ -29,23 +29,23 @@ enum { QUADS_IN_I16 = 8 };   /* 8 * 2 * 15 * 127 = 30480 < 2^15 */
 
 #define RUN_PAIRS(R, w, a, n, ones)                                                                                             \
   v128_t pairs[R][2];                                                                                                           \
-  for (int r = 0; r < (R); r++) pairs[r][0] = pairs[r][1] = wasm_i16x8_splat(0);                                                \
+  FOR_ROWS(r, R) pairs[r][0] = pairs[r][1] = wasm_i16x8_splat(0);                                                \
   for (size_t i = 0; i < (n); i += 2, (w) += PITH_PANEL * PITH_QUAD, (a) += 2 * PITH_ROWS * PITH_QUAD) {                        \
     const v128_t b0 = wasm_v128_load(w), b1 = wasm_v128_load((w) + 16);                                                         \
     const v128_t l0 = wasm_v128_and(b0, low), l1 = wasm_v128_and(b1, low), h0 = wasm_u8x16_shr(b0, 4), h1 = wasm_u8x16_shr(b1, 4); \
-    for (int r = 0; r < (R); r++) {                                                                                             \
+    FOR_ROWS(r, R) {                                                                                             \
       const v128_t row = wasm_v128_load32_splat((a) + r * PITH_QUAD);                                                           \
       pairs[r][0] = wasm_i16x8_add(pairs[r][0], dot_pairs(row, l0));                                                    \
       pairs[r][1] = wasm_i16x8_add(pairs[r][1], dot_pairs(row, l1));                                                    \
     }                                                                                                                           \
     if (i + 1 == (n)) break;                                                                                                    \
-    for (int r = 0; r < (R); r++) {                                                                                             \
+    FOR_ROWS(r, R) {                                                                                             \
       const v128_t row = wasm_v128_load32_splat((a) + (PITH_ROWS + r) * PITH_QUAD);                                             \
       pairs[r][0] = wasm_i16x8_add(pairs[r][0], dot_pairs(row, h0));                                                    \
       pairs[r][1] = wasm_i16x8_add(pairs[r][1], dot_pairs(row, h1));                                                    \
     }                                                                                                                           \
   }                                                                                                                             \
-  for (int r = 0; r < (R); r++) {                                                                                               \
+  FOR_ROWS(r, R) {                                                                                               \
     acc[r][0] = wasm_i32x4_add(acc[r][0], wasm_i32x4_dot_i16x8(pairs[r][0], ones));                                             \
     acc[r][1] = wasm_i32x4_add(acc[r][1], wasm_i32x4_dot_i16x8(pairs[r][1], ones));                                             \
   }
@@ -56,11 +56,11 @@ enum { QUADS_IN_I16 = 8 };   /* 8 * 2 * 15 * 127 = 30480 < 2^15 */
     const int8_t *a = x->codes;                                                                                                 \
     const uint8_t *w = p->codes;                                                                                                \
     v128_t total[R][2];                                                                                                         \
-    for (int r = 0; r < (R); r++) total[r][0] = total[r][1] = wasm_f32x4_splat(0.0f);                                           \
+    FOR_ROWS(r, R) total[r][0] = total[r][1] = wasm_f32x4_splat(0.0f);                                           \
     for (size_t g = 0, q = 0; g < x->n_groups; g++) {                                                                           \
       const size_t end = q + x->quads_per_group < x->n_quads ? q + x->quads_per_group : x->n_quads;                             \
       v128_t acc[R][2];                                                                                                         \
-      for (int r = 0; r < (R); r++) acc[r][0] = acc[r][1] = wasm_i32x4_splat(0);                                                \
+      FOR_ROWS(r, R) acc[r][0] = acc[r][1] = wasm_i32x4_splat(0);                                                \
       while (q < end) {                                                                                                         \
         const size_t n = end - q < QUADS_IN_I16 ? end - q : QUADS_IN_I16;                                                       \
         q += n;                                                                                                                 \
@@ -69,7 +69,7 @@ enum { QUADS_IN_I16 = 8 };   /* 8 * 2 * 15 * 127 = 30480 < 2^15 */
       const float *scales = p->scales + g * 2 * PITH_PANEL;                                                                     \
       const v128_t s0 = wasm_v128_load(scales), s1 = wasm_v128_load(scales + 4);                                                \
       const v128_t m0 = wasm_v128_load(scales + PITH_PANEL), m1 = wasm_v128_load(scales + PITH_PANEL + 4);                      \
-      for (int r = 0; r < (R); r++) {                                                                                           \
+      FOR_ROWS(r, R) {                                                                                           \
         const v128_t scale = wasm_v128_load32_splat(x->scales + g * PITH_ROWS + (size_t)r);                                     \
         const v128_t offset = wasm_f32x4_convert_i32x4(wasm_v128_load32_splat(x->offsets + g * PITH_ROWS + (size_t)r));         \
         const v128_t sum = wasm_f32x4_mul(offset, wasm_f32x4_splat(-0x1p-6f));                                                  \
@@ -79,19 +79,17 @@ enum { QUADS_IN_I16 = 8 };   /* 8 * 2 * 15 * 127 = 30480 < 2^15 */
         total[r][1] = wasm_f32x4_add(total[r][1], wasm_f32x4_mul(t1, scale));                                                   \
       }                                                                                                                         \
     }                                                                                                                           \
-    for (int r = 0; r < (R); r++) {                                                                                             \
+    FOR_ROWS(r, R) {                                                                                             \
       wasm_v128_store(y + r * PITH_PANEL, total[r][0]);                                                                         \
       wasm_v128_store(y + r * PITH_PANEL + 4, total[r][1]);                                                                     \
     }                                                                                                                           \
   }
 #define TILES(RUN, NAME)                                                                                                        \
   TILE(1, RUN, NAME)                                                                                                            \
-  TILE(2, RUN, NAME)                                                                                                            \
-  TILE(3, RUN, NAME)                                                                                                            \
   TILE(4, RUN, NAME)                                                                                                            \
   static void tile_##NAME(size_t n_rows, const row_block *x, const panel *p, float *y8) {                                       \
-    static void (*const tiles[])(const row_block *, const panel *, float *, v128_t, v128_t) = {NAME##_1, NAME##_2, NAME##_3, NAME##_4}; \
-    tiles[n_rows - 1](x, p, y8, wasm_i16x8_splat(1), wasm_i8x16_splat(15));                                                     \
+    static void (*const tiles[])(const row_block *, const panel *, float *, v128_t, v128_t) = {NAME##_1, NAME##_4}; \
+    tiles[n_rows > 1](x, p, y8, wasm_i16x8_splat(1), wasm_i8x16_splat(15));                                                     \
   }
 TILES(RUN_DOT, dot)
 TILES(RUN_PAIRS, pairs)

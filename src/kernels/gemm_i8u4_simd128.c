@@ -5,9 +5,9 @@
 
 /* One quad: V vectors of two outputs against R rows. */
 #define ADD_QUAD(R, V, v, a)                                                                                                    \
-  for (int r = 0; r < (R); r++) {                                                                                               \
+  FOR_ROWS(r, R) {                                                                                               \
     const v128_t row = wasm_v128_load64_splat((a) + r * PITH_QUAD);                                                             \
-    for (int c = 0; c < (V); c++) acc[r][c] = wasm_i32x4_add(acc[r][c], wasm_i32x4_dot_i16x8((v)[c], row));                     \
+    FOR_ROWS(c, V) acc[r][c] = wasm_i32x4_add(acc[r][c], wasm_i32x4_dot_i16x8((v)[c], row));                     \
   }
 
 /* R rows by V vectors of two outputs, from the panel's output `first` (0 or 4) on. */
@@ -16,29 +16,29 @@
     const int16_t *a = x->codes;                                                                                                \
     const uint8_t *w = p->codes + first * PITH_QUAD;                                                                            \
     v128_t total[R][(V) / 2];                                                                                                   \
-    for (int r = 0; r < (R); r++)                                                                                               \
-      for (int c = 0; c < (V) / 2; c++) total[r][c] = wasm_f32x4_splat(0.0f);                                                   \
+    FOR_ROWS(r, R)                                                                                               \
+      FOR_ROWS(c, V / 2) total[r][c] = wasm_f32x4_splat(0.0f);                                                   \
     for (size_t g = 0, q = 0; g < x->n_groups; g++) {                                                                           \
       const size_t end = q + x->quads_per_group < x->n_quads ? q + x->quads_per_group : x->n_quads;                             \
       v128_t acc[R][V];                                                                                                         \
-      for (int r = 0; r < (R); r++)                                                                                             \
-        for (int c = 0; c < (V); c++) acc[r][c] = wasm_i32x4_splat(0);                                                          \
+      FOR_ROWS(r, R)                                                                                             \
+        FOR_ROWS(c, V) acc[r][c] = wasm_i32x4_splat(0);                                                          \
       for (; q < end; q += 2, w += PITH_PANEL * PITH_QUAD, a += 2 * PITH_ROWS * PITH_QUAD) {                                    \
         v128_t both[V], v[V];                                                                                                   \
-        for (int c = 0; c < (V); c++) {                                                                                         \
+        FOR_ROWS(c, V) {                                                                                         \
           both[c] = load_u8x8(w + 8 * c);                                                                                       \
           v[c] = wasm_v128_and(both[c], wasm_i16x8_splat(15));                                                                  \
         }                                                                                                                       \
         ADD_QUAD(R, V, v, a)                                                                                                    \
         if (q + 1 == end) break; /* an odd last quad: the high halves stand for no input */                                     \
-        for (int c = 0; c < (V); c++) v[c] = wasm_u16x8_shr(both[c], 4);                                                        \
+        FOR_ROWS(c, V) v[c] = wasm_u16x8_shr(both[c], 4);                                                        \
         ADD_QUAD(R, V, v, a + PITH_ROWS * PITH_QUAD)                                                                            \
       }                                                                                                                         \
-      for (int r = 0; r < (R); r++) {                                                                                           \
+      FOR_ROWS(r, R) {                                                                                           \
         const v128_t offset = wasm_f32x4_convert_i32x4(wasm_v128_load32_splat(x->offsets + g * PITH_ROWS + (size_t)r));         \
         const v128_t sum = wasm_f32x4_mul(offset, wasm_f32x4_splat(-0x1p-6f));                                                  \
         const v128_t scale = wasm_v128_load32_splat(x->scales + g * PITH_ROWS + (size_t)r);                                     \
-        for (int c = 0; c < (V) / 2; c++) {                                                                                     \
+        FOR_ROWS(c, V / 2) {                                                                                     \
           const size_t at = g * 2 * PITH_PANEL + first + (size_t)c * 4;                                                         \
           const v128_t dot = wasm_f32x4_convert_i32x4(fold_pairs(acc[r][2 * c], acc[r][2 * c + 1]));                            \
           const v128_t t = wasm_f32x4_add(wasm_f32x4_mul(dot, wasm_v128_load(p->scales + at)),                                  \
@@ -47,28 +47,18 @@
         }                                                                                                                       \
       }                                                                                                                         \
     }                                                                                                                           \
-    for (int r = 0; r < (R); r++)                                                                                               \
-      for (int c = 0; c < (V) / 2; c++) wasm_v128_store(y + r * PITH_PANEL + first + (size_t)c * 4, total[r][c]);               \
+    FOR_ROWS(r, R)                                                                                               \
+      FOR_ROWS(c, V / 2) wasm_v128_store(y + r * PITH_PANEL + first + (size_t)c * 4, total[r][c]);               \
   }
 TILE(1, 4)
-TILE(2, 2)
-TILE(3, 2)
 TILE(4, 2)
 
 static void tile(size_t n_rows, const row_block *x, const panel *p, float *y8) {
-  switch (n_rows) {
-    case 1: tile_1x4(x, p, 0, y8); break;
-    case 2:
-      tile_2x2(x, p, 0, y8);
-      tile_2x2(x, p, 4, y8);
-      break;
-    case 3:
-      tile_3x2(x, p, 0, y8);
-      tile_3x2(x, p, 4, y8);
-      break;
-    default:
-      tile_4x2(x, p, 0, y8);
-      tile_4x2(x, p, 4, y8);
+  if (n_rows == 1) {
+    tile_1x4(x, p, 0, y8);
+  } else {
+    tile_4x2(x, p, 0, y8);
+    tile_4x2(x, p, 4, y8);
   }
 }
 

@@ -23,21 +23,21 @@ static inline v128_t add_pairs(v128_t x, v128_t w, v128_t acc, v128_t ones) {
     const int8_t *a = x->codes;                                                                                                 \
     const uint8_t *w = p->codes;                                                                                                \
     v128_t total[R][2];                                                                                                         \
-    for (int r = 0; r < (R); r++) total[r][0] = total[r][1] = wasm_f32x4_splat(0.0f);                                           \
+    FOR_ROWS(r, R) total[r][0] = total[r][1] = wasm_f32x4_splat(0.0f);                                           \
     for (size_t g = 0, q = 0; g < x->n_groups; g++) {                                                                           \
       const size_t end = q + x->quads_per_group < x->n_quads ? q + x->quads_per_group : x->n_quads;                             \
       v128_t acc[R][2];                                                                                                         \
-      for (int r = 0; r < (R); r++) acc[r][0] = acc[r][1] = wasm_v128_load32_splat(x->offsets + g * PITH_ROWS + (size_t)r);     \
+      FOR_ROWS(r, R) acc[r][0] = acc[r][1] = wasm_v128_load32_splat(x->offsets + g * PITH_ROWS + (size_t)r);     \
       for (; q < end; q++, w += PITH_PANEL * PITH_QUAD, a += PITH_ROWS * PITH_QUAD) {                                           \
         const v128_t w0 = wasm_v128_load(w), w1 = wasm_v128_load(w + 16);                                                       \
-        for (int r = 0; r < (R); r++) {                                                                                         \
+        FOR_ROWS(r, R) {                                                                                         \
           const v128_t row = wasm_v128_load32_splat(a + r * PITH_QUAD);                                                         \
           acc[r][0] = ADD(row, w0, acc[r][0], ones);                                                                            \
           acc[r][1] = ADD(row, w1, acc[r][1], ones);                                                                            \
         }                                                                                                                       \
       }                                                                                                                         \
       const v128_t s0 = wasm_v128_load(p->scales + g * PITH_PANEL), s1 = wasm_v128_load(p->scales + g * PITH_PANEL + 4);        \
-      for (int r = 0; r < (R); r++) {                                                                                           \
+      FOR_ROWS(r, R) {                                                                                           \
         const v128_t scale = wasm_v128_load32_splat(x->scales + g * PITH_ROWS + (size_t)r);                                     \
         const v128_t t0 = wasm_f32x4_mul(wasm_f32x4_mul(wasm_f32x4_convert_i32x4(acc[r][0]), s0), scale);                       \
         const v128_t t1 = wasm_f32x4_mul(wasm_f32x4_mul(wasm_f32x4_convert_i32x4(acc[r][1]), s1), scale);                       \
@@ -45,19 +45,17 @@ static inline v128_t add_pairs(v128_t x, v128_t w, v128_t acc, v128_t ones) {
         total[r][1] = wasm_f32x4_add(total[r][1], t1);                                                                          \
       }                                                                                                                         \
     }                                                                                                                           \
-    for (int r = 0; r < (R); r++) {                                                                                             \
+    FOR_ROWS(r, R) {                                                                                             \
       wasm_v128_store(y + r * PITH_PANEL, total[r][0]);                                                                         \
       wasm_v128_store(y + r * PITH_PANEL + 4, total[r][1]);                                                                     \
     }                                                                                                                           \
   }
 #define TILES(ADD)                                                                                                              \
   TILE(1, ADD)                                                                                                                  \
-  TILE(2, ADD)                                                                                                                  \
-  TILE(3, ADD)                                                                                                                  \
   TILE(4, ADD)                                                                                                                  \
   static void tile_##ADD(size_t n_rows, const row_block *x, const panel *p, float *y8) {                                        \
-    static void (*const tiles[])(const row_block *, const panel *, float *, v128_t) = {ADD##_1, ADD##_2, ADD##_3, ADD##_4};      \
-    tiles[n_rows - 1](x, p, y8, wasm_i16x8_splat(1));                                                                           \
+    static void (*const tiles[])(const row_block *, const panel *, float *, v128_t) = {ADD##_1, ADD##_4};      \
+    tiles[n_rows > 1](x, p, y8, wasm_i16x8_splat(1));                                                                           \
   }
 TILES(add_dot)
 TILES(add_pairs)

@@ -9,33 +9,33 @@
 #define TILE_I16(R, V)                                                                                                          \
   static void tile_i16_##R##x##V(const row_block *x, const sparse_panel *p, size_t first, float *y, v128_t zero) {              \
     v128_t total[R][(V) / 2];                                                                                                   \
-    for (int r = 0; r < (R); r++)                                                                                               \
-      for (int c = 0; c < (V) / 2; c++) total[r][c] = wasm_f32x4_splat(0.0f);                                                   \
+    FOR_ROWS(r, R)                                                                                               \
+      FOR_ROWS(c, V / 2) total[r][c] = wasm_f32x4_splat(0.0f);                                                   \
     for (size_t g = 0; g < x->n_groups; g++) {                                                                                  \
       v128_t acc[R][V];                                                                                                         \
-      for (int r = 0; r < (R); r++)                                                                                             \
-        for (int c = 0; c < (V); c++) acc[r][c] = wasm_i32x4_splat(0);                                                          \
+      FOR_ROWS(r, R)                                                                                             \
+        FOR_ROWS(c, V) acc[r][c] = wasm_i32x4_splat(0);                                                          \
       const uint8_t *w = p->codes + (size_t)p->starts[g] * PITH_BLOCK + first * PITH_QUAD;                                      \
       for (const uint16_t *quad = p->quads + p->starts[g], *end = p->quads + p->starts[g + 1]; quad < end; quad++, w += PITH_BLOCK) { \
         const int16_t *a = (const int16_t *)x->codes + (size_t)*quad * PITH_ROWS * PITH_QUAD;                                   \
         v128_t v[V];                                                                                                            \
-        for (int c = 0; c < (V); c++) v[c] = wasm_i16x8_sub(load_u8x8(w + 8 * c), zero);                                        \
-        for (int r = 0; r < (R); r++) {                                                                                         \
+        FOR_ROWS(c, V) v[c] = wasm_i16x8_sub(load_u8x8(w + 8 * c), zero);                                        \
+        FOR_ROWS(r, R) {                                                                                         \
           const v128_t row = wasm_v128_load64_splat(a + r * PITH_QUAD);                                                         \
-          for (int c = 0; c < (V); c++) acc[r][c] = wasm_i32x4_add(acc[r][c], wasm_i32x4_dot_i16x8(v[c], row));                 \
+          FOR_ROWS(c, V) acc[r][c] = wasm_i32x4_add(acc[r][c], wasm_i32x4_dot_i16x8(v[c], row));                 \
         }                                                                                                                       \
       }                                                                                                                         \
-      for (int r = 0; r < (R); r++) {                                                                                           \
+      FOR_ROWS(r, R) {                                                                                           \
         const v128_t scale = wasm_v128_load32_splat(x->scales + g * PITH_ROWS + (size_t)r);                                     \
-        for (int c = 0; c < (V) / 2; c++) {                                                                                     \
+        FOR_ROWS(c, V / 2) {                                                                                     \
           const v128_t dot = wasm_f32x4_convert_i32x4(fold_pairs(acc[r][2 * c], acc[r][2 * c + 1]));                            \
           const v128_t t = wasm_f32x4_mul(dot, wasm_v128_load(p->scales + g * PITH_PANEL + first + (size_t)c * 4));             \
           total[r][c] = wasm_f32x4_add(total[r][c], wasm_f32x4_mul(t, scale));                                                  \
         }                                                                                                                       \
       }                                                                                                                         \
     }                                                                                                                           \
-    for (int r = 0; r < (R); r++)                                                                                               \
-      for (int c = 0; c < (V) / 2; c++) wasm_v128_store(y + r * PITH_PANEL + first + (size_t)c * 4, total[r][c]);               \
+    FOR_ROWS(r, R)                                                                                               \
+      FOR_ROWS(c, V / 2) wasm_v128_store(y + r * PITH_PANEL + first + (size_t)c * 4, total[r][c]);               \
   }
 TILE_I16(1, 4)
 TILE_I16(4, 2)
@@ -57,7 +57,7 @@ static void tile_i16(size_t n_rows, const row_block *x, const sparse_panel *p, f
   {                                                                                                                             \
     const int8_t *a = (const int8_t *)x->codes + (size_t)(quad) * PITH_ROWS * PITH_QUAD;                                        \
     const v128_t w0 = wasm_v128_load(w), w1 = wasm_v128_load((w) + 16);                                                         \
-    for (int r = 0; r < (R); r++) {                                                                                             \
+    FOR_ROWS(r, R) {                                                                                             \
       const v128_t row = wasm_v128_load32_splat(a + r * PITH_QUAD);                                                             \
       acc[r][0] = ADD(row, w0, acc[r][0], ones16);                                                                              \
       acc[r][1] = ADD(row, w1, acc[r][1], ones16);                                                                              \
@@ -68,19 +68,19 @@ static void tile_i16(size_t n_rows, const row_block *x, const sparse_panel *p, f
 #define TILE_I8(R, STEP, ADD)                                                                                                   \
   static void ADD##_##R(const row_block *x, const sparse_panel *p, float *y, v128_t ones16, v128_t ones8) {                     \
     v128_t total[R][2];                                                                                                         \
-    for (int r = 0; r < (R); r++) total[r][0] = total[r][1] = wasm_f32x4_splat(0.0f);                                           \
+    FOR_ROWS(r, R) total[r][0] = total[r][1] = wasm_f32x4_splat(0.0f);                                           \
     for (size_t g = 0; g < x->n_groups; g++) {                                                                                  \
       v128_t acc[R][2], sums = wasm_i32x4_splat(0);                                                                             \
-      for (int r = 0; r < (R); r++) acc[r][0] = acc[r][1] = sums;                                                               \
+      FOR_ROWS(r, R) acc[r][0] = acc[r][1] = sums;                                                               \
       const uint8_t *w = p->codes + (size_t)p->starts[g] * PITH_BLOCK;                                                          \
       const uint16_t *quad = p->quads + p->starts[g], *end = p->quads + p->starts[g + 1];                                       \
       for (; quad + ((STEP) - 1) < end; quad += (STEP), w += (STEP) * PITH_BLOCK)                                               \
-        for (int i = 0; i < (STEP); i++) VISIT_I8(R, ADD, quad[i], w + i * PITH_BLOCK)                                          \
+        FOR_ROWS(i, STEP) VISIT_I8(R, ADD, quad[i], w + i * PITH_BLOCK)                                          \
       if ((STEP) == 2 && quad < end) VISIT_I8(R, ADD, *quad, w)                                                                 \
       int32_t offsets[PITH_ROWS];                                                                                               \
       wasm_v128_store(offsets, wasm_i32x4_shl(sums, 6));                                                                        \
       const v128_t s0 = wasm_v128_load(p->scales + g * PITH_PANEL), s1 = wasm_v128_load(p->scales + g * PITH_PANEL + 4);        \
-      for (int r = 0; r < (R); r++) {                                                                                           \
+      FOR_ROWS(r, R) {                                                                                           \
         const v128_t scale = wasm_v128_load32_splat(x->scales + g * PITH_ROWS + (size_t)r), offset = wasm_v128_load32_splat(offsets + r); \
         const v128_t d0 = wasm_f32x4_convert_i32x4(wasm_i32x4_sub(acc[r][0], offset));                                          \
         const v128_t d1 = wasm_f32x4_convert_i32x4(wasm_i32x4_sub(acc[r][1], offset));                                          \
@@ -88,7 +88,7 @@ static void tile_i16(size_t n_rows, const row_block *x, const sparse_panel *p, f
         total[r][1] = wasm_f32x4_add(total[r][1], wasm_f32x4_mul(wasm_f32x4_mul(d1, s1), scale));                               \
       }                                                                                                                         \
     }                                                                                                                           \
-    for (int r = 0; r < (R); r++) {                                                                                             \
+    FOR_ROWS(r, R) {                                                                                             \
       wasm_v128_store(y + r * PITH_PANEL, total[r][0]);                                                                         \
       wasm_v128_store(y + r * PITH_PANEL + 4, total[r][1]);                                                                     \
     }                                                                                                                           \

@@ -28,7 +28,7 @@ enum {
  *   codes   [rows / 4][k / 4][4 rows][4 inputs], elements of act_elem_bytes; values in [-127, 127]; 0 past k in the last quad
  *   scales  [rows / 4][groups][4 rows]   absmax / 127 of the row's group; 0 where the group's absmax < 2^-100
  *   offsets [rows / 4][groups][4 rows]   -64 * sum of the group's codes: what the zero point of u7 weights takes off
- * All divisions round up; rows that a last block lacks are never read. n_groups = ceil(k / group_size); the last may be short. */
+ * All divisions round up; there is room for the rows that a last block lacks, and what it holds has no effect. n_groups = ceil(k / group_size); the last may be short. */
 typedef struct pith_activations {
   void *codes;
   float *scales;

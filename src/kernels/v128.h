@@ -17,6 +17,13 @@
 #pragma GCC diagnostic pop
 #endif
 
+/* A loop over the rows of a tile, whose sums are to stay in registers, so that it is unrolled whatever the file is compiled for. */
+#ifdef __clang__
+#define FOR_ROWS(r, n) _Pragma("clang loop unroll(full)") for (int r = 0; r < (n); r++)
+#else
+#define FOR_ROWS(r, n) _Pragma("GCC unroll 8") for (int r = 0; r < (n); r++)
+#endif
+
 /* Eight bytes widened to u16. SIMDe 0.7.4 spells the load in five instructions, so SSE4.1 is named here. */
 static inline v128_t load_u8x8(const uint8_t *src) {
 #if defined(__SSE4_1__)

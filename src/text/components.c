@@ -158,7 +158,7 @@ static pith_status parse_bare(pith_ctx *ctx, const pith_json *json, const bare_p
     PITH_TRY(pith_part_keys(ctx, json, "", what));
     PITH_TRY(add_op(ctx, out, parts[i].op.kind, what, &op));
     *op = parts[i].op;
-    return op->kind == PITH_OP_UNICODE ? pith_unicode_forms_open(ctx, &op->forms) : PITH_OK;
+    return op->kind == PITH_OP_UNICODE ? pith_unicode_forms_open(ctx, op->compatible, &op->forms) : PITH_OK;
   }
   return unsupported(ctx, part, type, what);
 }
@@ -173,7 +173,7 @@ static pith_status parse_bert_normalizer(pith_ctx *ctx, const pith_json *json, c
   PITH_TRY(pith_part_flag(ctx, json, "handle_chinese_chars", true, what, &op->chinese));
   PITH_TRY(pith_part_flag(ctx, json, "lowercase", true, what, &op->lowercase));
   PITH_TRY(pith_part_flag(ctx, json, "strip_accents", op->lowercase, what, &op->strip_accents));   /* null follows lowercase */
-  return op->strip_accents ? pith_unicode_forms_open(ctx, &op->forms) : PITH_OK;
+  return op->strip_accents ? pith_unicode_forms_open(ctx, false, &op->forms) : PITH_OK;
 }
 
 static pith_status parse_trim(pith_ctx *ctx, const pith_json *json, const char *what, pith_text_ops *out) {

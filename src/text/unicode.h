@@ -36,9 +36,13 @@ uint32_t pith_unicode_flags(uint32_t code_point);
 /* The full lower case of one code point, without context: 1 or 2 of them into out. */
 size_t pith_unicode_lower(uint32_t code_point, uint32_t out[2]);
 
-/* What the normalisation forms need, unpacked: some 40 KB. Read by any number of threads. */
+/* What the normalisation forms need, unpacked: some 40 KB. Read by any number of threads.
+ * Few tokenizers normalise for compatibility (NFKC, NFKD), and the tables for it are large: a program that does without (pith_unicode_compatible
+ * is NULL; verbs/inference.c) refuses with PITH_E_INCOMPLETE. */
 typedef struct pith_unicode_forms pith_unicode_forms;
-pith_status pith_unicode_forms_open(pith_ctx *ctx, pith_unicode_forms **out);
+pith_status pith_unicode_forms_open(pith_ctx *ctx, bool compatible, pith_unicode_forms **out);
+typedef struct pith_unicode_decompositions pith_unicode_decompositions;
+extern const pith_unicode_decompositions *const pith_unicode_compatible;
 void pith_unicode_forms_close(pith_ctx *ctx, pith_unicode_forms *forms);
 uint32_t pith_unicode_combining_class(const pith_unicode_forms *forms, uint32_t code_point);
 /* The full decomposition, not yet ordered: canonical, or also of compatibility. */

@@ -16,10 +16,15 @@ typedef struct composite {
   uint32_t first, second, whole;
 } composite;
 
+typedef struct decompositions {
+  decomposition_run *runs;
+  uint16_t *units;
+  size_t n_runs;
+} decompositions;
+
 struct pith_unicode_forms {
   uint32_t classes[PITH_N_CLASS_RUNS];   /* first << 8 | class; a code point belongs to the last run that begins at or before it */
-  decomposition_run runs[PITH_N_DECOMPOSITION_RUNS];
-  uint16_t units[PITH_N_DECOMPOSITION_UNITS];
+  decompositions canonical, compatible;  /* in the same allocation; the second may be empty */
   composite composites[PITH_N_COMPOSITES];   /* sorted by the pair */
 };
 
@@ -32,13 +37,19 @@ static void unpack_classes(pith_unicode_forms *forms) {
   }
 }
 
-static void unpack_decompositions(pith_unicode_forms *forms) {
-  const uint8_t *kinds = pith_unicode_decompositions, *counts = kinds + PITH_N_DECOMPOSITION_RUNS, *gap = counts + PITH_N_DECOMPOSITION_RUNS;
-  const uint8_t *text = pith_unicode_decomposition_texts;
+static size_t room_of(const pith_unicode_decompositions *packed) {
+  return packed->n_runs * sizeof(decomposition_run) + packed->n_units * sizeof(uint16_t) + sizeof(uint64_t);
+}
+
+/* To `room`, which room_of says. */
+static void unpack_decompositions(const pith_unicode_decompositions *packed, void *room, decompositions *out) {
+  const uint8_t *kinds = packed->runs, *counts = kinds + packed->n_runs, *gap = counts + packed->n_runs, *text = packed->texts;
   uint16_t before[PITH_DECOMPOSITION_LENGTH + 1][PITH_DECOMPOSITION_LENGTH] = {{0}};   /* [length][place] */
   uint32_t next = 0, n_units = 0;
-  for (size_t i = 0; i < PITH_N_DECOMPOSITION_RUNS; i++) {
-    decomposition_run *run = &forms->runs[i];
+  *out = (decompositions){room, NULL, packed->n_runs};
+  out->units = (uint16_t *)(void *)(out->runs + packed->n_runs);
+  for (size_t i = 0; i < packed->n_runs; i++) {
+    decomposition_run *run = &out->runs[i];
     run->first = next + pith_unicode_take_varint(&gap);
     run->kind = kinds[i];
     run->count = counts[i];
@@ -49,30 +60,30 @@ static void unpack_decompositions(pith_unicode_forms *forms) {
       for (uint32_t place = 0; place < length; place++) {
         const uint32_t coded = pith_unicode_take_varint(&text);
         before[length][place] = (uint16_t)(before[length][place] + (coded >> 1 ^ (0 - (coded & 1))));
-        forms->units[n_units++] = before[length][place];
+        out->units[n_units++] = before[length][place];
       }
   }
 }
 
-enum { NO_RUN = UINT16_MAX, HANGUL = 0xac00, HANGUL_L = 0x1100, HANGUL_V = 0x1161, HANGUL_T = 0x11a7, N_HANGUL = 11172, N_L = 19, N_V = 21, N_T = 28 };
+enum { HANGUL = 0xac00, HANGUL_L = 0x1100, HANGUL_V = 0x1161, HANGUL_T = 0x11a7, N_HANGUL = 11172, N_L = 19, N_V = 21, N_T = 28 };
 
-/* The run of decompositions that a code point lies in. */
-static size_t find_run(const pith_unicode_forms *forms, uint32_t code_point) {
-  size_t low = 0, high = code_point < 0xa0 ? 0 : PITH_N_DECOMPOSITION_RUNS;
+/* The run of decompositions that a code point lies in; NULL: none. */
+static const decomposition_run *find_run(const decompositions *list, uint32_t code_point) {
+  size_t low = 0, high = code_point < 0xa0 ? 0 : list->n_runs;
   while (low < high) {
     const size_t middle = (low + high) / 2;
-    if (code_point < forms->runs[middle].first) high = middle;
-    else if (code_point >= forms->runs[middle].first + forms->runs[middle].count) low = middle + 1;
-    else return middle;
+    if (code_point < list->runs[middle].first) high = middle;
+    else if (code_point >= list->runs[middle].first + list->runs[middle].count) low = middle + 1;
+    else return &list->runs[middle];
   }
-  return NO_RUN;
+  return NULL;
 }
 
 /* The nth text of a run, as code points. */
-static size_t read_text(const pith_unicode_forms *forms, const decomposition_run *run, uint32_t nth, uint32_t out[PITH_MAX_DECOMPOSITION]) {
+static size_t read_text(const decompositions *list, const decomposition_run *run, uint32_t nth, uint32_t out[PITH_MAX_DECOMPOSITION]) {
   const uint32_t length = run->kind & PITH_DECOMPOSITION_LENGTH;
   const bool grows = (run->kind & PITH_DECOMPOSITION_GROWS) != 0;
-  const uint16_t *units = forms->units + run->at + (grows ? 0 : nth * length);
+  const uint16_t *units = list->units + run->at + (grows ? 0 : nth * length);
   size_t n = 0;
   for (uint32_t i = 0; i < length && n < PITH_MAX_DECOMPOSITION; i++) {
     const bool pair = units[i] >= 0xd800 && units[i] < 0xdc00 && i + 1 < length;
@@ -91,21 +102,26 @@ static int compare_composites(const void *a, const void *b) {
 /* Canonical pairs, but for those that stay alone. */
 static void find_composites(pith_unicode_forms *forms) {
   size_t n = 0;
-  for (size_t i = 0; i < PITH_N_DECOMPOSITION_RUNS; i++) {
-    const decomposition_run *run = &forms->runs[i];
-    if (run->kind & (PITH_DECOMPOSITION_COMPATIBLE | PITH_DECOMPOSITION_ALONE)) continue;
+  for (size_t i = 0; i < forms->canonical.n_runs; i++) {
+    const decomposition_run *run = &forms->canonical.runs[i];
+    if (run->kind & PITH_DECOMPOSITION_ALONE) continue;
     for (uint32_t nth = 0; nth < run->count; nth++) {
       uint32_t pair[PITH_MAX_DECOMPOSITION];
-      if (read_text(forms, run, nth, pair) == 2) forms->composites[n++] = (composite){pair[0], pair[1], run->first + nth};
+      if (read_text(&forms->canonical, run, nth, pair) == 2) forms->composites[n++] = (composite){pair[0], pair[1], run->first + nth};
     }
   }
   pith_sort(forms->composites, n, sizeof *forms->composites, compare_composites);
 }
 
-pith_status pith_unicode_forms_open(pith_ctx *ctx, pith_unicode_forms **out) {
-  PITH_TRY(pith_malloc(ctx, sizeof **out, out));
+pith_status pith_unicode_forms_open(pith_ctx *ctx, bool compatible, pith_unicode_forms **out) {
+  const pith_unicode_decompositions *canonical = &pith_unicode_canonical_decompositions, *more = compatible ? pith_unicode_compatible : NULL;
+  if (compatible && !more) return pith_fail(ctx, PITH_E_INCOMPLETE, "the tokenizer normalises for compatibility, which this module does not: a complete one does");
+  const size_t own = pith_round_up(sizeof **out, sizeof(uint64_t)), first = pith_round_up(room_of(canonical), sizeof(uint64_t));
+  PITH_TRY(pith_malloc(ctx, own + first + (more ? room_of(more) : 0), out));
+  (*out)->compatible = (decompositions){NULL, NULL, 0};
   unpack_classes(*out);
-  unpack_decompositions(*out);
+  unpack_decompositions(canonical, (char *)*out + own, &(*out)->canonical);
+  if (more) unpack_decompositions(more, (char *)*out + own + first, &(*out)->compatible);
   find_composites(*out);
   return PITH_OK;
 }
@@ -136,10 +152,10 @@ size_t pith_unicode_decompose(const pith_unicode_forms *forms, uint32_t code_poi
   while (n_todo > 0 && n < PITH_MAX_DECOMPOSITION) {
     uint32_t parts[PITH_MAX_DECOMPOSITION];
     const uint32_t next = todo[--n_todo];
-    const size_t at = find_run(forms, next);
-    const decomposition_run *run = at == NO_RUN ? NULL : &forms->runs[at];
-    const bool stays = !run || (run->kind & PITH_DECOMPOSITION_COMPATIBLE && !compatible);
-    const size_t n_parts = stays ? 0 : read_text(forms, run, next - run->first, parts);
+    const decompositions *list = &forms->canonical;
+    const decomposition_run *run = find_run(list, next);
+    if (!run && compatible) run = find_run(list = &forms->compatible, next);
+    const size_t n_parts = run ? read_text(list, run, next - run->first, parts) : 0;
     if (n_parts == 0 || n_todo + n_parts > sizeof todo / sizeof *todo) out[n++] = next;
     else
       for (size_t i = n_parts; i-- > 0;) todo[n_todo++] = parts[i];

@@ -47,6 +47,10 @@ static pith_status step_load(pith_job *job) {
   job->waiting = s->loader.waiting;
   job->progress.done = s->loader.done_bytes;
   job->progress.total = s->loader.total_bytes;
+  if (status == PITH_E_INCOMPLETE) {   /* the caller then asks the complete module */
+    pith_json_add_bool(job->result, "incomplete", true);
+    return PITH_OK;
+  }
   if (status != PITH_OK) return status;
   int number = 0;
   while (number < PITH_MAX_MODELS && job->instance->models[number]) number++;

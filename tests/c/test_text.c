@@ -468,7 +468,7 @@ static void test_unicode(void **state) {
   if (!file) fail_msg("no /usr/share/unicode/UnicodeData.txt: scripts/setup --test installs Debian's unicode-data");
   pith_unicode_forms *forms;
   pith_ctx_init(&ctx, NULL, NULL);
-  assert_int_equal(pith_unicode_forms_open(&ctx, &forms), PITH_OK);
+  assert_int_equal(pith_unicode_forms_open(&ctx, true, &forms), PITH_OK);
   char line[1024];
   uint32_t next = 0, n_decompositions = 0;
   while (fgets(line, sizeof line, file)) {
