@@ -7,6 +7,7 @@
 
 #include "base/decimal.h"
 #include "base/format.h"
+#include "base/sort.h"
 #include "base/utf8.h"
 
 enum { MAX_DEPTH = 64 };
@@ -246,7 +247,28 @@ static uint32_t hash_of(const char *text) {   /* FNV-1a */
   return hash;
 }
 
-/* Depth is bounded by MAX_DEPTH, so the recursion is. A vocabulary is an object too, so members are not compared one by one. */
+static int compare_keys(const void *a, const void *b) { return strcmp((*(const pith_json *const *)a)->key, (*(const pith_json *const *)b)->key); }
+
+/* A member whose key another has, or NULL. A vocabulary is an object too, so they are not compared one by one: keys are hashed, and where
+ * many share a place, as if somebody had wished it, sorted. slots: (n_slots, a power of two, at least twice the members), all NULL */
+static const pith_json *find_duplicate(const pith_json *object, const pith_json **slots, size_t n_slots) {
+  enum { LONGEST_CHAIN = 64 };
+  size_t chain = 0, n = 0;
+  for (const pith_json *child = object->first; child && chain < LONGEST_CHAIN; child = child->next) {
+    size_t slot = hash_of(child->key) & (n_slots - 1);
+    for (chain = 0; slots[slot] && chain < LONGEST_CHAIN; chain++, slot = (slot + 1) & (n_slots - 1))
+      if (strcmp(slots[slot]->key, child->key) == 0) return child;
+    slots[slot] = child;
+  }
+  if (chain < LONGEST_CHAIN) return NULL;
+  for (const pith_json *child = object->first; child; child = child->next) slots[n++] = child;
+  pith_sort(slots, n, sizeof *slots, compare_keys);
+  for (size_t i = 1; i < n; i++)
+    if (compare_keys(&slots[i - 1], &slots[i]) == 0) return slots[i];
+  return NULL;
+}
+
+/* Depth is bounded by MAX_DEPTH, so the recursion is. */
 static pith_status refuse_duplicates(pith_ctx *ctx, const pith_json *json, const char *what) {
   size_t n = 0, n_slots = 4;
   for (const pith_json *child = pith_json_first(json); child; child = child->next, n++)
@@ -255,13 +277,8 @@ static pith_status refuse_duplicates(pith_ctx *ctx, const pith_json *json, const
   while (n_slots < 2 * n) n_slots *= 2;
   const pith_json **slots;
   PITH_TRY(pith_calloc(ctx, n_slots, sizeof *slots, &slots));
-  pith_status status = PITH_OK;
-  for (const pith_json *child = json->first; child && status == PITH_OK; child = child->next) {
-    size_t slot = hash_of(child->key) & (n_slots - 1);
-    while (slots[slot] && strcmp(slots[slot]->key, child->key) != 0) slot = (slot + 1) & (n_slots - 1);
-    if (slots[slot]) status = pith_fail(ctx, PITH_E_FORMAT, "%s has the key \"%.80s\" twice", what, child->key);
-    slots[slot] = child;
-  }
+  const pith_json *twice = find_duplicate(json, slots, n_slots);
+  const pith_status status = twice ? pith_fail(ctx, PITH_E_FORMAT, "%s has the key \"%.80s\" twice", what, twice->key) : PITH_OK;
   pith_free(ctx, slots);
   return status;
 }

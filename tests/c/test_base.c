@@ -239,6 +239,38 @@ static void test_arena(void **state) {
   pith_arena_free(&ctx, &arena);
 }
 
+/* Keys that all hash to one place, with and without one that is there twice: neither slow nor overlooked. */
+static void test_crafted_keys(void **state) {
+  (void)state;
+  enum { KEYS = 400, MASK = (1 << 10) - 1 };
+  static char text[KEYS * 24];
+  for (int twice = 0; twice < 2; twice++) {
+    size_t n = 0;
+    uint32_t wanted = 0;
+    char *at = text, last[16] = "";
+    *at++ = '{';
+    for (uint32_t i = 0; n < KEYS; i++) {
+      char key[16];
+      uint32_t hash = 2166136261u;
+      snprintf(key, sizeof key, "%x", (unsigned)i);
+      for (const char *c = key; *c; c++) hash = (hash ^ (uint8_t)*c) * 16777619u;
+      if (i == 0) wanted = hash & MASK;
+      if ((hash & MASK) != wanted) continue;
+      at += sprintf(at, "%s\"%s\":1", n ? "," : "", key);
+      strcpy(last, key);
+      n++;
+    }
+    if (twice) at += sprintf(at, ",\"%s\":2", last);
+    *at++ = '}';
+    pith_ctx ctx;
+    pith_json *json;
+    pith_ctx_init(&ctx, NULL, NULL);
+    assert_int_equal(pith_json_parse(&ctx, text, (size_t)(at - text), "crafted", &json), twice ? PITH_E_FORMAT : PITH_OK);
+    if (twice) assert_non_null(strstr(ctx.message, last));
+    pith_json_free(json);
+  }
+}
+
 static void test_flat_object(void **state) {
   (void)state;
   static const struct {
@@ -283,7 +315,7 @@ static void test_flat_object(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_sha256), cmocka_unit_test(test_decimals), cmocka_unit_test(test_formats), cmocka_unit_test(test_sort), cmocka_unit_test(test_flat_object), cmocka_unit_test(test_json_round_trip),
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_sha256), cmocka_unit_test(test_decimals), cmocka_unit_test(test_formats), cmocka_unit_test(test_sort), cmocka_unit_test(test_flat_object), cmocka_unit_test(test_crafted_keys), cmocka_unit_test(test_json_round_trip),
                                      cmocka_unit_test(test_json_refuses), cmocka_unit_test(test_out_of_memory),
                                      cmocka_unit_test(test_arena)};
   return cmocka_run_group_tests_name("base", tests, NULL, NULL);
