@@ -91,7 +91,10 @@ static void attend_one(const float *q, float *y, size_t seen, size_t head_dim, s
     const float inverse = p_max < TINY ? 0.0f : (float)PITH_MAX_WEIGHT / p_max, w_scale = p_max / (float)PITH_MAX_WEIGHT;
     for (size_t d = 0; d < head_dim; d++) {
       int32_t dot = 0;
-      for (size_t j = 0; j < n; j++) dot += (int32_t)rintf(e[j] * inverse) * get_code(memory->values, code_bytes, value_at(head_dim, first + j, d));
+      for (size_t j = 0; j < n; j++) {
+        const float weight = rintf(e[j] * inverse);   /* NaN where scores are infinite: 0 */
+        dot += (weight == weight ? (int32_t)weight : 0) * get_code(memory->values, code_bytes, value_at(head_dim, first + j, d));
+      }
       sums[d] = sums[d] * shrink + (float)dot * w_scale;
     }
   }
