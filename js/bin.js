@@ -1,18 +1,63 @@
 #!/usr/bin/env node
-// The command line: the same C as build/pith, compiled to WebAssembly.
+// The command line: the same C as build/pith, compiled to WebAssembly, and `import`, which needs a network.
 import { Engine } from './engine.js';
+import { CancelledError, PithError, statusOf } from './errors.js';
 import { MountedFiles } from './files.js';
 import { eventLoopTurn, machineFiles, prepareModule, sha256, startThread, suggestedThreads } from './load.js';
 
+const REDRAW_MS = 100, LINE_MS = 5000;
+
 let interrupted = false;
-for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => { interrupted = true; });
+const interrupt = new AbortController();
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => { interrupted = true; interrupt.abort(); });
 // A reader that went away (`| head`) is an error of the next write, not a crash.
 process.stdout.on('error', () => {});
+
+/** Progress as the other commands print it. @param {boolean} terminal */
+function progressLine(terminal) {
+  const begin = Date.now();
+  let last = begin, first = -1, open = false;
+  return {
+    /** @param {import('./index.js').Progress} progress */
+    tell({ phase, done, total }) {
+      if (first < 0) first = done; // what an earlier import left says nothing of the speed
+      const now = Date.now(), rate = (done - first) / Math.max(now - begin, 1) * 1e3;
+      if (now - last < (terminal ? REDRAW_MS : LINE_MS)) return;
+      last = now;
+      const left = total > 0 && rate > 0 ? `, ${((total - done) / rate).toFixed(0)} s left` : '';
+      const text = `${phase}: ${(done / 1e6).toFixed(1)} MB${total > 0 ? ` of ${(total / 1e6).toFixed(1)} MB` : ''}, ${(rate / 1e6).toFixed(1)} MB/s${left}`;
+      process.stderr.write(terminal ? `\r${text}\x1b[K` : `${text}\n`);
+      open = terminal;
+    },
+    clear() {
+      if (open) process.stderr.write('\r\x1b[K');
+    },
+  };
+}
+
+/** @param {Record<string, any>} args */
+async function importCommand({ source, output, revision, force, json }) {
+  const line = progressLine(process.stderr.isTTY === true);
+  try {
+    const { importModel } = await import('./index.js');
+    const result = await importModel(source, { output, revision, force, signal: interrupt.signal, onProgress: line.tell });
+    line.clear();
+    const members = Object.entries(result).map(([key, value]) => /** @type {const} */ ([key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`), value]));
+    process.stdout.write(json ? `${JSON.stringify(Object.fromEntries(members))}\n` : members.map(([key, value]) => `${key.padEnd(24)} ${value}\n`).join(''));
+    return 0;
+  } catch (error) {
+    line.clear();
+    if (!(error instanceof PithError)) throw error;
+    if (error instanceof CancelledError) console.error('pith: cancelled; the same command goes on where this one was');
+    else console.error(`pith: ${error.message} (${error.code})`);
+    return statusOf(error);
+  }
+}
 
 try {
   const threads = { suggested: suggestedThreads(), start: startThread };
   const engine = new Engine(await prepareModule({ threads: 'auto', complete: true }), new MountedFiles(machineFiles()), eventLoopTurn(), threads, sha256);
-  process.exitCode = await engine.commandLine(process.argv.slice(2), process.stderr.isTTY === true, () => interrupted);
+  process.exitCode = await engine.commandLine(process.argv.slice(2), process.stderr.isTTY === true, () => interrupted, importCommand);
   engine.close();
 } catch (error) {
   console.error(`pith: ${error instanceof Error ? error.message : error}`);

@@ -358,6 +358,23 @@ export async function compress(source, options = {}) {
 }
 
 /**
+ * Brings a checkpoint onto the disk, whole and checked: of the Hub ('ORG/NAME', or its address), a GGUF file of any address, or one that is on this
+ * machine. An import that was interrupted goes on where it was left. Node.js alone; the variables HF_ENDPOINT and HF_TOKEN count.
+ * @param {string | URL} source
+ * @param {import('./import.js').ImportOptions} options
+ * @returns {Promise<import('./import.js').ImportResult>}
+ */
+export async function importModel(source, options) {
+  checkOptions(options, ['signal', 'onProgress', 'output', 'revision', 'force'], 'importModel');
+  checkSignal(options.signal);
+  if (typeof source !== 'string' && !(source instanceof URL) || String(source) === '') throw new ArgumentError('importModel takes a model\'s name on the Hub, an address or a path');
+  for (const key of /** @type {const} */ (['output', 'revision'])) if (options[key] !== undefined) checkText(options[key], key);
+  if (!options.output) throw new ArgumentError('importModel wants the folder\'s name: output');
+  if (options.force !== undefined && typeof options.force !== 'boolean') throw new ArgumentError('force should be true or false');
+  return (await import('./import.js')).importModel(source, options);
+}
+
+/**
  * What a checkpoint or a package holds, tensor by tensor.
  * @param {ModelSource} source
  * @param {TaskOptions & {worker?: boolean}} [options]
