@@ -15,17 +15,16 @@ process.stdout.on('error', () => {});
 
 /** Progress as the other commands print it. @param {boolean} terminal */
 function progressLine(terminal) {
-  const begin = Date.now();
-  let last = begin, first = -1, open = false;
+  let phase = '', begin = 0, last = 0, first = 0, open = false;
   return {
     /** @param {import('./index.js').Progress} progress */
-    tell({ phase, done, total }) {
-      if (first < 0) first = done; // what an earlier import left says nothing of the speed
-      const now = Date.now(), rate = (done - first) / Math.max(now - begin, 1) * 1e3;
+    tell(progress) {
+      const { done, total } = progress, now = Date.now(), mega = (/** @type {number} */ n) => `${(n / 1e6).toFixed(1)} MB`;
+      if (progress.phase !== phase) [phase, begin, last, first] = [progress.phase, now, now, done]; // what was there says nothing of the speed
       if (now - last < (terminal ? REDRAW_MS : LINE_MS)) return;
       last = now;
-      const left = total > 0 && rate > 0 ? `, ${((total - done) / rate).toFixed(0)} s left` : '';
-      const text = `${phase}: ${(done / 1e6).toFixed(1)} MB${total > 0 ? ` of ${(total / 1e6).toFixed(1)} MB` : ''}, ${(rate / 1e6).toFixed(1)} MB/s${left}`;
+      const rate = (done - first) / (now - begin) * 1e3;
+      const text = `${phase}: ${mega(done)}${total > 0 ? ` of ${mega(total)}` : ''}, ${mega(rate)}/s${total > 0 && rate > 0 ? `, ${((total - done) / rate).toFixed(0)} s left` : ''}`;
       process.stderr.write(terminal ? `\r${text}\x1b[K` : `${text}\n`);
       open = terminal;
     },

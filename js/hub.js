@@ -10,6 +10,9 @@ const MAX_REDIRECTS = 5;
 const MAX_LISTING_BYTES = 32 << 20;
 const LONGEST_WAIT_MS = 300000;
 
+/** What the Hub's X-Error-Code says. @type {Record<string, string>} */
+const MISSING = { RepoNotFound: 'there is no such model', RevisionNotFound: 'the model has no such revision', EntryNotFound: 'the revision has no such file' };
+
 /** What is known of a file before it is fetched. `blob` is Git's hash of it. @typedef {{size?: number, sha256?: string, blob?: string}} Facts */
 /** @typedef {{commit: string | undefined, files: Map<string, Facts>}} Listing */
 /** Of an error: the same request may succeed, after so long. @typedef {{again?: boolean, waitMs?: number}} Repeatable */
@@ -49,8 +52,42 @@ function checkAborted(signal) {
  * @returns {asserts name is string}
  */
 function checkName(name, where) {
-  const hostile = typeof name !== 'string' || name === '' || /^\/|^[A-Za-z]:|[\\\x00-\x1f]/.test(name) || name.split('/').some((part) => part === '' || part === '.' || part === '..');
-  if (hostile) throw new FormatError(`${where} names the file ${JSON.stringify(name)}, which would lie outside of the model's folder`);
+  if (typeof name !== 'string' || /^[A-Za-z]:|[\\\x00-\x1f]/.test(name) || name.split('/').some((part) => ['', '.', '..'].includes(part)))
+    throw new FormatError(`${where} names the file ${JSON.stringify(name)}, which would lie outside of the model's folder`);
+}
+
+/** What the Hub says of a file: elsewhere an ETag may be any hash. @param {Facts & {commit?: string}} facts @param {Headers} headers */
+function learn(facts, headers) {
+  facts.commit ??= matching(headers.get('x-repo-commit'), SHA1);
+  facts.size ??= countOf(headers.get('x-linked-size'));
+  const etag = headers.get('x-linked-etag') ?? (facts.commit ? headers.get('etag') : null);
+  facts.sha256 ??= matching(etag?.replace(/^W\/|"/g, ''), SHA256);
+}
+
+/**
+ * Where a redirect leads, which may take encryption away from none.
+ * @param {string} url that was asked for first @param {URL} at @param {string} location
+ */
+function redirected(url, at, location) {
+  if (!URL.canParse(location, at)) throw new NetworkError(`${url}: a redirect leads nowhere`);
+  const next = new URL(location, at);
+  if (!/^https?:$/.test(next.protocol) || next.username || next.password)
+    throw new NetworkError(`${url}: a redirect leads to ${next.protocol}//${next.host}, which is not followed`);
+  if (next.protocol === 'http:' && url.startsWith('https:'))
+    throw new NetworkError(`${url}: a redirect leads to ${next.host} without encryption, which is not followed`);
+  return next;
+}
+
+/**
+ * What was expected of a file, joined by what is told of it now.
+ * @param {Facts} facts @param {Facts} told @param {string} url
+ */
+function join(facts, told, url) {
+  if (facts.size !== undefined && told.size !== undefined && told.size !== facts.size)
+    throw new IntegrityError(`${url}: the server says ${told.size} bytes where ${facts.size} were expected`);
+  if (facts.sha256 && told.sha256 && told.sha256 !== facts.sha256) throw new IntegrityError(`${url}: the server gives another SHA-256 than the list of files`);
+  facts.size ??= told.size;
+  facts.sha256 ??= told.sha256;
 }
 
 /** One host with the Hub's layout, and a token that this host alone gets to see. */
@@ -90,20 +127,11 @@ export class Hub {
         checkAborted(signal);
         throw passing(`${url} cannot be fetched: ${reason(error)}`, { cause: error });
       }
-      if (own) { // an ETag from elsewhere may be any hash
-        const etag = (response.headers.get('x-linked-etag') ?? response.headers.get('etag') ?? '').replace(/^W\/|"/g, '');
-        facts.sha256 ??= matching(etag, SHA256);
-        facts.size ??= countOf(response.headers.get('x-linked-size'));
-        facts.commit ??= matching(response.headers.get('x-repo-commit'), SHA1);
-      }
+      if (own) learn(facts, response.headers);
       const location = response.headers.get('location');
       if (![301, 302, 303, 307, 308].includes(response.status) || location === null) return { response, facts };
       await response.body?.cancel().catch(() => {});
-      if (!URL.canParse(location, at)) throw new NetworkError(`${url}: a redirect leads nowhere`);
-      const next = new URL(location, at);
-      if (!/^https?:$/.test(next.protocol) || next.username || next.password) throw new NetworkError(`${url}: a redirect leads to ${next.protocol}//${next.host}, which is not followed`);
-      if (next.protocol === 'http:' && first.protocol === 'https:') throw new NetworkError(`${url}: a redirect leads to ${next.host} without encryption, which is not followed`);
-      at = next;
+      at = redirected(url, at, location);
     }
     throw new NetworkError(`${url}: more than ${MAX_REDIRECTS} redirects`);
   }
@@ -127,14 +155,15 @@ export class Hub {
   #refusal(url, response, missing) {
     const { status } = response, says = `${url}: the server answers ${`${status} ${response.statusText}`.trim()}`;
     const code = response.headers.get('x-error-code');
-    if (code === 'GatedRepo' || status === 403)
-      return new NetworkError(`${says}: access has to be granted${code === 'GatedRepo' ? ', on the model\'s page of the Hub' : ''}; ${this.#token ? 'the token in HF_TOKEN has no access yet' : 'then set HF_TOKEN to a token that has it'}`);
-    if (status === 401)
-      return new NetworkError(`${says}: ${this.#token ? 'the token in HF_TOKEN is not accepted, or there is no such model' : 'there is no such model, or it is private: then set HF_TOKEN'}`);
-    if (status === 404 || status === 410) {
-      const what = { RepoNotFound: 'there is no such model', RevisionNotFound: 'the model has no such revision', EntryNotFound: 'the revision has no such file' }[code ?? ''];
-      return new NotFoundError(`${says}: ${what ?? missing}`);
+    if (code === 'GatedRepo' || status === 403) {
+      const then = this.#token ? 'the token in HF_TOKEN has no access yet' : 'then set HF_TOKEN to a token that has it';
+      return new NetworkError(`${says}: access has to be granted${code === 'GatedRepo' ? ', on the model\'s page of the Hub' : ''}; ${then}`);
     }
+    if (status === 401) {
+      const why = this.#token ? 'the token in HF_TOKEN is not accepted, or there is no such model' : 'there is no such model, or it is private: then set HF_TOKEN';
+      return new NetworkError(`${says}: ${why}`);
+    }
+    if (status === 404 || status === 410) return new NotFoundError(`${says}: ${MISSING[code ?? ''] ?? missing}`);
     const waitMs = retryAfterMs(response);
     if (waitMs !== undefined && waitMs > LONGEST_WAIT_MS) return new NetworkError(`${says} and asks to wait ${Math.ceil(waitMs / 60000)} minutes`);
     return worthRepeating(status) ? passing(says, { waitMs }) : new NetworkError(says);
@@ -172,7 +201,7 @@ export class Hub {
    * Fetches a file into `part`, of which some may be there already. What it learns of the file joins `facts`.
    * @param {string} url
    * @param {string} part
-   * @param {{facts: Facts & {commit?: string}, etag: string | undefined, pinned: boolean, signal: AbortSignal, onEtag: (etag: string | undefined) => Promise<void>,
+   * @param {{facts: Facts & {commit?: string}, etag: string | undefined, pinned: boolean, signal: AbortSignal, onEtag: (etag: string | undefined) => void,
    *   onBytes: (n: number) => void}} options etag: of what is there, which only counts with it, or if the address is `pinned`: always the
    *   same file; onEtag: of what begins to be there; onBytes: how many bytes are there
    */
@@ -200,17 +229,12 @@ export class Hub {
         if (!resumed) {
           await startOver();
           etag = matching(response.headers.get('etag'), /^"[^"]*"$/); // a weak one would not do for ranges
-          await onEtag(etag);
+          onEtag(etag);
         }
         const coded = response.headers.get('content-encoding'), length = countOf(response.headers.get('content-length'));
         const whole = length !== undefined && (coded === null || coded === 'identity') ? have + length : undefined;
-        for (const [who, facts2] of /** @type {[string, Facts][]} */ ([['the host', told], ['the answer', { size: whole }]])) {
-          if (facts.size !== undefined && facts2.size !== undefined && facts2.size !== facts.size)
-            throw new IntegrityError(`${url}: ${who} says ${facts2.size} bytes where ${facts.size} were expected`);
-          if (facts.sha256 && facts2.sha256 && facts2.sha256 !== facts.sha256) throw new IntegrityError(`${url}: ${who} gives another SHA-256 than the list of files`);
-          facts.size ??= facts2.size;
-          facts.sha256 ??= facts2.sha256;
-        }
+        join(facts, told, url);
+        join(facts, { size: whole }, url);
         facts.commit ??= told.commit;
         for await (const chunk of chunksOf(url, response, signal)) {
           await handle.appendFile(chunk).catch((error) => { throw named(error, part); });

@@ -41,8 +41,10 @@ const MAX_INDEX_BYTES = 64 << 20;
 
 /** @param {string} name */
 const isPickled = (name) => /\.(bin|pt|pth|ckpt|pkl|pickle)$/i.test(name);
-const wayOut = 'is pickled Python, which runs code where it is read. Pith reads safetensors: look for a revision that has them (refs/pr/N), or convert it ' +
-  '(the Hub\'s safetensors/convert, or save_pretrained of transformers)';
+/** What training leaves beside weights. @param {string} name */
+const isState = (name) => /^(training_args|optimizer|scheduler|scaler|rng_state)/.test(name);
+const wayOut = 'is pickled Python, which runs code where it is read. Pith reads safetensors: look for a revision that has them (refs/pr/N), or convert ' +
+  'it (the Hub\'s safetensors/convert, or save_pretrained of transformers)';
 const isRepo = (/** @type {string} */ text) => /^\w[\w.-]*\/\w[\w.-]*$/.test(text);
 
 /**
@@ -58,7 +60,8 @@ function checkRevision(revision, otherwise = 'main') {
 function settings() {
   const endpoint = environment('HF_ENDPOINT') || DEFAULT_ENDPOINT, token = environment('HF_TOKEN').trim();
   const url = URL.canParse(endpoint) ? new URL(endpoint) : null;
-  if (!url || !/^https?:$/.test(url.protocol) || url.username || url.search || url.hash) throw new ArgumentError(`HF_ENDPOINT should be an http or https address: "${endpoint}" is not`);
+  if (!url || !/^https?:$/.test(url.protocol) || url.username || url.search || url.hash)
+    throw new ArgumentError(`HF_ENDPOINT should be an http or https address: "${endpoint}" is not`);
   if (!/^[\x21-\x7e]*$/.test(token)) throw new ArgumentError('HF_TOKEN holds characters that no token has');
   return { endpoint: url.href.replace(/\/+$/, ''), origin: url.origin, token };
 }
@@ -82,9 +85,8 @@ function parseAddress(url, endpoint) {
   if (isPickled(last)) throw new UnsupportedError(`${last} ${wayOut}`);
   if (isRepo(id) && parts.length === 2 && !/\.gguf$/i.test(last)) return { base, repo: id, revision: '' };
   if (isRepo(id) && parts.length === 4 && kind === 'tree') return { base, repo: id, revision };
-  if (!/\.gguf$/i.test(last)) {
-    throw new ArgumentError(`${url.href} names neither a repository (HOST/ORG/NAME) nor a GGUF file; a checkpoint of several files is given by its repository's address`);
-  }
+  if (!/\.gguf$/i.test(last))
+    throw new ArgumentError(`${url.href} names neither a repository (HOST/ORG/NAME) nor a GGUF file; other files come with their repository`);
   if (!/^[^\\\x00-\x1f/]+$/.test(last)) throw new ArgumentError(`${url.href} names a file that no folder can hold`);
   const file = new URL(url);
   file.hash = '';
@@ -110,18 +112,19 @@ function localOrigin(path, isFolder) {
     const { size } = nodeModule('node:fs').statSync(from);
     return { name, path: from, facts: { size } };
   };
-  const origin = { source: path, pinned: false, what: path, files: isFolder ? namesIn(path) : [], item: (/** @type {string} */ name) => file(name, `${path}/${name}`) };
-  if (isFolder) return origin;
+  const origin = { source: path, pinned: false, what: path, item: (/** @type {string} */ name) => file(name, `${path}/${name}`) };
+  if (isFolder) return { ...origin, files: namesIn(path) };
   const name = basename(path);
   if (isPickled(name)) throw new UnsupportedError(`${path} ${wayOut}`);
   if (!/\.gguf$/i.test(name)) throw new ArgumentError(`${path} is no GGUF file; a checkpoint of several files is given by its folder`);
-  return { ...origin, single: file(name.replace(/gguf$/i, 'gguf'), path) };
+  return { ...origin, files: [], single: file(name.replace(/gguf$/i, 'gguf'), path) };
 }
 
 /** @param {string | URL} source @param {string} revision @param {AbortSignal} signal @returns {Promise<{origin: Origin, hub: Hub | null}>} */
 async function findOrigin(source, revision, signal) {
   const text = String(source), where = locate(source), fs = nodeModule('node:fs');
-  if (/^[a-z][a-z0-9+.-]+:\/\//i.test(text) && !/^(https?|file):/i.test(text)) throw new ArgumentError(`${text}: addresses begin with https:// or http://`);
+  if (/^[a-z][a-z0-9+.-]+:\/\//i.test(text) && !/^(https?|file):/i.test(text))
+    throw new ArgumentError(`${text}: addresses begin with https:// or http://`);
   if ('path' in where) {
     const info = fs.statSync(where.path, { throwIfNoEntry: false });
     if (info) {
@@ -135,10 +138,11 @@ async function findOrigin(source, revision, signal) {
   if ('file' in address) {
     if (revision) throw new ArgumentError('the address of a file has its revision in itself');
     const item = { name: address.name, url: address.file, facts: {} };
-    return { origin: { source: address.file, pinned: false, what: address.file, files: [], item: () => item, single: item }, hub: new Hub(endpoint, token) };
+    return { hub: new Hub(endpoint, token), origin: { source: address.file, pinned: false, what: address.file, files: [], item: () => item, single: item } };
   }
   const { base, repo } = address;
-  if (revision && address.revision && revision !== address.revision) throw new ArgumentError(`the address says the revision ${address.revision}, --revision ${revision}`);
+  if (revision && address.revision && revision !== address.revision)
+    throw new ArgumentError(`the address says the revision ${address.revision}, --revision ${revision}`);
   const wanted = checkRevision(revision || address.revision), hub = new Hub(base, new URL(base).origin === origin ? token : '');
   const { commit, files } = await hub.list(repo, wanted, signal);
   const at = commit ?? wanted;
@@ -152,13 +156,14 @@ function chooseFiles({ what, files, item }) {
   if (has('pith.json')) throw new ArgumentError(`${what} is a package, not a checkpoint: it is compressed already`);
   const weights = has('model.safetensors') ? 'model.safetensors' : has(INDEX) ? INDEX : undefined; // in this order, as it is read
   if (!weights) {
-    const gguf = files.filter((name) => /\.gguf$/i.test(name)), pickled = files.find((name) => isPickled(name) && !/^training_args|optimizer/.test(name));
-    if (gguf.length > 0) throw new ArgumentError(`${what} holds GGUF files, of which one is given by itself: ${gguf.slice(0, 4).map(at).join(', ')}${gguf.length > 4 ? ', …' : ''}`);
+    const gguf = files.filter((name) => /\.gguf$/i.test(name)).map(at), pickled = files.find((name) => isPickled(name) && !isState(name));
+    if (gguf.length > 0) throw new ArgumentError(`${what} holds GGUF files, of which one is given by itself: ${gguf.slice(0, 4).join(', ')}${gguf.length > 4 ? ', …' : ''}`);
     if (pickled) throw new UnsupportedError(`${what} has its weights in ${pickled} alone, which ${wayOut}`);
     throw new NotFoundError(`${what} holds no checkpoint: there is no model.safetensors`);
   }
   if (!has('config.json')) throw new NotFoundError(`${what} has no config.json`);
-  if (!has('tokenizer.json')) throw new UnsupportedError(`${what} has no tokenizer.json, the one form of tokenizers that is read: save_pretrained of a fast tokenizer writes it`);
+  if (!has('tokenizer.json'))
+    throw new UnsupportedError(`${what} has no tokenizer.json, the one form of tokenizers that is read: save_pretrained of a fast tokenizer writes it`);
   return [...CHECKPOINT_FILES.filter((name) => has(name) && (name !== INDEX || weights === INDEX)), ...(weights === INDEX ? [] : [weights])];
 }
 
@@ -175,22 +180,30 @@ function shardsOf(path, { what, files }) {
   const names = map && typeof map === 'object' ? [...new Set(Object.values(map))] : [];
   if (names.length === 0) throw new FormatError(`${INDEX} has no "weight_map"`);
   for (const name of names) {
-    if (typeof name !== 'string' || !/^\w[\w.-]*\.safetensors$/.test(name)) throw new FormatError(`${INDEX} names the file ${JSON.stringify(name)}, which should be a plain name that ends in .safetensors`);
+    if (typeof name !== 'string' || !/^\w[\w.-]*\.safetensors$/.test(name))
+      throw new FormatError(`${INDEX} names the file ${JSON.stringify(name)}, which should be a plain name that ends in .safetensors`);
     if (!files.includes(name)) throw new NotFoundError(`${what} has no ${name}, which its ${INDEX} names`);
   }
   return /** @type {string[]} */ (names);
 }
 
-/** Size and hash, as far as they are known, of what lies on the disk. @param {string} path @param {Item} item @param {AbortSignal} signal */
-async function verify(path, { name, facts: { size, sha256, blob } }, signal) {
+/**
+ * Size and hash, as far as they are known, of what lies on the disk.
+ * @param {string} path @param {Item} item @param {AbortSignal} signal @param {ImportOptions['onProgress']} onProgress
+ */
+async function verify(path, { name, facts: { size, sha256, blob } }, signal, onProgress) {
   const fs = nodeModule('node:fs'), actual = fs.statSync(path).size;
   if (size !== undefined && actual !== size) throw new IntegrityError(`${name} has ${actual} bytes instead of ${size}`);
   if (!sha256 && !blob) return;
   const hash = nodeModule('node:crypto').createHash(sha256 ? 'sha256' : 'sha1');
   if (!sha256) hash.update(`blob ${actual}\0`); // Git's hash of a file
-  for await (const chunk of fs.createReadStream(path, { highWaterMark: 1 << 20, signal })) hash.update(chunk);
-  const digest = hash.digest('hex');
-  if (digest !== (sha256 ?? blob)) throw new IntegrityError(`${name} is not what the host announced: its ${sha256 ? 'SHA-256' : 'Git hash'} is ${digest} instead of ${sha256 ?? blob}`);
+  let done = 0;
+  for await (const chunk of fs.createReadStream(path, { highWaterMark: 1 << 20, signal })) {
+    hash.update(chunk);
+    onProgress?.({ phase: 'hash', unit: 'bytes', done: done += chunk.length, total: actual });
+  }
+  const digest = hash.digest('hex'), expected = sha256 ?? blob;
+  if (digest !== expected) throw new IntegrityError(`${name} is not what was announced: its ${sha256 ? 'SHA-256' : 'Git hash'} is ${digest} instead of ${expected}`);
 }
 
 /** The folder that is made, and the one beside it in which that happens. */
@@ -262,13 +275,10 @@ class Output {
   /** @param {string} name */
   etagOf(name) { return typeof this.#state.etags[name] === 'string' ? this.#state.etags[name] : undefined; }
   /** @param {string} name @param {string | undefined} etag */
-  async keepEtag(name, etag) {
+  keepEtag(name, etag) {
     this.#state.etags[name] = etag;
     this.#save();
   }
-
-  /** What is there of one source and can be gone on with. @param {boolean} pinned */
-  isDone(/** @type {string} */ name, pinned) { return pinned && nodeModule('node:fs').existsSync(`${this.partial}/${name}`); }
 
   discard() { nodeModule('node:fs').rmSync(this.partial, { recursive: true, force: true }); }
 
@@ -296,14 +306,13 @@ class Output {
 
 /** Bytes done of all files, told as they come. */
 class Meter {
-  #onProgress;
   /** @type {Map<string, number>} */ #done = new Map();
   /** @type {Item[]} */ #items = [];
   #complete = false;
   fetchedBytes = 0;
 
   /** @param {ImportOptions['onProgress']} onProgress */
-  constructor(onProgress) { this.#onProgress = onProgress; }
+  constructor(onProgress) { this.onProgress = onProgress; }
 
   /** @param {Item[]} items @param {boolean} complete there will be no more */
   add(items, complete) {
@@ -314,9 +323,9 @@ class Meter {
   /** @param {string} name @param {number} have */
   tell(name, have) {
     this.#done.set(name, have);
-    const sizes = this.#items.map(({ facts }) => facts.size);
-    const total = this.#complete && sizes.every((size) => size !== undefined) ? sizes.reduce((a, b) => /** @type {number} */ (a) + /** @type {number} */ (b), 0) : 0;
-    this.#onProgress?.({ phase: 'fetch', unit: 'bytes', done: [...this.#done.values()].reduce((a, b) => a + b, 0), total: /** @type {number} */ (total) });
+    const known = this.#complete && this.#items.every(({ facts }) => facts.size !== undefined);
+    const total = known ? this.#items.reduce((sum, { facts }) => sum + (facts.size ?? 0), 0) : 0;
+    this.onProgress?.({ phase: 'fetch', unit: 'bytes', done: [...this.#done.values()].reduce((a, b) => a + b, 0), total });
   }
 }
 
@@ -338,26 +347,33 @@ async function copy(from, to, signal, onBytes) {
   }
 }
 
-/** Files into the partial folder, each under its name when it is whole. @param {Item[]} items @param {Origin} origin @param {Hub | null} hub @param {Output} output @param {Meter} meter @param {AbortSignal} signal */
-async function gather(items, { pinned }, hub, output, meter, signal) {
+/** @typedef {{origin: Origin, hub: Hub | null, output: Output, meter: Meter, signal: AbortSignal}} Way */
+
+/**
+ * Files into the partial folder, each under its name when it is whole.
+ * @param {Item[]} items @param {Way} way
+ */
+async function gather(items, { origin: { pinned }, hub, output, meter, signal }) {
   const fs = nodeModule('node:fs');
+  checkSpace(items, output);
   for (const item of items) {
-    const { name, facts } = item, path = output.place(name), part = `${path}.part`;
-    if (output.isDone(name, pinned)) {
+    const { name, facts, url } = item, path = output.place(name), part = `${path}.part`;
+    if (pinned && fs.existsSync(path)) { // an earlier import's, of the same commit
       meter.tell(name, fs.statSync(path).size);
       continue;
     }
     let first = -1;
     const onBytes = (/** @type {number} */ have) => {
       if (first < 0 || have < first) first = have;
-      else if (item.url) meter.fetchedBytes += have - first;
+      else if (url) meter.fetchedBytes += have - first;
       first = have;
       meter.tell(name, have);
     };
-    if (item.url) await /** @type {Hub} */ (hub).download(item.url, part, { facts, etag: output.etagOf(name), pinned, signal, onEtag: (etag) => output.keepEtag(name, etag), onBytes });
+    const onEtag = (/** @type {string | undefined} */ etag) => output.keepEtag(name, etag);
+    if (url) await /** @type {Hub} */ (hub).download(url, part, { facts, etag: output.etagOf(name), pinned, signal, onEtag, onBytes });
     else await copy(/** @type {string} */ (item.path), part, signal, onBytes);
     try {
-      await verify(part, item, signal);
+      await verify(part, item, signal, meter.onProgress);
     } catch (error) {
       if (error instanceof IntegrityError) fs.rmSync(part); // nothing stays that only looks whole
       throw error;
@@ -378,29 +394,22 @@ function checkSpace(items, output) {
   if (needed > free) throw new NoSpaceError(`${output.path}: ${(needed / 1e6).toFixed(1)} MB are still to come, and the disk has space for ${(free / 1e6).toFixed(1)} MB`);
 }
 
-/** @typedef {(path: string) => Promise<Record<string, any>>} Inspect */
-
-/** @param {Origin} origin @param {Hub | null} hub @param {Output} output @param {Meter} meter @param {AbortSignal} signal @param {Inspect} inspect @returns {Promise<{items: Item[], info: Record<string, any>}>} */
-async function gatherAll(origin, hub, output, meter, signal, inspect) {
-  /** @param {string[]} names */
-  const itemsOf = (names) => names.map((name) => (origin.single ? origin.single : origin.item(name)));
-  const gatherSome = async (/** @type {Item[]} */ items) => {
-    checkSpace(items, output);
-    await gather(items, origin, hub, output, meter, signal);
-  };
-  const chosen = itemsOf(origin.single ? [origin.single.name] : chooseFiles(origin));
+/** @param {Way} way @param {(path: string) => Promise<Record<string, any>>} inspect */
+async function gatherAll(way, inspect) {
+  const { origin, output, meter } = way;
   const isLarge = (/** @type {Item} */ { name }) => /\.(safetensors|gguf)$/.test(name);
+  const chosen = origin.single ? [origin.single] : chooseFiles(origin).map(origin.item);
   const small = chosen.filter((item) => !isLarge(item)), large = chosen.filter(isLarge);
   meter.add(chosen, large.length > 0);
-  await gatherSome(small);
+  await gather(small, way);
   if (!origin.single) { // what cannot be used is refused before its weights come, which are all that may be missing now
     await inspect(output.partial).catch((error) => { if (!(error instanceof NotFoundError)) throw error; });
     if (large.length === 0) {
-      large.push(...itemsOf(shardsOf(`${output.partial}/${INDEX}`, origin)));
+      large.push(...shardsOf(`${output.partial}/${INDEX}`, origin).map(origin.item));
       meter.add(large, true);
     }
   }
-  await gatherSome(large);
+  await gather(large, way);
   return { items: [...small, ...large], info: await inspect(origin.single ? `${output.partial}/${origin.single.name}` : output.partial) };
 }
 
@@ -418,7 +427,7 @@ export async function importModel(source, { output: path, revision = '', force =
     const { origin, hub } = await findOrigin(source, checkRevision(revision, ''), signal);
     if (!origin.single) chooseFiles(origin); // what is refused leaves no folder
     output.begin(origin);
-    const { items, info } = await gatherAll(origin, hub, output, meter, signal, async (folder) => {
+    const { items, info } = await gatherAll({ origin, hub, output, meter, signal }, async (folder) => {
       try {
         return (await client.run('inspect', { path: { path: folder } }, { signal })).result;
       } catch (error) {
@@ -429,8 +438,10 @@ export async function importModel(source, { output: path, revision = '', force =
     const bytes = items.reduce((sum, { name }) => sum + fs.statSync(`${output.partial}/${name}`).size, 0);
     output.publish();
     const commit = origin.revision ?? origin.single?.facts.commit;
-    return { path: origin.single ? `${output.path}/${origin.single.name}` : output.path, family: info.family, task: info.task, files: items.length, bytes,
-      fetchedBytes: meter.fetchedBytes, ...(commit ? { revision: commit } : {}) };
+    return {
+      path: origin.single ? `${output.path}/${origin.single.name}` : output.path, family: info.family, task: info.task, files: items.length, bytes,
+      fetchedBytes: meter.fetchedBytes, ...(commit ? { revision: commit } : {}),
+    };
   } catch (error) {
     if (signal.aborted) throw new CancelledError('cancelled', { cause: signal.reason });
     throw error;
