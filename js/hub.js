@@ -2,7 +2,7 @@
  * The Hub over HTTP: addresses, the token, redirects, repeats, and downloads that go on where an earlier one was left. For Node.js alone: a
  * page neither sees where a redirect leads nor has a disk to keep half a file on.
  */
-import { CancelledError, FormatError, IntegrityError, NetworkError, NotFoundError, PithError } from './errors.js';
+import { CancelledError, FormatError, IntegrityError, IoError, NetworkError, NotFoundError, PithError } from './errors.js';
 import { ATTEMPTS, backoff, pause, worthRepeating } from './fetch.js';
 import { nodeModule, systemError } from './load.js';
 
@@ -247,6 +247,10 @@ export class Hub {
         }
         if (facts.size !== undefined && have < facts.size) throw passing(`${url}: the connection ended after ${have} of ${facts.size} bytes`);
       }, () => have, begun);
+      if ((await handle.stat()).size !== have) {
+        await startOver();
+        throw new IoError(`${part} was written to by another import at the same time; try again when that is done`);
+      }
       await handle.sync().catch((error) => { throw named(error, part); });
     } finally {
       await handle.close();

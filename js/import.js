@@ -18,7 +18,8 @@ const MAX_INDEX_BYTES = 64 << 20;
 /** @typedef {{source: string, pinned: boolean, etags: Record<string, string | undefined>}} State */
 /**
  * Where a checkpoint comes from. `files`: names that there are; `item`: how one is had.
- * @typedef {{source: string, pinned: boolean, revision?: string, what: string, files: string[], item: (name: string) => Item, single?: Item}} Origin
+ * @typedef {{source: string, pinned: boolean, revision?: string, what: string, files: string[], item: (name: string) => Item, single?: Item,
+ *   hub: Hub | null}} Origin
  */
 /**
  * @typedef {object} ImportResult
@@ -112,7 +113,7 @@ function localOrigin(path, isFolder) {
     const { size } = nodeModule('node:fs').statSync(from);
     return { name, path: from, facts: { size } };
   };
-  const origin = { source: path, pinned: false, what: path, item: (/** @type {string} */ name) => file(name, `${path}/${name}`) };
+  const origin = { hub: null, source: path, pinned: false, what: path, item: (/** @type {string} */ name) => file(name, `${path}/${name}`) };
   if (isFolder) return { ...origin, files: namesIn(path) };
   const name = basename(path);
   if (isPickled(name)) throw new UnsupportedError(`${path} ${wayOut}`);
@@ -120,7 +121,7 @@ function localOrigin(path, isFolder) {
   return { ...origin, files: [], single: file(name.replace(/gguf$/i, 'gguf'), path) };
 }
 
-/** @param {string | URL} source @param {string} revision @param {AbortSignal} signal @returns {Promise<{origin: Origin, hub: Hub | null}>} */
+/** @param {string | URL} source @param {string} revision @param {AbortSignal} signal @returns {Promise<Origin>} */
 async function findOrigin(source, revision, signal) {
   const text = String(source), where = locate(source), fs = nodeModule('node:fs');
   if (/^[a-z][a-z0-9+.-]+:\/\//i.test(text) && !/^(https?|file):/i.test(text))
@@ -129,7 +130,7 @@ async function findOrigin(source, revision, signal) {
     const info = fs.statSync(where.path, { throwIfNoEntry: false });
     if (info) {
       if (revision) throw new ArgumentError(`${text} is on this machine, where it has no revisions`);
-      return { origin: localOrigin(where.path, info.isDirectory()), hub: null };
+      return localOrigin(where.path, info.isDirectory());
     }
     if (!isRepo(text)) throw new NotFoundError(`${text} is neither a file nor a folder here, nor a model's name on the Hub (ORG/NAME)`);
   }
@@ -138,7 +139,7 @@ async function findOrigin(source, revision, signal) {
   if ('file' in address) {
     if (revision) throw new ArgumentError('the address of a file has its revision in itself');
     const item = { name: address.name, url: address.file, facts: {} };
-    return { hub: new Hub(endpoint, token), origin: { source: address.file, pinned: false, what: address.file, files: [], item: () => item, single: item } };
+    return { hub: new Hub(endpoint, token), source: address.file, pinned: false, what: address.file, files: [], item: () => item, single: item };
   }
   const { base, repo } = address;
   if (revision && address.revision && revision !== address.revision)
@@ -146,8 +147,10 @@ async function findOrigin(source, revision, signal) {
   const wanted = checkRevision(revision || address.revision), hub = new Hub(base, new URL(base).origin === origin ? token : '');
   const { commit, files } = await hub.list(repo, wanted, signal);
   const at = commit ?? wanted;
-  return { hub, origin: { source: `${base}/${repo}@${at}`, pinned: commit !== undefined, revision: commit, what: `${base}/${repo}`, files: [...files.keys()],
-    item: (name) => ({ name, url: hub.address(repo, at, name), facts: { ...files.get(name) } }) } };
+  return {
+    hub, source: `${base}/${repo}@${at}`, pinned: commit !== undefined, revision: commit, what: `${base}/${repo}`, files: [...files.keys()],
+    item: (name) => ({ name, url: hub.address(repo, at, name), facts: { ...files.get(name) } }),
+  };
 }
 
 /** The files beside the weights, and the weights' file or their index. @param {Origin} origin @returns {string[]} */
@@ -209,6 +212,7 @@ async function verify(path, { name, facts: { size, sha256, blob } }, signal, onP
 /** The folder that is made, and the one beside it in which that happens. */
 class Output {
   #force;
+  #replaced;
   #replaces = false;
   /** @type {State} */ #state = { source: '', pinned: false, etags: {} };
 
@@ -218,6 +222,7 @@ class Output {
     this.path = nodeModule('node:path').resolve(path);
     if (fs.existsSync(this.path)) this.path = fs.realpathSync(this.path); // what a link leads to is replaced, not the link
     this.partial = `${this.path}.partial`;
+    this.#replaced = `${this.path}.replaced`;
     this.#force = force;
     this.#checkReplaceable();
   }
@@ -228,31 +233,42 @@ class Output {
     if (!info) return;
     if (!this.#force) throw new ExistsError(`${this.path} is there already: choose another name, or replace it with --force`);
     if (!info.isDirectory()) throw new ExistsError(`${this.path} is a file: --force replaces checkpoints alone; choose another name`);
-    const known = (/** @type {string} */ name) => CHECKPOINT_FILES.includes(name) || name === '1_Pooling' || /\.(safetensors|gguf)$/.test(name);
-    const names = fs.readdirSync(this.path), strange = names.find((name) => !known(name));
+    const strange = fs.readdirSync(this.path, { recursive: true, withFileTypes: true }).map((entry) => {
+      const name = nodeModule('node:path').relative(this.path, `${entry.parentPath}/${entry.name}`);
+      return entry.isDirectory() ? `${name}/` : name;
+    }).find((name) => name !== '1_Pooling/' && !CHECKPOINT_FILES.includes(name) && !/^[^/]+\.(safetensors|gguf)$/.test(name));
     if (strange !== undefined) throw new ExistsError(`${this.path} holds ${strange}, which no import made and --force would remove; choose another name`);
+    if (fs.existsSync(this.#replaced)) throw new ExistsError(`${this.#replaced} is in the way: remove it`);
   }
 
   /** Goes on in a partial folder of the same source, or begins one. @param {Origin} origin */
   begin({ source, pinned }) {
-    const fs = nodeModule('node:fs'), state = `${this.partial}/${STATE}`;
-    try {
-      if (fs.existsSync(this.partial)) {
-        if (!fs.existsSync(state) && fs.readdirSync(this.partial).length > 0) throw new ExistsError(`${this.partial} is in the way, and no import's: remove it`);
-        let earlier;
-        try {
-          earlier = JSON.parse(fs.readFileSync(state, 'utf8'));
-        } catch { /* then it begins anew */ }
-        if (earlier?.source === source && earlier.pinned === pinned && typeof earlier.etags === 'object') this.#state = earlier;
-        else fs.rmSync(this.partial, { recursive: true });
-      }
-      fs.mkdirSync(this.partial, { recursive: false });
-    } catch (error) {
-      if (error instanceof ExistsError) throw error;
-      if (/** @type {{code?: string}} */ (error).code !== 'EEXIST') throw named(error, this.partial);
+    const fs = nodeModule('node:fs');
+    const earlier = this.#earlier();
+    if (earlier?.source === source && earlier.pinned === pinned && earlier.etags) {
+      this.#state = earlier;
+      return;
     }
-    this.#state = { source, pinned, etags: this.#state.source === source ? this.#state.etags : {} };
+    this.#state = { source, pinned, etags: {} };
+    try {
+      fs.rmSync(this.partial, { recursive: true, force: true });
+      fs.mkdirSync(this.partial);
+    } catch (error) {
+      throw named(error, this.partial);
+    }
     this.#save();
+  }
+
+  /** What an import left in the partial folder, if that is an import's. @returns {State | undefined} */
+  #earlier() {
+    const fs = nodeModule('node:fs');
+    if (!fs.existsSync(this.partial)) return undefined;
+    try {
+      return JSON.parse(fs.readFileSync(`${this.partial}/${STATE}`, 'utf8')) ?? undefined;
+    } catch (error) {
+      if (error instanceof SyntaxError) return undefined; // then it begins anew
+      throw new ExistsError(`${this.partial} is in the way, and no import's: remove it`, { cause: error });
+    }
   }
 
   #save() {
@@ -280,17 +296,22 @@ class Output {
     this.#save();
   }
 
+  /** A failed import leaves what the next one can use, and nothing else. @param {boolean} useful what is there can be gone on with */
+  leave(useful) {
+    const fs = nodeModule('node:fs');
+    if (!fs.existsSync(this.partial)) return;
+    const some = fs.readdirSync(this.partial).some((name) => name !== STATE && fs.statSync(`${this.partial}/${name}`).size > 0);
+    if (!useful || !some) this.discard();
+  }
+
   discard() { nodeModule('node:fs').rmSync(this.partial, { recursive: true, force: true }); }
 
   publish() {
-    const fs = nodeModule('node:fs'), replaced = `${this.path}.replaced`;
+    const fs = nodeModule('node:fs'), replaced = this.#replaced;
     this.#checkReplaceable(); // it may have come meanwhile
     try {
       fs.rmSync(`${this.partial}/${STATE}`);
-      if (this.#replaces) {
-        fs.rmSync(replaced, { recursive: true, force: true });
-        fs.renameSync(this.path, replaced);
-      }
+      if (this.#replaces) fs.renameSync(this.path, replaced);
       try {
         fs.renameSync(this.partial, this.path);
       } catch (error) {
@@ -347,13 +368,13 @@ async function copy(from, to, signal, onBytes) {
   }
 }
 
-/** @typedef {{origin: Origin, hub: Hub | null, output: Output, meter: Meter, signal: AbortSignal}} Way */
+/** @typedef {{origin: Origin, output: Output, meter: Meter, signal: AbortSignal}} Way */
 
 /**
  * Files into the partial folder, each under its name when it is whole.
  * @param {Item[]} items @param {Way} way
  */
-async function gather(items, { origin: { pinned }, hub, output, meter, signal }) {
+async function gather(items, { origin: { pinned, hub }, output, meter, signal }) {
   const fs = nodeModule('node:fs');
   checkSpace(items, output);
   for (const item of items) {
@@ -423,11 +444,14 @@ async function gatherAll(way, inspect) {
 export async function importModel(source, { output: path, revision = '', force = false, signal = new AbortController().signal, onProgress }) {
   const fs = nodeModule('node:fs'), output = new Output(path, force), meter = new Meter(onProgress);
   const client = openClient(false, { complete: true });
+  /** @type {Origin | undefined} */
+  let begun;
   try {
-    const { origin, hub } = await findOrigin(source, checkRevision(revision, ''), signal);
+    const origin = await findOrigin(source, checkRevision(revision, ''), signal);
     if (!origin.single) chooseFiles(origin); // what is refused leaves no folder
     output.begin(origin);
-    const { items, info } = await gatherAll({ origin, hub, output, meter, signal }, async (folder) => {
+    begun = origin;
+    const { items, info } = await gatherAll({ origin, output, meter, signal }, async (folder) => {
       try {
         return (await client.run('inspect', { path: { path: folder } }, { signal })).result;
       } catch (error) {
@@ -443,8 +467,9 @@ export async function importModel(source, { output: path, revision = '', force =
       fetchedBytes: meter.fetchedBytes, ...(commit ? { revision: commit } : {}),
     };
   } catch (error) {
+    if (begun) output.leave(begun.hub !== null);
     if (signal.aborted) throw new CancelledError('cancelled', { cause: signal.reason });
-    throw error;
+    throw error instanceof Error && 'syscall' in error && 'path' in error ? named(error, String(error.path)) : error;
   } finally {
     client.close();
   }

@@ -90,6 +90,20 @@ test('another host than the endpoint: by its address, without the token', async 
   assert.ok(seen.length > 3 && seen.every(({ token }) => token === undefined));
 });
 
+test('two imports into one folder at a time: at most one makes it, and what it makes is right', async (t) => {
+  const { source, output } = await setUp(t, decoder, { store(request, response, name, bytes, headers) {
+    response.writeHead(200, { 'Content-Length': bytes.length, ...headers });
+    response.write(bytes.subarray(0, 9000));
+    setTimeout(() => response.end(bytes.subarray(9000)), 100);
+    return true;
+  } });
+  const ended = await Promise.allSettled([1, 2].map(() => importModel('org/name', { output })));
+  assert.ok(ended.some(({ status }) => status === 'rejected'));
+  for (const { reason } of ended) if (reason) assert.match(reason.code ?? '', /^PITH_E_/, reason.stack);
+  if (existsSync(output)) assert.deepEqual(contents(output), contents(source));
+  else assert.deepEqual((await importModel('org/name', { output })).path, output);
+});
+
 test('redirects within the endpoint keep the token; from https to http none is followed', async (t) => {
   const { output, source, seen } = await setUp(t, decoder, { host(request, response, name) {
     if (name === 'tokenizer.json') return response.writeHead(307, { Location: '/cache/org/name/tokenizer.json?x' }).end(), true;
@@ -273,6 +287,7 @@ for (const [what, how, expected, says] of faults) {
     const { output, partial } = await setUp(t, decoder, how);
     await assert.rejects(importModel('org/name', { output }), code(expected, says));
     assert.ok(!existsSync(output));
+    if (!how.store && how.host) assert.ok(!existsSync(partial) || Object.keys(contents(partial)).length > 1, 'an empty folder is nothing to go on with');
     if (expected === 'PITH_E_INTEGRITY') assert.ok(!Object.keys(contents(partial)).some((name) => name.startsWith('model.safetensors') && contents(partial)[name].length > 0));
   });
 }
@@ -349,6 +364,13 @@ test('what is on this machine is copied, links followed; --force replaces checkp
   writeTinyEncoder(encoder);
   await importModel(encoder, { output, force: true });
   assert.deepEqual(contents(output), contents(encoder));
+  mkdirSync(join(output, '1_Pooling'));
+  writeFileSync(join(output, '1_Pooling/mine'), '');
+  await assert.rejects(importModel(source, { output, force: true }), code('PITH_E_EXISTS', /1_Pooling\/mine/));
+  rmSync(join(output, '1_Pooling'), { recursive: true });
+  mkdirSync(`${output}.replaced`);
+  await assert.rejects(importModel(source, { output, force: true }), code('PITH_E_EXISTS', /replaced is in the way/));
+  rmSync(`${output}.replaced`, { recursive: true });
   writeFileSync(join(output, 'thesis.tex'), 'mine');
   await assert.rejects(importModel(source, { output, force: true }), code('PITH_E_EXISTS', /thesis\.tex/));
   await assert.rejects(importModel(source, { output: join(output, 'thesis.tex'), force: true }), code('PITH_E_EXISTS', /is a file/));
@@ -359,7 +381,10 @@ test('what is on this machine is copied, links followed; --force replaces checkp
   await assert.rejects(importModel(join(folder, 'bad.gguf'), { output: join(folder, 'new') }), code('PITH_E_FORMAT'));
   writeTinyGguf(join(folder, 'TINY.GGUF'));
   assert.equal((await importModel(join(folder, 'TINY.GGUF'), { output: join(folder, 'new') })).path, join(folder, 'new/TINY.gguf'));
-  assert.deepEqual(readdirSync(folder).filter((name) => /partial|replaced/.test(name)), []);
+  const control = new AbortController();
+  const copying = importModel(source, { output: join(folder, 'cut'), signal: control.signal, onProgress: ({ done }) => { if (done > 60000) control.abort(); } });
+  await assert.rejects(copying, code('PITH_E_CANCELLED'));
+  assert.deepEqual(readdirSync(folder).filter((name) => /cut|partial|replaced/.test(name)), []);
 });
 
 const bin = join(root, 'js/bin.js');
