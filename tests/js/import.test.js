@@ -125,7 +125,7 @@ test('where there is no Node.js, an error says so', () => {
 });
 
 test('a GGUF file by its address, also that of its page', async (t) => {
-  const { output, endpoint, source, commit, seen } = await setUp(t, (folder) => {
+  const { output, endpoint, store, source, commit, seen } = await setUp(t, (folder) => {
     mkdirSync(folder);
     writeTinyGguf(join(folder, 'tiny.gguf'));
     writeFileSync(join(folder, 'config.json'), '{}');
@@ -137,7 +137,10 @@ test('a GGUF file by its address, also that of its page', async (t) => {
   assert.deepEqual(contents(output), { 'tiny.gguf': readFileSync(join(source, 'tiny.gguf')) });
   assert.ok(seen.every(({ where, token }) => (token === undefined) === (where === 'store')));
   await (await load(result.path)).close();
-  await assert.rejects(importModel(`${endpoint}/org/name/blob/main/tiny.gguf`, { output: `${output}2`, revision: 'main' }), code('PITH_E_ARGUMENT', /revision/));
+  await importModel(`${store}/tiny.gguf?download=true#x`, { output: `${output}2` }); // of any server, which does not get the token
+  assert.deepEqual(contents(`${output}2`), contents(output));
+  assert.ok(seen.every(({ where, token }) => (token === undefined) === (where === 'store')));
+  await assert.rejects(importModel(`${endpoint}/org/name/blob/main/tiny.gguf`, { output: `${output}3`, revision: 'main' }), code('PITH_E_ARGUMENT', /revision/));
 });
 
 test('resets and bodies that end early are taken up where they broke', async (t) => {
@@ -223,8 +226,15 @@ test('what another import left is not mixed in', async (t) => {
   await assert.rejects(importModel('org/name', { output: `${output}2` }), code('PITH_E_EXISTS', /in the way/));
 });
 
-test('a listing without commit, sizes and hashes will do', async (t) => {
-  const { source, output, seen } = await setUp(t, sharded, { listing: ({ siblings }) => ({ siblings: siblings.map(({ rfilename }) => ({ rfilename })) }) });
+test('a listing without commit, sizes and hashes will do; then finished files are fetched again', async (t) => {
+  let broken = true;
+  const { source, output, seen } = await setUp(t, sharded, {
+    listing: ({ siblings }) => ({ siblings: siblings.map(({ rfilename }) => ({ rfilename })) }),
+    store: (request, response, name) => broken && name.startsWith('model-00003') && (response.writeHead(403).end(), true),
+  });
+  await assert.rejects(importModel('org/name', { output }), code('PITH_E_NETWORK'));
+  broken = false;
+  writeFileSync(join(source, 'config.json'), `${readFileSync(join(source, 'config.json'))} `);
   await importModel('org/name', { output });
   assert.deepEqual(contents(output), contents(source));
   assert.ok(seen.some(({ url }) => url.startsWith('/org/name/resolve/main/')));
