@@ -24,7 +24,8 @@ function progressLine(terminal) {
       if (now - last < (terminal ? REDRAW_MS : LINE_MS)) return;
       last = now;
       const rate = (done - first) / (now - begin) * 1e3;
-      const text = `${phase}: ${mega(done)}${total > 0 ? ` of ${mega(total)}` : ''}, ${mega(rate)}/s${total > 0 && rate > 0 ? `, ${((total - done) / rate).toFixed(0)} s left` : ''}`;
+      const left = total > 0 && rate > 0 ? `, ${((total - done) / rate).toFixed(0)} s left` : '';
+      const text = `${phase}: ${mega(done)}${total > 0 ? ` of ${mega(total)}` : ''}, ${mega(rate)}/s${left}`;
       process.stderr.write(terminal ? `\r${text}\x1b[K` : `${text}\n`);
       open = terminal;
     },
@@ -41,14 +42,14 @@ async function importCommand({ source, output, revision, force, json }) {
     const { importModel } = await import('./index.js');
     const result = await importModel(source, { output, revision, force, signal: interrupt.signal, onProgress: line.tell });
     line.clear();
-    const members = Object.entries(result).map(([key, value]) => /** @type {const} */ ([key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`), value]));
-    process.stdout.write(json ? `${JSON.stringify(Object.fromEntries(members))}\n` : members.map(([key, value]) => `${key.padEnd(24)} ${value}\n`).join(''));
+    const { fetchedBytes, ...rest } = result, members = { ...rest, fetched_bytes: fetchedBytes };
+    const lines = Object.entries(members).map(([key, value]) => `${key.padEnd(24)} ${value}\n`);
+    process.stdout.write(json ? `${JSON.stringify(members)}\n` : lines.join(''));
     return 0;
   } catch (error) {
     line.clear();
     if (!(error instanceof PithError)) throw error;
-    if (error instanceof CancelledError) console.error('pith: cancelled; the same command goes on where this one was');
-    else console.error(`pith: ${error.message} (${error.code})`);
+    console.error(error instanceof CancelledError ? `pith: ${error.message}` : `pith: ${error.message} (${error.code})`);
     return statusOf(error);
   }
 }

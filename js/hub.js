@@ -11,7 +11,9 @@ const MAX_LISTING_BYTES = 32 << 20;
 const LONGEST_WAIT_MS = 300000;
 
 /** What the Hub's X-Error-Code says. @type {Record<string, string>} */
-const MISSING = { RepoNotFound: 'there is no such model', RevisionNotFound: 'the model has no such revision', EntryNotFound: 'the revision has no such file' };
+const MISSING = {
+  RepoNotFound: 'there is no such model', RevisionNotFound: 'the model has no such revision', EntryNotFound: 'the revision has no such file',
+};
 
 /** What is known of a file before it is fetched. `blob` is Git's hash of it. @typedef {{size?: number, sha256?: string, blob?: string}} Facts */
 /** @typedef {{commit: string | undefined, files: Map<string, Facts>}} Listing */
@@ -85,7 +87,8 @@ function redirected(url, at, location) {
 function join(facts, told, url) {
   if (facts.size !== undefined && told.size !== undefined && told.size !== facts.size)
     throw new IntegrityError(`${url}: the server says ${told.size} bytes where ${facts.size} were expected`);
-  if (facts.sha256 && told.sha256 && told.sha256 !== facts.sha256) throw new IntegrityError(`${url}: the server gives another SHA-256 than the list of files`);
+  if (facts.sha256 && told.sha256 && told.sha256 !== facts.sha256)
+    throw new IntegrityError(`${url}: the server gives another SHA-256 than the list of files`);
   facts.size ??= told.size;
   facts.sha256 ??= told.sha256;
 }
@@ -160,8 +163,8 @@ export class Hub {
       return new NetworkError(`${says}: access has to be granted${code === 'GatedRepo' ? ', on the model\'s page of the Hub' : ''}; ${then}`);
     }
     if (status === 401) {
-      const why = this.#token ? 'the token in HF_TOKEN is not accepted, or there is no such model' : 'there is no such model, or it is private: then set HF_TOKEN';
-      return new NetworkError(`${says}: ${why}`);
+      const why = this.#token ? 'the token in HF_TOKEN is not accepted' : 'if it is private, set HF_TOKEN';
+      return new NetworkError(`${says}: there is no such model, or ${why}`);
     }
     if (status === 404 || status === 410) return new NotFoundError(`${says}: ${MISSING[code ?? ''] ?? missing}`);
     const waitMs = retryAfterMs(response);
@@ -192,7 +195,8 @@ export class Hub {
     for (const sibling of json.siblings) {
       const name = sibling?.rfilename, lfs = sibling?.lfs;
       checkName(name, url);
-      files.set(name, { size: count(lfs?.size ?? sibling.size), sha256: matching(lfs?.sha256, SHA256), blob: lfs ? undefined : matching(sibling.blobId, SHA1) });
+      const size = count(lfs?.size ?? sibling.size), blob = lfs ? undefined : matching(sibling.blobId, SHA1); // of a large file's pointer else
+      files.set(name, { size, sha256: matching(lfs?.sha256, SHA256), blob });
     }
     return { commit: matching(json.sha, SHA1), files };
   }
@@ -201,8 +205,8 @@ export class Hub {
    * Fetches a file into `part`, of which some may be there already. What it learns of the file joins `facts`.
    * @param {string} url
    * @param {string} part
-   * @param {{facts: Facts & {commit?: string}, etag: string | undefined, pinned: boolean, signal: AbortSignal, onEtag: (etag: string | undefined) => void,
-   *   onBytes: (n: number) => void}} options etag: of what is there, which only counts with it, or if the address is `pinned`: always the
+   * @param {{facts: Facts & {commit?: string}, etag: string | undefined, pinned: boolean, signal: AbortSignal,
+   *   onEtag: (etag: string | undefined) => void, onBytes: (n: number) => void}} options etag: of what is there, which only counts with it, or if the address is `pinned`: always the
    *   same file; onEtag: of what begins to be there; onBytes: how many bytes are there
    */
   async download(url, part, { facts, etag, pinned, signal, onEtag, onBytes }) {

@@ -160,13 +160,13 @@ function chooseFiles({ what, files, item }) {
   const weights = has('model.safetensors') ? 'model.safetensors' : has(INDEX) ? INDEX : undefined; // in this order, as it is read
   if (!weights) {
     const gguf = files.filter((name) => /\.gguf$/i.test(name)).map(at), pickled = files.find((name) => isPickled(name) && !isState(name));
-    if (gguf.length > 0) throw new ArgumentError(`${what} holds GGUF files, of which one is given by itself: ${gguf.slice(0, 4).join(', ')}${gguf.length > 4 ? ', …' : ''}`);
+    if (gguf.length > 0) throw new ArgumentError(`${what} holds GGUF files, of which one is given by itself: ${gguf.slice(0, 4).join(', ')}`);
     if (pickled) throw new UnsupportedError(`${what} has its weights in ${pickled} alone, which ${wayOut}`);
     throw new NotFoundError(`${what} holds no checkpoint: there is no model.safetensors`);
   }
   if (!has('config.json')) throw new NotFoundError(`${what} has no config.json`);
   if (!has('tokenizer.json'))
-    throw new UnsupportedError(`${what} has no tokenizer.json, the one form of tokenizers that is read: save_pretrained of a fast tokenizer writes it`);
+    throw new UnsupportedError(`${what} has no tokenizer.json, the one form that is read: save_pretrained of a fast tokenizer writes it`);
   return [...CHECKPOINT_FILES.filter((name) => has(name) && (name !== INDEX || weights === INDEX)), ...(weights === INDEX ? [] : [weights])];
 }
 
@@ -206,7 +206,8 @@ async function verify(path, { name, facts: { size, sha256, blob } }, signal, onP
     onProgress?.({ phase: 'hash', unit: 'bytes', done: done += chunk.length, total: actual });
   }
   const digest = hash.digest('hex'), expected = sha256 ?? blob;
-  if (digest !== expected) throw new IntegrityError(`${name} is not what was announced: its ${sha256 ? 'SHA-256' : 'Git hash'} is ${digest} instead of ${expected}`);
+  if (digest !== expected)
+    throw new IntegrityError(`${name} is not what was announced: its ${sha256 ? 'SHA-256' : 'Git hash'} is ${digest} instead of ${expected}`);
 }
 
 /** The folder that is made, and the one beside it in which that happens. */
@@ -237,7 +238,8 @@ class Output {
       const name = nodeModule('node:path').relative(this.path, `${entry.parentPath}/${entry.name}`);
       return entry.isDirectory() ? `${name}/` : name;
     }).find((name) => name !== '1_Pooling/' && !CHECKPOINT_FILES.includes(name) && !/^[^/]+\.(safetensors|gguf)$/.test(name));
-    if (strange !== undefined) throw new ExistsError(`${this.path} holds ${strange}, which no import made and --force would remove; choose another name`);
+    if (strange !== undefined)
+      throw new ExistsError(`${this.path} holds ${strange}, which no import made and --force would remove; choose another name`);
     if (fs.existsSync(this.#replaced)) throw new ExistsError(`${this.#replaced} is in the way: remove it`);
   }
 
@@ -412,7 +414,8 @@ function checkSpace(items, output) {
     needed += Math.max(0, (facts.size ?? 0) - Math.max(...there));
   }
   const { bavail, bsize } = fs.statfsSync(output.partial), free = bavail * bsize;
-  if (needed > free) throw new NoSpaceError(`${output.path}: ${(needed / 1e6).toFixed(1)} MB are still to come, and the disk has space for ${(free / 1e6).toFixed(1)} MB`);
+  const mega = (/** @type {number} */ n) => `${(n / 1e6).toFixed(1)} MB`;
+  if (needed > free) throw new NoSpaceError(`${output.path}: ${mega(needed)} are still to come, and the disk has space for ${mega(free)}`);
 }
 
 /** @param {Way} way @param {(path: string) => Promise<Record<string, any>>} inspect */
@@ -468,7 +471,8 @@ export async function importModel(source, { output: path, revision = '', force =
     };
   } catch (error) {
     if (begun) output.leave(begun.hub !== null);
-    if (signal.aborted) throw new CancelledError('cancelled', { cause: signal.reason });
+    const goesOn = fs.existsSync(output.partial) ? `; the next import goes on from what is in ${output.partial}` : '';
+    if (signal.aborted) throw new CancelledError(`cancelled${goesOn}`, { cause: signal.reason });
     throw error instanceof Error && 'syscall' in error && 'path' in error ? named(error, String(error.path)) : error;
   } finally {
     client.close();

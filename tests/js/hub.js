@@ -42,7 +42,7 @@ async function listen(t, handle) {
  */
 export async function serveHub(t, folder, { host = () => false, store = () => false, listing = (json) => json, revisions = [] } = {}) {
   const commit = 'c0ffee'.padEnd(40, '0'), seen = [];
-  const note = (where, name, request) => seen.push({ where, name, url: request.url, range: request.headers.range, ifRange: request.headers['if-range'], token: request.headers.authorization });
+  const note = (where, name, { url, headers }) => seen.push({ where, name, url, range: headers.range, ifRange: headers['if-range'], token: headers.authorization });
   const storeUrl = await listen(t, (request, response) => {
     const name = decodeURIComponent(new URL(request.url, 'http://x').pathname.slice(1)), bytes = readFileSync(join(folder, name));
     const headers = { ETag: `"store-${bytes.length}"`, 'Content-Type': 'application/octet-stream' };
@@ -62,14 +62,16 @@ export async function serveHub(t, folder, { host = () => false, store = () => fa
       const names = readdirSync(folder, { recursive: true }).map(String).filter((one) => /\.\w+$/.test(one));
       const siblings = names.map((one) => {
         const bytes = readFileSync(join(folder, one)), size = bytes.length;
-        return isLarge(one) ? { rfilename: one, size, blobId: '0'.repeat(40), lfs: { sha256: sha256(bytes), size, pointerSize: 134 } } : { rfilename: one, size, blobId: gitHash(bytes) };
+        const lfs = { sha256: sha256(bytes), size, pointerSize: 134 };
+        return isLarge(one) ? { rfilename: one, size, blobId: '0'.repeat(40), lfs } : { rfilename: one, size, blobId: gitHash(bytes) };
       });
       return response.writeHead(200, { 'Content-Type': 'application/json' }).end(JSON.stringify(listing({ id: 'org/name', sha: commit, siblings })));
     }
     if (!existsSync(join(folder, name))) return missing('EntryNotFound');
     const bytes = readFileSync(join(folder, name));
     if (!isLarge(name)) return sendBytes(request, response, bytes, { ETag: `"${gitHash(bytes)}"`, 'X-Repo-Commit': commit });
-    return response.writeHead(302, { Location: `${storeUrl}/${name}?signature=secret`, 'X-Linked-Size': bytes.length, 'X-Linked-Etag': `"${sha256(bytes)}"`, 'X-Repo-Commit': commit }).end();
+    const linked = { 'X-Linked-Size': bytes.length, 'X-Linked-Etag': `"${sha256(bytes)}"`, 'X-Repo-Commit': commit };
+    return response.writeHead(302, { Location: `${storeUrl}/${name}?signature=secret`, ...linked }).end();
   });
   return { endpoint: hostUrl, store: storeUrl, commit, seen };
 }

@@ -268,7 +268,7 @@ const changed = (request, response, name, bytes, headers) => {
 };
 /** What goes wrong, how, the error, what stays under its name in the partial folder. @type {[string, object, string, RegExp][]} */
 const faults = [
-  ['401 for the listing', { host: answer(401) }, 'PITH_E_NETWORK', /private: then set HF_TOKEN/],
+  ['401 for the listing', { host: answer(401) }, 'PITH_E_NETWORK', /no such model, or if it is private, set HF_TOKEN/],
   ['403 for a gated model\'s files', { host: only((name) => name === 'config.json', answer(403, { 'X-Error-Code': 'GatedRepo' })) }, 'PITH_E_NETWORK', /access has to be granted.*page.*HF_TOKEN/],
   ['403 where the files are', { store: answer(403) }, 'PITH_E_NETWORK', /model\.safetensors.*403/],
   ['404 for a listed file', { host: only((name) => name === 'tokenizer.json', answer(404, { 'X-Error-Code': 'EntryNotFound' })) }, 'PITH_E_NOT_FOUND', /tokenizer\.json.*no such file/],
@@ -417,7 +417,7 @@ test('the command line: import, compress, an interrupt and what comes after it',
   const part = join(partial, 'model.safetensors.part');
   while (!existsSync(part) || statSync(part).size < 4000) await new Promise((resolve) => setTimeout(resolve, 20));
   first.child.kill('SIGINT');
-  assert.deepEqual(await first.ended, { status: 130, stdout: '', stderr: 'pith: cancelled; the same command goes on where this one was\n' });
+  assert.deepEqual(await first.ended, { status: 130, stdout: '', stderr: `pith: cancelled; the next import goes on from what is in ${partial}\n` });
   hang = false;
   const second = await (await pith('import', 'org/name', '-o', output, '--json')).ended;
   assert.equal(second.status, 0, second.stderr);
