@@ -389,9 +389,10 @@ export class Engine {
    * @param {string[]} argv
    * @param {boolean} terminal stderr is one
    * @param {() => boolean} interrupted
+   * @param {(args: Record<string, any>) => Promise<number>} hostCommand runs what the library leaves to us, `import`, and gives its exit code
    * @returns {Promise<number>} exit code
    */
-  async commandLine(argv, terminal, interrupted) {
+  async commandLine(argv, terminal, interrupted, hostCommand) {
     const wasm = this.#wasm;
     const cli = this.#withText(JSON.stringify(argv), (at, n) => wasm.pith_wasm_cli_open(at, n, terminal ? 1 : 0));
     if (cli === 0) throw new MemoryError('there is no memory for the command line');
@@ -401,9 +402,10 @@ export class Engine {
       this.#waits = false;
       if (interrupted()) this.#cancelled = true;
     }
-    const code = wasm.pith_wasm_cli_exit_code(cli);
+    const code = wasm.pith_wasm_cli_exit_code(cli), at = wasm.pith_wasm_cli_for_host(cli);
+    const args = at === 0 ? null : JSON.parse(this.#cText(at));
     wasm.pith_wasm_cli_close(cli);
-    return code;
+    return args ? hostCommand(args) : code;
   }
 
   /** @param {() => boolean} ended is asked while the input is slow */

@@ -5,21 +5,25 @@
 import { bytesFile } from './files.js';
 import { FormatError, NetworkError, NotFoundError } from './errors.js';
 
-const ATTEMPTS = 4;
+export const ATTEMPTS = 4;
 const AHEAD = 3;
-const CHECKPOINT_FILES = ['config.json', 'tokenizer.json', 'tokenizer_config.json', 'generation_config.json', 'modules.json',
+/** Beside the weights. */
+export const CHECKPOINT_FILES = ['config.json', 'tokenizer.json', 'tokenizer_config.json', 'generation_config.json', 'modules.json',
   'sentence_bert_config.json', '1_Pooling/config.json', 'model.safetensors.index.json'];
 
-/** @param {number} attempt @param {AbortSignal} signal */
-function pause(attempt, signal) {
+/** How long to wait after a failure, in milliseconds. @param {number} attempt from 0 */
+export const backoff = (attempt) => 200 * 3 ** attempt;
+
+/** @param {number} ms @param {AbortSignal} signal */
+export function pause(ms, signal) {
   return new Promise((resolve) => {
-    const timer = setTimeout(resolve, 200 * 3 ** attempt);
+    const timer = setTimeout(resolve, ms);
     signal.addEventListener('abort', () => { clearTimeout(timer); resolve(undefined); }, { once: true });
   });
 }
 
 /** A server that is overloaded or broken may answer later; one that says no will not. @param {number} status */
-const worthRepeating = (status) => status === 408 || status === 429 || status >= 500;
+export const worthRepeating = (status) => status === 408 || status === 429 || status >= 500;
 
 /**
  * @param {string} url
@@ -71,7 +75,7 @@ class StreamedFile {
         const final = !(error instanceof NetworkError) || /** @type {{final?: boolean}} */ (error).final;
         if (this.#end > before) attempt = 0; // what moves on is tried on
         if (signal.aborted || final || attempt + 1 >= ATTEMPTS) throw error;
-        await pause(attempt, signal);
+        await pause(backoff(attempt), signal);
         if (signal.aborted) throw error;
       }
     }
@@ -159,7 +163,7 @@ async function fetchWhole(url, needed, signal, count) {
       if (error instanceof NotFoundError && !needed) return undefined;
       const final = !(error instanceof NetworkError) || /** @type {{final?: boolean}} */ (error).final;
       if (signal.aborted || final || attempt + 1 >= ATTEMPTS) throw error;
-      await pause(attempt, signal);
+      await pause(backoff(attempt), signal);
     }
   }
 }

@@ -15,7 +15,7 @@ export * from './errors.js';
  */
 /**
  * @typedef {object} Progress
- * @property {string} phase 'load', 'hash', 'quantize', 'measure', 'embed', 'prompt', 'generate'
+ * @property {string} phase 'load', 'fetch', 'hash', 'quantize', 'measure', 'embed', 'prompt', 'generate'
  * @property {string} unit  of done and total: 'bytes', 'weights', 'texts', 'tokens'
  * @property {number} done
  * @property {number} total 0 when it is not known
@@ -355,6 +355,24 @@ export async function compress(source, options = {}) {
   const { signal, onProgress, worker, ...rest } = options;
   const { result, files } = await once('compress', { source: describe(source), ...rest, threads: checkThreads(rest.threads) }, { signal, onProgress, worker });
   return files ? { ...result, files } : result;
+}
+
+/**
+ * Brings a checkpoint onto the disk, whole and checked: of the Hub ('ORG/NAME', or its address), a GGUF file of any address, or one that is on this
+ * machine. An import that was interrupted goes on where it was left. Node.js alone; the variables HF_ENDPOINT and HF_TOKEN count.
+ * @param {string | URL} source
+ * @param {import('./import.js').ImportOptions} options
+ * @returns {Promise<import('./import.js').ImportResult>}
+ */
+export async function importModel(source, options) {
+  checkOptions(options, ['signal', 'onProgress', 'output', 'revision', 'force'], 'importModel');
+  checkSignal(options.signal);
+  if (typeof source !== 'string' && !(source instanceof URL) || String(source) === '')
+    throw new ArgumentError('importModel takes a model\'s name on the Hub, an address or a path');
+  for (const key of /** @type {const} */ (['output', 'revision'])) if (options[key] !== undefined) checkText(options[key], key);
+  if (!options.output) throw new ArgumentError('importModel wants the folder\'s name: output');
+  if (options.force !== undefined && typeof options.force !== 'boolean') throw new ArgumentError('force should be true or false');
+  return (await import('./import.js')).importModel(source, options);
 }
 
 /**

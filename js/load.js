@@ -7,9 +7,18 @@ import { ArgumentError, ExistsError, IoError, NetworkError, NoSpaceError, NotFou
 /** @typedef {import('./engine.js').Files} Files */
 
 const isNode = typeof process === 'object' && Boolean(process.versions?.node) && typeof process.getBuiltinModule === 'function';
-/** @typedef {{'node:fs': typeof import('node:fs'), 'node:worker_threads': typeof import('node:worker_threads'), 'node:url': typeof import('node:url'), 'node:path': typeof import('node:path'), 'node:os': typeof import('node:os')}} NodeModules */
+/** @typedef {{'node:fs': typeof import('node:fs'), 'node:worker_threads': typeof import('node:worker_threads'), 'node:url': typeof import('node:url'), 'node:path': typeof import('node:path'), 'node:os': typeof import('node:os'), 'node:crypto': typeof import('node:crypto')}} NodeModules */
 /** @template {keyof NodeModules} K @param {K} name @returns {NodeModules[K]} */
 const node = (name) => /** @type {any} */ (process.getBuiltinModule(name));
+
+/** What only Node.js can do asks here for its modules. @template {keyof NodeModules} K @param {K} name @returns {NodeModules[K]} */
+export function nodeModule(name) {
+  if (!isNode) throw new UnsupportedError('this needs the files and the network of Node.js: a page cannot do it');
+  return node(name);
+}
+
+/** Of the process; '' where there is none. @param {string} name */
+export const environment = (name) => (isNode ? process.env[name] ?? '' : '');
 
 /** Written out, so that bundlers find the files. */
 const moduleUrls = {
@@ -261,7 +270,7 @@ const wordsOfC = {
 };
 
 /** @param {any} error of node:fs @returns {Error} */
-function systemError(error) {
+export function systemError(error) {
   const own = String(error?.message ?? error).replace(/^\w+: /, '').replace(/, \w+( '.*')?$/, '');
   const says = wordsOfC[error?.code] ?? own.charAt(0).toUpperCase() + own.slice(1);
   switch (error?.code) {

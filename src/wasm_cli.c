@@ -15,4 +15,5 @@ EXPORT(pith_wasm_cli_open) pith_cli *pith_wasm_cli_open(const char *argv, uint32
 }
 EXPORT(pith_wasm_cli_step) int32_t pith_wasm_cli_step(pith_cli *cli, double budget_ms) { return (int32_t)pith_cli_step(cli, budget_ms); }
 EXPORT(pith_wasm_cli_exit_code) int32_t pith_wasm_cli_exit_code(pith_cli *cli) { return pith_cli_exit_code(cli); }
+EXPORT(pith_wasm_cli_for_host) const char *pith_wasm_cli_for_host(const pith_cli *cli) { return pith_cli_for_host(cli); }
 EXPORT(pith_wasm_cli_close) void pith_wasm_cli_close(pith_cli *cli) { pith_cli_close(cli); }

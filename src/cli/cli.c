@@ -24,6 +24,7 @@ struct pith_cli {
   pith_json *texts;              /* for embed and tokenize */
   const pith_json *next_text;    /* of texts: the first that is not done */
   pith_json *batch;
+  pith_buffer for_host;          /* arguments of a command that is the host's affair */
   int exit_code;
   bool done;
 };
@@ -364,6 +365,14 @@ static pith_status run(pith_cli *cli, double budget_ms) {
   return printed == PITH_OK ? PITH_PENDING : printed;
 }
 
+/* The network is the host's: its program runs the command, with the arguments as they were understood here. */
+static pith_status leave_to_host(pith_cli *cli) {
+  if (!argument(cli, "output")) return pith_fail(&cli->ctx, PITH_E_ARGUMENT, "import wants the folder's name: -o DIR");
+  pith_json_add_string(cli->arguments, "source", pith_json_string(words(cli)));
+  PITH_TRY(pith_json_print(&cli->ctx, cli->arguments, false, &cli->for_host));
+  return pith_buffer_append(&cli->ctx, &cli->for_host, "", 1);
+}
+
 static pith_status open_command(pith_cli *cli) {
   const pith_json *first = pith_json_first(cli->argv);
   const char *name = pith_json_string(first);
@@ -385,7 +394,7 @@ static pith_status open_command(pith_cli *cli) {
   PITH_TRY(pith_arguments_parse(&cli->ctx, command, pith_json_next(first), &cli->arguments));
   cli->command = command;
   cli->output.json = pith_json_true(pith_json_get(cli->arguments, "json"));
-  return PITH_PENDING;
+  return is_command(cli, "import") ? leave_to_host(cli) : PITH_PENDING;
 }
 
 pith_cli *pith_cli_open(const pith_host *host, const pith_allocator *allocator, const char *argv, size_t n_bytes, bool terminal) {
@@ -420,6 +429,7 @@ pith_status pith_cli_step(pith_cli *cli, double budget_ms) {
 }
 
 int pith_cli_exit_code(const pith_cli *cli) { return cli->exit_code; }
+const char *pith_cli_for_host(const pith_cli *cli) { return cli->done && cli->exit_code == 0 ? cli->for_host.data : NULL; }
 
 void pith_cli_close(pith_cli *cli) {
   if (!cli) return;
@@ -430,6 +440,7 @@ void pith_cli_close(pith_cli *cli) {
   pith_json_free(cli->texts);
   pith_json_free(cli->batch);
   pith_buffer_free(&cli->ctx, &cli->input);
+  pith_buffer_free(&cli->ctx, &cli->for_host);
   pith_ctx ctx = cli->ctx;
   pith_free(&ctx, cli);
 }

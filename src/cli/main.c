@@ -22,7 +22,11 @@ int main(int argc, char **argv) {
   pith_buffer_free(&ctx, &text);
   if (!cli) return PITH_E_MEMORY;
   while (pith_cli_step(cli, 50.0) == PITH_PENDING) continue;
-  const int code = pith_cli_exit_code(cli);
+  int code = pith_cli_exit_code(cli);
+  if (pith_cli_for_host(cli)) {
+    fputs("pith: this program has no network: `npx pith import` fetches; a checkpoint that is here is read where it lies (PITH_E_UNSUPPORTED)\n", stderr);
+    code = PITH_E_UNSUPPORTED;
+  }
   pith_cli_close(cli);
   pith_host_posix_free(&posix);
   return code;

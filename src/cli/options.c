@@ -9,6 +9,8 @@
   {"--json", "json", PITH_OPTION_FLAG}, {"--kernels", "kernels", PITH_OPTION_TEXT}, {"--attention", "attention", PITH_OPTION_TEXT}, \
       {"--threads", "threads", PITH_OPTION_NUMBER}
 
+static const pith_option import_options[] = {{"-o", "output", PITH_OPTION_TEXT},     {"--output", "output", PITH_OPTION_TEXT}, {"--revision", "revision", PITH_OPTION_TEXT},
+                                             {"--force", "force", PITH_OPTION_FLAG}, {"--json", "json", PITH_OPTION_FLAG},     {NULL, NULL, PITH_OPTION_FLAG}};
 static const pith_option inspect_options[] = {{"--json", "json", PITH_OPTION_FLAG}, {NULL, NULL, PITH_OPTION_FLAG}};
 static const pith_option compress_options[] = {{"-o", "output", PITH_OPTION_TEXT},          {"--output", "output", PITH_OPTION_TEXT},
                                                {"--recipe", "recipe", PITH_OPTION_TEXT},    {"--shard-size", "shardSize", PITH_OPTION_SIZE},
@@ -36,6 +38,8 @@ static const pith_option eval_options[] = {COMMON,
                                            {NULL, NULL, PITH_OPTION_FLAG}};
 
 static const pith_command commands[] = {
+    {"import", "pith import ORG/NAME|URL|PATH -o DIR [--revision NAME] [--force] [--json]",
+     "a checkpoint of the Hub, or one that is here, fetched whole and checked (npx pith alone: build/pith has no network)", import_options, 1, 1},
     {"inspect", "pith inspect SRC [--json]", "what a checkpoint or a package holds", inspect_options, 1, 1},
     {"compress", "pith compress SRC -o PKG [--recipe int8|int4|int4-min|fp16|FILE] [--calibrate FILE] [--shard-size 4M] [--texts FILE] [--force] [--threads N] [--json]",
      "a checkpoint into a package, with its quality measured", compress_options, 1, 1},
