@@ -227,9 +227,14 @@ async function webkit(undo) {
     binary: programs.webkit.path, args: ['--automation'] } } } });
   const session = `${driver}/session/${sessionId}`;
   await webdriver(session, 'POST', '/timeouts', { script: ANSWER_MS, pageLoad: ANSWER_MS });
-  const evaluate = async (fn, arg) => {
-    const { value, error } = await webdriver(session, 'POST', '/execute/async', { args: [arg ?? null], script: `const [arg, done] = arguments;
+  const execute = (fn, arg) => webdriver(session, 'POST', '/execute/async', { args: [arg ?? null], script: `const [arg, done] = arguments;
       (async () => (${fn})(arg))().then((value) => done({ value }), (error) => done({ error: error.name + ': ' + error.message }));` });
+  const evaluate = async (fn, arg) => {
+    // Under load the driver now and then loses an answer on its way, whatever it was: it is asked once more.
+    const { value, error } = await execute(fn, arg).catch((lost) => {
+      if (/Could not parse script result/.test(lost.message)) return execute(fn, arg);
+      throw lost;
+    });
     if (error) throw new Error(error);
     return value;
   };
