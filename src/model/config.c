@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/format.h"
+#include "model/stages.h"
 
 pith_status pith_config_size(pith_ctx *ctx, const pith_json *json, const char *key, int64_t high, const char *what, int32_t *out) {
   int64_t value;
@@ -29,21 +30,61 @@ pith_status pith_config_positive(pith_ctx *ctx, const pith_json *json, const cha
   return PITH_OK;
 }
 
-pith_status pith_config_activation(pith_ctx *ctx, const pith_json *json, const char *what, pith_activation *out) {
+pith_status pith_config_activation(pith_ctx *ctx, const pith_json *json, const char *key, const char *what, pith_activation *out) {
   static const struct {
     const char *name;
     pith_activation activation;
   } known[] = {{"gelu", PITH_GELU_ERF}, {"gelu_new", PITH_GELU_TANH}, {"gelu_pytorch_tanh", PITH_GELU_TANH},
                {"silu", PITH_SILU},     {"swish", PITH_SILU},         {"relu", PITH_RELU}};
   const char *name;
-  PITH_TRY(pith_json_need_string(ctx, json, "hidden_act", what, &name));
+  PITH_TRY(pith_json_need_string(ctx, json, key, what, &name));
   for (size_t i = 0; i < sizeof known / sizeof *known; i++)
     if (strcmp(known[i].name, name) == 0) {
       *out = known[i].activation;
       return PITH_OK;
     }
   return pith_fail(ctx, PITH_E_UNSUPPORTED,
-                   "%s: \"hidden_act\" is \"%.40s\"; supported are gelu, gelu_new, gelu_pytorch_tanh, silu, swish and relu", what, name);
+                   "%s: \"%s\" is \"%.40s\"; supported are gelu, gelu_new, gelu_pytorch_tanh, silu, swish and relu", what, key, name);
+}
+
+pith_status pith_config_heads(pith_ctx *ctx, const char *what, pith_config *out) {
+  if (out->hidden_size % out->n_heads != 0)
+    return pith_fail(ctx, PITH_E_FORMAT, "%s: %d attention heads do not divide the hidden size of %d", what, (int)out->n_heads,
+                     (int)out->hidden_size);
+  out->n_kv_heads = out->n_heads;
+  out->head_dim = out->hidden_size / out->n_heads;
+  return PITH_OK;
+}
+
+pith_status pith_config_context(pith_ctx *ctx, const char *key, const char *what, pith_config *out) {
+  if (out->max_positions < 2)
+    return pith_fail(ctx, PITH_E_UNSUPPORTED, "%s: a context of %d token (\"%s\") leaves none to guess", what, (int)out->max_positions, key);
+  out->max_tokens = out->max_positions;
+  return PITH_OK;
+}
+
+pith_status pith_config_rope(pith_ctx *ctx, const pith_json *json, const char *theta_key, const char *what, pith_config *out) {
+  /* transformers 5 moved rope_theta into rope_parameters; before it, scaling stood in rope_scaling. */
+  const pith_json *parameters = pith_json_get(json, "rope_parameters"), *scaling = pith_json_get(json, "rope_scaling");
+  const pith_json *rules[2] = {parameters, scaling};
+  for (int i = 0; i < 2; i++) {
+    if (pith_json_is_null(rules[i])) continue;
+    if (!pith_json_is_object(rules[i])) return pith_fail(ctx, PITH_E_FORMAT, "%s: \"rope_parameters\" and \"rope_scaling\" should be objects", what);
+    const pith_json *type = pith_json_get(rules[i], "rope_type");
+    if (pith_json_is_null(type)) type = pith_json_get(rules[i], "type");
+    const char *name = pith_json_is_null(type) ? "default" : pith_json_string(type);
+    if (!name || strcmp(name, "default") != 0)
+      return pith_fail(ctx, PITH_E_UNSUPPORTED, "%s: RoPE of type \"%.40s\" is not supported, only \"default\"", what, name ? name : "?");
+  }
+  out->rotary_dim = out->head_dim;
+  const bool nested = !pith_json_is_null(pith_json_get(parameters, "rope_theta"));
+  return pith_config_positive(ctx, nested ? parameters : json, nested ? "rope_theta" : theta_key, 10000.0, what, &out->rope_theta);
+}
+
+pith_status pith_config_refuse(pith_ctx *ctx, const pith_json *json, const char *const *keys, const char *what) {
+  for (; *keys; keys++)
+    if (pith_json_true(pith_json_get(json, *keys))) return pith_fail(ctx, PITH_E_UNSUPPORTED, "%s: \"%s\": true is not supported", what, *keys);
+  return PITH_OK;
 }
 
 static pith_status add_eos(pith_ctx *ctx, const pith_json *value, const char *what, pith_config *out) {
@@ -74,7 +115,6 @@ pith_status pith_config_special_ids(pith_ctx *ctx, const pith_json *json, const 
 void pith_slot_add(pith_slot *slots, uint32_t *n, uint32_t id, pith_role role, int32_t rows, int32_t cols, const char *format, int32_t layer) {
   pith_slot *slot = &slots[(*n)++];
   memset(slot, 0, sizeof *slot);
-  /* `format` is a family's own literal with at most one %d: no caller passes outside text. */
   const char *mark = strchr(format, '%');
   if (mark)
     pith_snprintf(slot->name, sizeof slot->name, "%.*s%d%s", (int)(mark - format), format, (int)layer, mark + 2);
@@ -84,4 +124,34 @@ void pith_slot_add(pith_slot *slots, uint32_t *n, uint32_t id, pith_role role, i
   slot->role = role;
   slot->rows = (uint32_t)rows;
   slot->cols = (uint32_t)cols;
+}
+
+static void add_pair(pith_slot *slots, uint32_t *n, uint32_t id, pith_role role, int32_t rows, int32_t cols, const char *module, int32_t layer, bool bias) {
+  char format[PITH_MAX_NAME];
+  pith_snprintf(format, sizeof format, "%s.weight", module);
+  pith_slot_add(slots, n, id, role, rows, cols, format, layer);
+  if (!bias) return;
+  pith_snprintf(format, sizeof format, "%s.bias", module);
+  pith_slot_add(slots, n, id + 1, PITH_ROLE_VECTOR, 1, role == PITH_ROLE_VECTOR ? cols : rows, format, layer);
+}
+
+void pith_slot_linear(pith_slot *slots, uint32_t *n, uint32_t id, int32_t rows, int32_t cols, const char *module, int32_t layer, bool bias) {
+  add_pair(slots, n, id, PITH_ROLE_MATRIX, rows, cols, module, layer, bias);
+}
+
+void pith_slot_norm(pith_slot *slots, uint32_t *n, uint32_t id, int32_t cols, const char *module, int32_t layer, bool bias) {
+  add_pair(slots, n, id, PITH_ROLE_VECTOR, 1, cols, module, layer, bias);
+}
+
+void pith_slot_qkv(pith_slot *slots, uint32_t *n, int32_t size, int32_t run, const char *module, int32_t layer, bool bias, bool transposed) {
+  static const uint32_t ids[] = {PITH_QUERY, PITH_KEY, PITH_VALUE};
+  static const char *const names[] = {":query", ":key", ":value"};
+  for (uint32_t part = 0; part < 3; part++) {
+    uint32_t i = *n;
+    for (pith_slot_linear(slots, n, ids[part], size, size, module, layer, bias); i < *n; i++) {
+      const size_t length = strlen(slots[i].name);
+      pith_snprintf(slots[i].name + length, sizeof slots[i].name - length, "%s", names[part]);
+      slots[i].view = (pith_view){3, part, (uint32_t)run, transposed && slots[i].role == PITH_ROLE_MATRIX};
+    }
+  }
 }

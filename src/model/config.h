@@ -13,10 +13,31 @@ pith_status pith_config_size(pith_ctx *ctx, const pith_json *json, const char *k
 pith_status pith_config_size_or(pith_ctx *ctx, const pith_json *json, const char *key, int64_t high, int32_t fallback, const char *what,
                                 int32_t *out);
 pith_status pith_config_positive(pith_ctx *ctx, const pith_json *json, const char *key, double fallback, const char *what, double *out);
-pith_status pith_config_activation(pith_ctx *ctx, const pith_json *json, const char *what, pith_activation *out);
+pith_status pith_config_activation(pith_ctx *ctx, const pith_json *json, const char *key, const char *what, pith_activation *out);
+/* head_dim and n_kv_heads of a family whose heads divide the hidden size. */
+pith_status pith_config_heads(pith_ctx *ctx, const char *what, pith_config *out);
+/* A decoder's context leaves room to guess. */
+pith_status pith_config_context(pith_ctx *ctx, const char *key, const char *what, pith_config *out);
+/* rope_theta and rotary_dim, all of a head; `theta_key` is its name outside of "rope_parameters". */
+pith_status pith_config_rope(pith_ctx *ctx, const pith_json *json, const char *theta_key, const char *what, pith_config *out);
+/* Members that would change the computation: PITH_E_UNSUPPORTED if any of the named ones is true. keys: NULL-terminated */
+pith_status pith_config_refuse(pith_ctx *ctx, const pith_json *json, const char *const *keys, const char *what);
 /* eos_token_id as a number, a list or null; bos_token_id. */
 pith_status pith_config_special_ids(pith_ctx *ctx, const pith_json *json, const char *what, pith_config *out);
-/* Adds a slot with the printed name. */
+/* Adds a slot with the printed name. `format` is a family's own literal with at most one %d. */
 void pith_slot_add(pith_slot *slots, uint32_t *n, uint32_t id, pith_role role, int32_t rows, int32_t cols, const char *format, int32_t layer);
+
+/* A module's "weight" as a matrix, and where asked for its "bias", which is weight `id` + 1. */
+void pith_slot_linear(pith_slot *slots, uint32_t *n, uint32_t id, int32_t rows, int32_t cols, const char *module, int32_t layer, bool bias);
+/* The same for a norm. */
+void pith_slot_norm(pith_slot *slots, uint32_t *n, uint32_t id, int32_t cols, const char *module, int32_t layer, bool bias);
+/* Query, key and value of `size` outputs and inputs each, which checkpoints store as one tensor, in turns of `run` rows. */
+void pith_slot_qkv(pith_slot *slots, uint32_t *n, int32_t size, int32_t run, const char *module, int32_t layer, bool bias, bool transposed);
+
+/* What families share that differ little. */
+pith_status pith_bert_parse(pith_ctx *ctx, const pith_json *json, const char *what, pith_config *out);
+uint32_t pith_bert_slots(const pith_config *c, int32_t stage, pith_slot out[PITH_MAX_SLOTS]);
+pith_status pith_llama_parse(pith_ctx *ctx, const pith_json *json, const char *what, pith_config *out);
+uint32_t pith_llama_slots(const pith_config *c, int32_t stage, pith_slot out[PITH_MAX_SLOTS]);
 
 #endif

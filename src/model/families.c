@@ -15,7 +15,7 @@ static const pith_family *family_of_architecture(const char *architecture) {
 }
 
 static pith_status unknown_architecture(pith_ctx *ctx, const char *name, const char *what) {
-  char list[384] = "";
+  char list[512] = "";
   size_t used = 0;
   for (const pith_family *const *family = pith_families(); *family; family++) {
     for (const char *const *a = (*family)->architectures; *a; a++) {
