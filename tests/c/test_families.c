@@ -226,7 +226,13 @@ static void test_refused(void **state) {
     pith_status status;
   } refused[] = {
       {"bert", "is_decoder", "true", PITH_E_UNSUPPORTED},
-      {"llama with biases", "head_dim", "9", PITH_E_FORMAT}};
+      {"llama with biases", "head_dim", "9", PITH_E_FORMAT},
+      {"distilbert", "dim", "26", PITH_E_FORMAT},
+      {"distilbert", "activation", "\"mish\"", PITH_E_UNSUPPORTED},
+      {"distilbert", "dim", "\"x\"", PITH_E_FORMAT},
+      {"roberta", "pad_token_id", "47", PITH_E_FORMAT},
+      {"roberta", "pad_token_id", "-1", PITH_E_FORMAT},
+      {"roberta", "is_decoder", "true", PITH_E_UNSUPPORTED}};
   for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
     pith_buffer text = {0};
     pith_json *json;

@@ -42,7 +42,7 @@ static void test_refusals(void **state) {
     pith_status status;
     const char *says;
   } cases[] = {
-      {"{\"architectures\":[\"T5Model\"]}", PITH_E_UNSUPPORTED, "BertModel, LlamaForCausalLM"},
+      {"{\"architectures\":[\"T5Model\"]}", PITH_E_UNSUPPORTED, "BertModel, DistilBertModel"},
       {"{}", PITH_E_FORMAT, "architectures"},
       {"{\"architectures\":[\"BertModel\"],\"vocab_size\":-1}", PITH_E_FORMAT, "vocab_size"},
       {"{\"architectures\":[\"BertModel\"],\"vocab_size\":1e300}", PITH_E_FORMAT, "vocab_size"},

@@ -17,6 +17,10 @@ ends = dict(bos_token_id=None, eos_token_id=None, pad_token_id=None)
 gated = dict(sizes, num_key_value_heads=2, **ends)
 CASES = [
     ("bert", t.BertModel, t.BertConfig(**sizes), {"add_pooling_layer": False}),
+    ("distilbert", t.DistilBertModel, t.DistilBertConfig(vocab_size=VOCAB, dim=HIDDEN, hidden_dim=INNER, n_layers=LAYERS, n_heads=HEADS, max_position_embeddings=CONTEXT), {}),
+    ("distilbert with a head", t.DistilBertForMaskedLM, t.DistilBertConfig(vocab_size=VOCAB, dim=HIDDEN, hidden_dim=INNER, n_layers=1, n_heads=HEADS, max_position_embeddings=CONTEXT, activation="relu"), {}),
+    ("roberta", t.RobertaModel, t.RobertaConfig(**sizes, type_vocab_size=1, layer_norm_eps=1e-5), {"add_pooling_layer": False}),
+    ("xlm-roberta with a head", t.XLMRobertaForMaskedLM, t.XLMRobertaConfig(**sizes, type_vocab_size=1, pad_token_id=2, layer_norm_eps=1e-5), {}),
     ("llama with biases", t.LlamaForCausalLM, t.LlamaConfig(**gated, attention_bias=True, mlp_bias=True), {}),
 ]
 
