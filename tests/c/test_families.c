@@ -232,7 +232,11 @@ static void test_refused(void **state) {
       {"distilbert", "dim", "\"x\"", PITH_E_FORMAT},
       {"roberta", "pad_token_id", "47", PITH_E_FORMAT},
       {"roberta", "pad_token_id", "-1", PITH_E_FORMAT},
-      {"roberta", "is_decoder", "true", PITH_E_UNSUPPORTED}};
+      {"roberta", "is_decoder", "true", PITH_E_UNSUPPORTED},
+      {"qwen2", "use_sliding_window", "true", PITH_E_UNSUPPORTED},
+      {"qwen2", "rope_scaling", "{\"rope_type\":\"yarn\"}", PITH_E_UNSUPPORTED},
+      {"qwen3", "use_sliding_window", "true", PITH_E_UNSUPPORTED},
+      {"qwen3", "head_dim", "9", PITH_E_FORMAT}};
   for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
     pith_buffer text = {0};
     pith_json *json;

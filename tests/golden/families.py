@@ -22,6 +22,8 @@ CASES = [
     ("roberta", t.RobertaModel, t.RobertaConfig(**sizes, type_vocab_size=1, layer_norm_eps=1e-5), {"add_pooling_layer": False}),
     ("xlm-roberta with a head", t.XLMRobertaForMaskedLM, t.XLMRobertaConfig(**sizes, type_vocab_size=1, pad_token_id=2, layer_norm_eps=1e-5), {}),
     ("llama with biases", t.LlamaForCausalLM, t.LlamaConfig(**gated, attention_bias=True, mlp_bias=True), {}),
+    ("qwen2", t.Qwen2ForCausalLM, t.Qwen2Config(**gated, tie_word_embeddings=True), {}),
+    ("qwen3", t.Qwen3ForCausalLM, t.Qwen3Config(**gated, head_dim=10, rope_theta=1e6), {}),
 ]
 
 def random_values(state, name, shape):
