@@ -236,7 +236,12 @@ static void test_refused(void **state) {
       {"qwen2", "use_sliding_window", "true", PITH_E_UNSUPPORTED},
       {"qwen2", "rope_scaling", "{\"rope_type\":\"yarn\"}", PITH_E_UNSUPPORTED},
       {"qwen3", "use_sliding_window", "true", PITH_E_UNSUPPORTED},
-      {"qwen3", "head_dim", "9", PITH_E_FORMAT}};
+      {"qwen3", "head_dim", "9", PITH_E_FORMAT},
+      {"gpt2", "scale_attn_weights", "false", PITH_E_UNSUPPORTED},
+      {"gpt2", "scale_attn_by_inverse_layer_idx", "true", PITH_E_UNSUPPORTED},
+      {"gpt2", "add_cross_attention", "true", PITH_E_UNSUPPORTED},
+      {"gpt2", "n_embd", "25", PITH_E_FORMAT},
+      {"gpt2", "n_positions", "1", PITH_E_UNSUPPORTED}};
   for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
     pith_buffer text = {0};
     pith_json *json;

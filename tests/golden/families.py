@@ -24,6 +24,7 @@ CASES = [
     ("llama with biases", t.LlamaForCausalLM, t.LlamaConfig(**gated, attention_bias=True, mlp_bias=True), {}),
     ("qwen2", t.Qwen2ForCausalLM, t.Qwen2Config(**gated, tie_word_embeddings=True), {}),
     ("qwen3", t.Qwen3ForCausalLM, t.Qwen3Config(**gated, head_dim=10, rope_theta=1e6), {}),
+    ("gpt2", t.GPT2LMHeadModel, t.GPT2Config(vocab_size=VOCAB, n_embd=HIDDEN, n_layer=LAYERS, n_head=HEADS, n_positions=CONTEXT, n_inner=None, **ends), {}),
 ]
 
 def random_values(state, name, shape):
