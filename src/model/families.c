@@ -3,7 +3,8 @@
 #include "model/model.h"
 
 const pith_family *const *pith_families(void) {
-  static const pith_family *const families[] = {&pith_family_bert, &pith_family_distilbert, &pith_family_roberta, &pith_family_xlm_roberta, &pith_family_llama, &pith_family_qwen2, &pith_family_qwen3, &pith_family_gpt2, NULL};
+  static const pith_family *const families[] = {&pith_family_bert, &pith_family_distilbert, &pith_family_roberta, &pith_family_xlm_roberta,
+                                                &pith_family_llama, &pith_family_qwen2, &pith_family_qwen3, &pith_family_gpt2, &pith_family_gpt_neox, NULL};
   return families;
 }
 

@@ -68,7 +68,8 @@ struct pith_family {
   /* Prefixes under which checkpoints of the family store the same names ("", "bert.", "model."); NULL-terminated. */
   const char *const *prefixes;
 };
-extern const pith_family pith_family_bert, pith_family_distilbert, pith_family_roberta, pith_family_xlm_roberta, pith_family_llama, pith_family_qwen2, pith_family_qwen3, pith_family_gpt2;
+extern const pith_family pith_family_bert, pith_family_distilbert, pith_family_roberta, pith_family_xlm_roberta, pith_family_llama, pith_family_qwen2, pith_family_qwen3,
+    pith_family_gpt2, pith_family_gpt_neox;
 /* "f32", "i16", "i8"; absent: f32. */
 pith_status pith_attention_parse(pith_ctx *ctx, const pith_json *json, const char *what, pith_attention *out);
 const char *pith_attention_name(pith_attention attention);

@@ -241,7 +241,10 @@ static void test_refused(void **state) {
       {"gpt2", "scale_attn_by_inverse_layer_idx", "true", PITH_E_UNSUPPORTED},
       {"gpt2", "add_cross_attention", "true", PITH_E_UNSUPPORTED},
       {"gpt2", "n_embd", "25", PITH_E_FORMAT},
-      {"gpt2", "n_positions", "1", PITH_E_UNSUPPORTED}};
+      {"gpt2", "n_positions", "1", PITH_E_UNSUPPORTED},
+      {"gpt_neox", "rope_parameters", "{\"partial_rotary_factor\":1.5}", PITH_E_FORMAT},
+      {"gpt_neox", "rope_parameters", "{\"partial_rotary_factor\":0.4}", PITH_E_FORMAT},
+      {"gpt_neox", "rope_parameters", "{\"rope_type\":\"linear\"}", PITH_E_UNSUPPORTED}};
   for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
     pith_buffer text = {0};
     pith_json *json;

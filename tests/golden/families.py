@@ -15,6 +15,7 @@ GREEDY = 12
 sizes = dict(vocab_size=VOCAB, hidden_size=HIDDEN, intermediate_size=INNER, num_hidden_layers=LAYERS, num_attention_heads=HEADS, max_position_embeddings=CONTEXT)
 ends = dict(bos_token_id=None, eos_token_id=None, pad_token_id=None)
 gated = dict(sizes, num_key_value_heads=2, **ends)
+neox = dict(sizes, hidden_size=32, rotary_pct=0.5, hidden_dropout=0.0, attention_dropout=0.0, **ends)
 CASES = [
     ("bert", t.BertModel, t.BertConfig(**sizes), {"add_pooling_layer": False}),
     ("distilbert", t.DistilBertModel, t.DistilBertConfig(vocab_size=VOCAB, dim=HIDDEN, hidden_dim=INNER, n_layers=LAYERS, n_heads=HEADS, max_position_embeddings=CONTEXT), {}),
@@ -25,6 +26,8 @@ CASES = [
     ("qwen2", t.Qwen2ForCausalLM, t.Qwen2Config(**gated, tie_word_embeddings=True), {}),
     ("qwen3", t.Qwen3ForCausalLM, t.Qwen3Config(**gated, head_dim=10, rope_theta=1e6), {}),
     ("gpt2", t.GPT2LMHeadModel, t.GPT2Config(vocab_size=VOCAB, n_embd=HIDDEN, n_layer=LAYERS, n_head=HEADS, n_positions=CONTEXT, n_inner=None, **ends), {}),
+    ("gpt_neox", t.GPTNeoXForCausalLM, t.GPTNeoXConfig(**neox), {}),
+    ("gpt_neox in sequence", t.GPTNeoXForCausalLM, t.GPTNeoXConfig(**neox, use_parallel_residual=False, attention_bias=False, tie_word_embeddings=True, hidden_act="gelu_new"), {}),
 ]
 
 def random_values(state, name, shape):
