@@ -136,6 +136,99 @@ static void check_case(const pith_json *c, const char *folder) {
   pith_checkpoint_close(&ctx, &checkpoint);
 }
 
+/* ---- the same as GGUF files ---- */
+
+static void put(pith_buffer *b, uint64_t number, size_t n_bytes) { assert_int_equal(pith_buffer_append(&ctx, b, &number, n_bytes), PITH_OK); }
+
+static void put_text(pith_buffer *b, const char *text) {
+  put(b, strlen(text), 8);
+  assert_int_equal(pith_buffer_append(&ctx, b, text, strlen(text)), PITH_OK);
+}
+
+static const struct {
+  const char *hub, *gguf;
+} gguf_names[] = {{"model.embed_tokens.", "token_embd."}, {"model.norm.", "output_norm."},    {"lm_head.", "output."},
+                  {"input_layernorm.", "attn_norm."},     {"self_attn.q_proj.", "attn_q."},   {"self_attn.k_proj.", "attn_k."},
+                  {"self_attn.v_proj.", "attn_v."},       {"self_attn.o_proj.", "attn_output."}, {"self_attn.q_norm.", "attn_q_norm."},
+                  {"self_attn.k_norm.", "attn_k_norm."},  {"post_attention_layernorm.", "ffn_norm."}, {"mlp.gate_proj.", "ffn_gate."},
+                  {"mlp.up_proj.", "ffn_up."},            {"mlp.down_proj.", "ffn_down."}};
+
+static void gguf_name(const char *hub, char *out, size_t capacity) {
+  int layer, n = 0;
+  const bool within = sscanf(hub, "model.layers.%d.%n", &layer, &n) == 1;
+  for (size_t i = 0; i < sizeof gguf_names / sizeof *gguf_names; i++) {
+    const size_t length = strlen(gguf_names[i].hub);
+    if (strncmp(hub + n, gguf_names[i].hub, length) != 0) continue;
+    if (within) snprintf(out, capacity, "blk.%d.%s%s", layer, gguf_names[i].gguf, hub + n + length);
+    else snprintf(out, capacity, "%s%s", gguf_names[i].gguf, hub + length);
+    return;
+  }
+  fail_msg("no name for %s", hub);
+}
+
+/* The checkpoint in `folder` as a GGUF file. */
+static void write_gguf(const char *folder, const char *architecture, const char *path) {
+  static const struct {
+    const char *gguf, *hub;
+  } sizes[] = {{"context_length", "max_position_embeddings"}, {"embedding_length", "hidden_size"},       {"block_count", "num_hidden_layers"},
+               {"feed_forward_length", "intermediate_size"},  {"attention.head_count", "num_attention_heads"}, {"attention.head_count_kv", "num_key_value_heads"},
+               {"attention.key_length", "head_dim"},          {"attention.value_length", "head_dim"}};
+  pith_checkpoint c;
+  pith_buffer keys = {0}, infos = {0}, data = {0}, file = {0};
+  uint64_t n_keys = 3;
+  char name[PITH_MAX_NAME];
+  if (pith_checkpoint_open(&ctx, folder, &c) != PITH_OK) fail_msg("%s", ctx.message);
+  put_text(&keys, "general.architecture");
+  put(&keys, 8, 4);
+  put_text(&keys, architecture);
+  const float floats[] = {c.config.norm_eps, (float)c.config.rope_theta};
+  for (int i = 0; i < 2; i++) {
+    uint32_t bits;
+    memcpy(&bits, &floats[i], sizeof bits);
+    snprintf(name, sizeof name, "%s.%s", architecture, i ? "rope.freq_base" : "attention.layer_norm_rms_epsilon");
+    put_text(&keys, name);
+    put(&keys, 6, 4);
+    put(&keys, bits, 4);
+  }
+  for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+    const double n = pith_json_number(pith_json_get(c.config_json, sizes[i].hub), 0);
+    if (n == 0) continue;
+    n_keys++;
+    snprintf(name, sizeof name, "%s.%s", architecture, sizes[i].gguf);
+    put_text(&keys, name);
+    put(&keys, 4, 4);
+    put(&keys, (uint64_t)n, 4);
+  }
+  const pith_tensor_index *index = &c.files[0].index;
+  for (size_t i = 0; i < index->n_entries; i++) {
+    const pith_tensor_entry *e = &index->entries[i];
+    static float values[1 << 16];
+    const size_t n = (size_t)pith_tensor_elems(e);
+    gguf_name(e->name, name, sizeof name);
+    put_text(&infos, name);
+    put(&infos, e->n_dims, 4);
+    for (uint32_t d = e->n_dims; d-- > 0;) put(&infos, e->dims[d], 8);
+    put(&infos, 0, 4);
+    while (data.n_bytes % 32) put(&data, 0, 1);
+    put(&infos, data.n_bytes, 8);
+    assert_int_equal(pith_checkpoint_read(&ctx, &c.files[0], e, 0, n, values), PITH_OK);
+    assert_int_equal(pith_buffer_append(&ctx, &data, values, n * sizeof *values), PITH_OK);
+  }
+  put(&file, 0x46554747, 4);   /* "GGUF" */
+  put(&file, 3, 4);
+  put(&file, index->n_entries, 8);
+  put(&file, n_keys, 8);
+  assert_int_equal(pith_buffer_append(&ctx, &file, keys.data, keys.n_bytes), PITH_OK);
+  assert_int_equal(pith_buffer_append(&ctx, &file, infos.data, infos.n_bytes), PITH_OK);
+  while (file.n_bytes % 32) put(&file, 0, 1);
+  tiny_write(root, path, file.data, file.n_bytes, data.data, data.n_bytes);
+  pith_checkpoint_close(&ctx, &c);
+  pith_buffer_free(&ctx, &keys);
+  pith_buffer_free(&ctx, &infos);
+  pith_buffer_free(&ctx, &data);
+  pith_buffer_free(&ctx, &file);
+}
+
 static const char *folder_of(int i, char *out, size_t capacity) {
   snprintf(out, capacity, "%s/case-%d", root, i);
   return out;
@@ -147,6 +240,21 @@ static void test_answers(void **state) {
   int i = 0;
   for (const pith_json *c = pith_json_first(cases); c; c = pith_json_next(c)) check_case(c, folder_of(i++, folder, sizeof folder));
   assert_true(i > 0);
+}
+
+static void test_gguf(void **state) {
+  (void)state;
+  char folder[512], path[512];
+  int i = 0, n_checked = 0;
+  for (const pith_json *c = pith_json_first(cases); c; c = pith_json_next(c), i++) {
+    const char *name = pith_json_string(pith_json_get(c, "name"));
+    if (strncmp(name, "qwen", 4) != 0) continue;
+    write_gguf(folder_of(i, folder, sizeof folder), name, "model.gguf");
+    snprintf(path, sizeof path, "%s/model.gguf", root);
+    check_case(c, path);
+    n_checked++;
+  }
+  assert_int_equal(n_checked, 2);
 }
 
 /* The result, to be freed. */
@@ -290,6 +398,6 @@ static int remove_checkpoints(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_answers), cmocka_unit_test(test_packages), cmocka_unit_test(test_refused)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_answers), cmocka_unit_test(test_gguf), cmocka_unit_test(test_packages), cmocka_unit_test(test_refused)};
   return cmocka_run_group_tests_name("families", tests, make_checkpoints, remove_checkpoints);
 }
