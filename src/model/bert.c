@@ -9,17 +9,10 @@ static const char *const architectures[] = {"BertModel", NULL};
 static const char *const prefixes[] = {"", "bert.", NULL};
 
 pith_status pith_bert_parse(pith_ctx *ctx, const pith_json *json, const char *what, pith_config *out) {
-  PITH_TRY(pith_config_size(ctx, json, "vocab_size", PITH_MAX_VOCAB, what, &out->vocab_size));
-  PITH_TRY(pith_config_size(ctx, json, "hidden_size", PITH_MAX_HIDDEN, what, &out->hidden_size));
-  PITH_TRY(pith_config_size(ctx, json, "intermediate_size", PITH_MAX_HIDDEN, what, &out->intermediate_size));
-  PITH_TRY(pith_config_size(ctx, json, "num_hidden_layers", PITH_MAX_LAYERS, what, &out->n_layers));
-  PITH_TRY(pith_config_size(ctx, json, "num_attention_heads", PITH_MAX_HEADS, what, &out->n_heads));
-  PITH_TRY(pith_config_size_or(ctx, json, "max_position_embeddings", PITH_MAX_CONTEXT, 512, what, &out->max_positions));
+  PITH_TRY(pith_config_sizes(ctx, json, &pith_usual_sizes, 512, what, out));
   PITH_TRY(pith_config_size_or(ctx, json, "type_vocab_size", 1024, 2, what, &out->type_vocab_size));
   PITH_TRY(pith_config_heads(ctx, what, out));
-  double eps;
-  PITH_TRY(pith_config_positive(ctx, json, "layer_norm_eps", 1e-12, what, &eps));
-  out->norm_eps = (float)eps;
+  PITH_TRY(pith_config_eps(ctx, json, "layer_norm_eps", 1e-12, what, out));
   PITH_TRY(pith_config_activation(ctx, json, "hidden_act", what, &out->activation));
   const pith_json *positions = pith_json_get(json, "position_embedding_type");
   if (!pith_json_is_null(positions)) {
@@ -30,7 +23,6 @@ pith_status pith_bert_parse(pith_ctx *ctx, const pith_json *json, const char *wh
   static const char *const refused[] = {"is_decoder", "add_cross_attention", NULL};
   PITH_TRY(pith_config_refuse(ctx, json, refused, what));
   out->norms_after = true;
-  out->max_tokens = out->max_positions;
   out->pooling = PITH_POOL_MEAN;
   return PITH_OK;
 }

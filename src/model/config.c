@@ -56,10 +56,26 @@ pith_status pith_config_heads(pith_ctx *ctx, const char *what, pith_config *out)
   return PITH_OK;
 }
 
-pith_status pith_config_context(pith_ctx *ctx, const char *key, const char *what, pith_config *out) {
-  if (out->max_positions < 2)
-    return pith_fail(ctx, PITH_E_UNSUPPORTED, "%s: a context of %d token (\"%s\") leaves none to guess", what, (int)out->max_positions, key);
+const pith_size_keys pith_usual_sizes = {"vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
+                                         "max_position_embeddings"};
+
+pith_status pith_config_sizes(pith_ctx *ctx, const pith_json *json, const pith_size_keys *keys, int32_t default_positions, const char *what, pith_config *out) {
+  PITH_TRY(pith_config_size(ctx, json, keys->vocab_size, PITH_MAX_VOCAB, what, &out->vocab_size));
+  PITH_TRY(pith_config_size(ctx, json, keys->hidden_size, PITH_MAX_HIDDEN, what, &out->hidden_size));
+  PITH_TRY(pith_config_size(ctx, json, keys->n_layers, PITH_MAX_LAYERS, what, &out->n_layers));
+  PITH_TRY(pith_config_size(ctx, json, keys->n_heads, PITH_MAX_HEADS, what, &out->n_heads));
+  if (keys->intermediate_size) PITH_TRY(pith_config_size(ctx, json, keys->intermediate_size, PITH_MAX_HIDDEN, what, &out->intermediate_size));
+  PITH_TRY(pith_config_size_or(ctx, json, keys->max_positions, PITH_MAX_CONTEXT, default_positions, what, &out->max_positions));
+  if (out->family->task == PITH_TASK_GENERATE && out->max_positions < 2)
+    return pith_fail(ctx, PITH_E_UNSUPPORTED, "%s: a context of %d token (\"%s\") leaves none to guess", what, (int)out->max_positions, keys->max_positions);
   out->max_tokens = out->max_positions;
+  return PITH_OK;
+}
+
+pith_status pith_config_eps(pith_ctx *ctx, const pith_json *json, const char *key, double fallback, const char *what, pith_config *out) {
+  double eps;
+  PITH_TRY(pith_config_positive(ctx, json, key, fallback, what, &eps));
+  out->norm_eps = (float)eps;
   return PITH_OK;
 }
 

@@ -14,10 +14,16 @@ pith_status pith_config_size_or(pith_ctx *ctx, const pith_json *json, const char
                                 int32_t *out);
 pith_status pith_config_positive(pith_ctx *ctx, const pith_json *json, const char *key, double fallback, const char *what, double *out);
 pith_status pith_config_activation(pith_ctx *ctx, const pith_json *json, const char *key, const char *what, pith_activation *out);
+/* The sizes that every family has, under its names for them. intermediate_size may be NULL: it is then read by the family; max_positions where it
+ * is missing is the family's default. max_tokens follows; a decoder's context leaves room to guess. */
+typedef struct pith_size_keys {
+  const char *vocab_size, *hidden_size, *n_layers, *n_heads, *intermediate_size, *max_positions;
+} pith_size_keys;
+extern const pith_size_keys pith_usual_sizes;
+pith_status pith_config_sizes(pith_ctx *ctx, const pith_json *json, const pith_size_keys *keys, int32_t default_positions, const char *what, pith_config *out);
 /* head_dim and n_kv_heads of a family whose heads divide the hidden size. */
 pith_status pith_config_heads(pith_ctx *ctx, const char *what, pith_config *out);
-/* A decoder's context leaves room to guess. */
-pith_status pith_config_context(pith_ctx *ctx, const char *key, const char *what, pith_config *out);
+pith_status pith_config_eps(pith_ctx *ctx, const pith_json *json, const char *key, double fallback, const char *what, pith_config *out);
 /* rope_theta and rotary_dim, all of a head; `theta_key` is its name outside of "rope_parameters". */
 pith_status pith_config_rope(pith_ctx *ctx, const pith_json *json, const char *theta_key, const char *what, pith_config *out);
 /* Members that would change the computation: PITH_E_UNSUPPORTED if any of the named ones is true. keys: NULL-terminated */

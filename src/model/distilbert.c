@@ -5,18 +5,14 @@
 static const char *const architectures[] = {"DistilBertModel", "DistilBertForMaskedLM", NULL};
 static const char *const prefixes[] = {"", "distilbert.", NULL};
 
+static const pith_size_keys sizes = {"vocab_size", "dim", "n_layers", "n_heads", "hidden_dim", "max_position_embeddings"};
+
 static pith_status parse(pith_ctx *ctx, const pith_json *json, const char *what, pith_config *out) {
-  PITH_TRY(pith_config_size(ctx, json, "vocab_size", PITH_MAX_VOCAB, what, &out->vocab_size));
-  PITH_TRY(pith_config_size(ctx, json, "dim", PITH_MAX_HIDDEN, what, &out->hidden_size));
-  PITH_TRY(pith_config_size(ctx, json, "hidden_dim", PITH_MAX_HIDDEN, what, &out->intermediate_size));
-  PITH_TRY(pith_config_size(ctx, json, "n_layers", PITH_MAX_LAYERS, what, &out->n_layers));
-  PITH_TRY(pith_config_size(ctx, json, "n_heads", PITH_MAX_HEADS, what, &out->n_heads));
-  PITH_TRY(pith_config_size_or(ctx, json, "max_position_embeddings", PITH_MAX_CONTEXT, 512, what, &out->max_positions));
+  PITH_TRY(pith_config_sizes(ctx, json, &sizes, 512, what, out));
   PITH_TRY(pith_config_heads(ctx, what, out));
   PITH_TRY(pith_config_activation(ctx, json, "activation", what, &out->activation));
   out->norm_eps = 1e-12f;   /* the architecture's; no key says it */
   out->norms_after = true;
-  out->max_tokens = out->max_positions;
   out->pooling = PITH_POOL_MEAN;
   return PITH_OK;
 }

@@ -7,18 +7,13 @@ static const char *const architectures[] = {"GPT2LMHeadModel", NULL};
 /* The first checkpoints have bare names. */
 static const char *const prefixes[] = {"transformer.", "", NULL};
 
+static const pith_size_keys sizes = {"vocab_size", "n_embd", "n_layer", "n_head", NULL, "n_positions"};
+
 static pith_status parse(pith_ctx *ctx, const pith_json *json, const char *what, pith_config *out) {
-  PITH_TRY(pith_config_size(ctx, json, "vocab_size", PITH_MAX_VOCAB, what, &out->vocab_size));
-  PITH_TRY(pith_config_size(ctx, json, "n_embd", PITH_MAX_HIDDEN / 4, what, &out->hidden_size));
+  PITH_TRY(pith_config_sizes(ctx, json, &sizes, 1024, what, out));
   PITH_TRY(pith_config_size_or(ctx, json, "n_inner", PITH_MAX_HIDDEN, 4 * out->hidden_size, what, &out->intermediate_size));
-  PITH_TRY(pith_config_size(ctx, json, "n_layer", PITH_MAX_LAYERS, what, &out->n_layers));
-  PITH_TRY(pith_config_size(ctx, json, "n_head", PITH_MAX_HEADS, what, &out->n_heads));
-  PITH_TRY(pith_config_size_or(ctx, json, "n_positions", PITH_MAX_CONTEXT, 1024, what, &out->max_positions));
-  PITH_TRY(pith_config_context(ctx, "n_positions", what, out));
   PITH_TRY(pith_config_heads(ctx, what, out));
-  double eps;
-  PITH_TRY(pith_config_positive(ctx, json, "layer_norm_epsilon", 1e-5, what, &eps));
-  out->norm_eps = (float)eps;
+  PITH_TRY(pith_config_eps(ctx, json, "layer_norm_epsilon", 1e-5, what, out));
   PITH_TRY(pith_config_activation(ctx, json, "activation_function", what, &out->activation));
   static const char *const refused[] = {"scale_attn_by_inverse_layer_idx", "add_cross_attention", NULL};
   PITH_TRY(pith_config_refuse(ctx, json, refused, what));

@@ -25,17 +25,9 @@ static pith_status parse_rotary(pith_ctx *ctx, const pith_json *json, const char
 }
 
 static pith_status parse(pith_ctx *ctx, const pith_json *json, const char *what, pith_config *out) {
-  PITH_TRY(pith_config_size(ctx, json, "vocab_size", PITH_MAX_VOCAB, what, &out->vocab_size));
-  PITH_TRY(pith_config_size(ctx, json, "hidden_size", PITH_MAX_HIDDEN, what, &out->hidden_size));
-  PITH_TRY(pith_config_size(ctx, json, "intermediate_size", PITH_MAX_HIDDEN, what, &out->intermediate_size));
-  PITH_TRY(pith_config_size(ctx, json, "num_hidden_layers", PITH_MAX_LAYERS, what, &out->n_layers));
-  PITH_TRY(pith_config_size(ctx, json, "num_attention_heads", PITH_MAX_HEADS, what, &out->n_heads));
-  PITH_TRY(pith_config_size_or(ctx, json, "max_position_embeddings", PITH_MAX_CONTEXT, 2048, what, &out->max_positions));
-  PITH_TRY(pith_config_context(ctx, "max_position_embeddings", what, out));
+  PITH_TRY(pith_config_sizes(ctx, json, &pith_usual_sizes, 2048, what, out));
   PITH_TRY(pith_config_heads(ctx, what, out));
-  double eps;
-  PITH_TRY(pith_config_positive(ctx, json, "layer_norm_eps", 1e-5, what, &eps));
-  out->norm_eps = (float)eps;
+  PITH_TRY(pith_config_eps(ctx, json, "layer_norm_eps", 1e-5, what, out));
   PITH_TRY(parse_rotary(ctx, json, what, out));
   PITH_TRY(pith_config_activation(ctx, json, "hidden_act", what, &out->activation));
   out->parallel = true_unless_said(json, "use_parallel_residual");

@@ -7,23 +7,15 @@ static const char *const architectures[] = {"LlamaForCausalLM", NULL};
 static const char *const prefixes[] = {"", NULL};
 
 pith_status pith_llama_parse(pith_ctx *ctx, const pith_json *json, const char *what, pith_config *out) {
-  PITH_TRY(pith_config_size(ctx, json, "vocab_size", PITH_MAX_VOCAB, what, &out->vocab_size));
-  PITH_TRY(pith_config_size(ctx, json, "hidden_size", PITH_MAX_HIDDEN, what, &out->hidden_size));
-  PITH_TRY(pith_config_size(ctx, json, "intermediate_size", PITH_MAX_HIDDEN, what, &out->intermediate_size));
-  PITH_TRY(pith_config_size(ctx, json, "num_hidden_layers", PITH_MAX_LAYERS, what, &out->n_layers));
-  PITH_TRY(pith_config_size(ctx, json, "num_attention_heads", PITH_MAX_HEADS, what, &out->n_heads));
+  PITH_TRY(pith_config_sizes(ctx, json, &pith_usual_sizes, 2048, what, out));
   PITH_TRY(pith_config_size_or(ctx, json, "num_key_value_heads", PITH_MAX_HEADS, out->n_heads, what, &out->n_kv_heads));
-  PITH_TRY(pith_config_size_or(ctx, json, "max_position_embeddings", PITH_MAX_CONTEXT, 2048, what, &out->max_positions));
-  PITH_TRY(pith_config_context(ctx, "max_position_embeddings", what, out));
   if (out->n_heads % out->n_kv_heads != 0)
     return pith_fail(ctx, PITH_E_FORMAT, "%s: %d attention heads cannot share %d key/value heads evenly", what, (int)out->n_heads,
                      (int)out->n_kv_heads);
   PITH_TRY(pith_config_size_or(ctx, json, "head_dim", 4096, out->hidden_size / out->n_heads, what, &out->head_dim));
   if (out->head_dim < 2 || out->head_dim % 2 != 0)
     return pith_fail(ctx, PITH_E_FORMAT, "%s: a head's width of %d cannot be rotated in halves", what, (int)out->head_dim);
-  double eps;
-  PITH_TRY(pith_config_positive(ctx, json, "rms_norm_eps", 1e-6, what, &eps));
-  out->norm_eps = (float)eps;
+  PITH_TRY(pith_config_eps(ctx, json, "rms_norm_eps", 1e-6, what, out));
   PITH_TRY(pith_config_rope(ctx, json, "rope_theta", what, out));
   PITH_TRY(pith_config_activation(ctx, json, "hidden_act", what, &out->activation));
   if (out->activation != PITH_SILU)
