@@ -2,7 +2,6 @@
 #include <string.h>
 
 #include "model/config.h"
-#include "model/stages.h"
 
 static const char *const architectures[] = {"BertModel", NULL};
 /* BertModel itself stores bare names; a head's checkpoint puts "bert." before them. */
@@ -21,7 +20,7 @@ pith_status pith_bert_parse(pith_ctx *ctx, const pith_json *json, const char *wh
       return pith_fail(ctx, PITH_E_UNSUPPORTED, "%s: \"position_embedding_type\" is not \"absolute\", the only one supported", what);
   }
   static const char *const refused[] = {"is_decoder", "add_cross_attention", NULL};
-  PITH_TRY(pith_config_refuse(ctx, json, refused, what));
+  PITH_TRY(pith_config_refuse(ctx, json, refused, true, what));
   out->norms_after = true;
   out->pooling = PITH_POOL_MEAN;
   return PITH_OK;
@@ -29,24 +28,10 @@ pith_status pith_bert_parse(pith_ctx *ctx, const pith_json *json, const char *wh
 
 #define LAYER "encoder.layer.%d."
 uint32_t pith_bert_slots(const pith_config *c, int32_t stage, pith_slot out[PITH_MAX_SLOTS]) {
-  uint32_t n = 0;
-  const int32_t h = c->hidden_size, f = c->intermediate_size;
-  if (stage < 0) {
-    pith_slot_add(out, &n, PITH_EMBED_TOKENS, PITH_ROLE_TABLE, c->vocab_size, h, "embeddings.word_embeddings.weight", 0);
-    pith_slot_add(out, &n, PITH_EMBED_POSITIONS, PITH_ROLE_TABLE, c->position_offset + c->max_positions, h, "embeddings.position_embeddings.weight", 0);
-    pith_slot_add(out, &n, PITH_EMBED_TYPES, PITH_ROLE_TABLE, c->type_vocab_size, h, "embeddings.token_type_embeddings.weight", 0);
-    pith_slot_norm(out, &n, PITH_EMBED_NORM, h, "embeddings.LayerNorm", 0, true);
-  } else if (stage < c->n_layers) {
-    pith_slot_linear(out, &n, PITH_QUERY, h, h, LAYER "attention.self.query", stage, true);
-    pith_slot_linear(out, &n, PITH_KEY, h, h, LAYER "attention.self.key", stage, true);
-    pith_slot_linear(out, &n, PITH_VALUE, h, h, LAYER "attention.self.value", stage, true);
-    pith_slot_linear(out, &n, PITH_ATTENTION_OUT, h, h, LAYER "attention.output.dense", stage, true);
-    pith_slot_norm(out, &n, PITH_NORM_1, h, LAYER "attention.output.LayerNorm", stage, true);
-    pith_slot_linear(out, &n, PITH_UP, f, h, LAYER "intermediate.dense", stage, true);
-    pith_slot_linear(out, &n, PITH_DOWN, h, f, LAYER "output.dense", stage, true);
-    pith_slot_norm(out, &n, PITH_NORM_2, h, LAYER "output.LayerNorm", stage, true);
-  }
-  return n;
+  static const pith_encoder_names names = {
+      LAYER "attention.self.query",  LAYER "attention.self.key",         LAYER "attention.self.value", LAYER "attention.output.dense",
+      LAYER "attention.output.LayerNorm", LAYER "intermediate.dense", LAYER "output.dense", LAYER "output.LayerNorm"};
+  return pith_encoder_slots(c, stage, &names, out);
 }
 
 const pith_family pith_family_bert = {"bert", PITH_TASK_EMBED, architectures, pith_bert_parse, pith_bert_slots, prefixes};

@@ -79,7 +79,7 @@ pith_status pith_config_eps(pith_ctx *ctx, const pith_json *json, const char *ke
   return PITH_OK;
 }
 
-pith_status pith_config_rope(pith_ctx *ctx, const pith_json *json, const char *theta_key, const char *what, pith_config *out) {
+pith_status pith_config_rope(pith_ctx *ctx, const pith_json *json, const char *theta_key, double share, const char *what, pith_config *out) {
   /* transformers 5 moved rope_theta into rope_parameters; before it, scaling stood in rope_scaling. */
   const pith_json *parameters = pith_json_get(json, "rope_parameters"), *scaling = pith_json_get(json, "rope_scaling");
   const pith_json *rules[2] = {parameters, scaling};
@@ -92,14 +92,25 @@ pith_status pith_config_rope(pith_ctx *ctx, const pith_json *json, const char *t
     if (!name || strcmp(name, "default") != 0)
       return pith_fail(ctx, PITH_E_UNSUPPORTED, "%s: RoPE of type \"%.40s\" is not supported, only \"default\"", what, name ? name : "?");
   }
-  out->rotary_dim = out->head_dim;
+  PITH_TRY(pith_config_positive(ctx, parameters, "partial_rotary_factor", share, what, &share));
+  out->rotary_dim = share <= 1.0 ? (int32_t)(out->head_dim * share) : 0;
+  if (out->rotary_dim < 2 || out->rotary_dim % 2 != 0)
+    return pith_fail(ctx, PITH_E_FORMAT, "%s: of a head's width of %d, %d cannot be rotated in halves", what, (int)out->head_dim, (int)out->rotary_dim);
   const bool nested = !pith_json_is_null(pith_json_get(parameters, "rope_theta"));
   return pith_config_positive(ctx, nested ? parameters : json, nested ? "rope_theta" : theta_key, 10000.0, what, &out->rope_theta);
 }
 
-pith_status pith_config_refuse(pith_ctx *ctx, const pith_json *json, const char *const *keys, const char *what) {
-  for (; *keys; keys++)
-    if (pith_json_true(pith_json_get(json, *keys))) return pith_fail(ctx, PITH_E_UNSUPPORTED, "%s: \"%s\": true is not supported", what, *keys);
+bool pith_config_true(const pith_json *json, const char *key) {
+  const pith_json *member = pith_json_get(json, key);
+  return pith_json_is_null(member) || pith_json_true(member);
+}
+
+pith_status pith_config_refuse(pith_ctx *ctx, const pith_json *json, const char *const *keys, bool value, const char *what) {
+  for (; *keys; keys++) {
+    const pith_json *member = pith_json_get(json, *keys);
+    if (!pith_json_is_null(member) && pith_json_true(member) == value)
+      return pith_fail(ctx, PITH_E_UNSUPPORTED, "%s: \"%s\": %s is not supported", what, *keys, value ? "true" : "false");
+  }
   return PITH_OK;
 }
 
@@ -159,15 +170,59 @@ void pith_slot_norm(pith_slot *slots, uint32_t *n, uint32_t id, int32_t cols, co
   add_pair(slots, n, id, PITH_ROLE_VECTOR, 1, cols, module, layer, bias);
 }
 
-void pith_slot_qkv(pith_slot *slots, uint32_t *n, int32_t size, int32_t run, const char *module, int32_t layer, bool bias, bool transposed) {
-  static const uint32_t ids[] = {PITH_QUERY, PITH_KEY, PITH_VALUE};
-  static const char *const names[] = {":query", ":key", ":value"};
-  for (uint32_t part = 0; part < 3; part++) {
-    uint32_t i = *n;
-    for (pith_slot_linear(slots, n, ids[part], size, size, module, layer, bias); i < *n; i++) {
-      const size_t length = strlen(slots[i].name);
-      pith_snprintf(slots[i].name + length, sizeof slots[i].name - length, "%s", names[part]);
-      slots[i].view = (pith_view){3, part, (uint32_t)run, transposed && slots[i].role == PITH_ROLE_MATRIX};
-    }
+uint32_t pith_encoder_slots(const pith_config *c, int32_t stage, const pith_encoder_names *names, pith_slot out[PITH_MAX_SLOTS]) {
+  uint32_t n = 0;
+  const int32_t h = c->hidden_size, f = c->intermediate_size;
+  if (stage < 0) {
+    pith_slot_add(out, &n, PITH_EMBED_TOKENS, PITH_ROLE_TABLE, c->vocab_size, h, "embeddings.word_embeddings.weight", 0);
+    pith_slot_add(out, &n, PITH_EMBED_POSITIONS, PITH_ROLE_TABLE, c->position_offset + c->max_positions, h, "embeddings.position_embeddings.weight", 0);
+    if (c->type_vocab_size > 0)
+      pith_slot_add(out, &n, PITH_EMBED_TYPES, PITH_ROLE_TABLE, c->type_vocab_size, h, "embeddings.token_type_embeddings.weight", 0);
+    pith_slot_norm(out, &n, PITH_EMBED_NORM, h, "embeddings.LayerNorm", 0, true);
+  } else if (stage < c->n_layers) {
+    pith_slot_linear(out, &n, PITH_QUERY, h, h, names->query, stage, true);
+    pith_slot_linear(out, &n, PITH_KEY, h, h, names->key, stage, true);
+    pith_slot_linear(out, &n, PITH_VALUE, h, h, names->value, stage, true);
+    pith_slot_linear(out, &n, PITH_ATTENTION_OUT, h, h, names->attention_out, stage, true);
+    pith_slot_norm(out, &n, PITH_NORM_1, h, names->norm_1, stage, true);
+    pith_slot_linear(out, &n, PITH_UP, f, h, names->up, stage, true);
+    pith_slot_linear(out, &n, PITH_DOWN, h, f, names->down, stage, true);
+    pith_slot_norm(out, &n, PITH_NORM_2, h, names->norm_2, stage, true);
   }
+  return n;
+}
+
+/* Query, key and value, `part` of one tensor each. */
+static void view_as(pith_slot *slots, uint32_t from, uint32_t to, const char *name, pith_view view) {
+  for (uint32_t i = from; i < to; i++) {
+    const size_t length = strlen(slots[i].name);
+    pith_snprintf(slots[i].name + length, sizeof slots[i].name - length, "%s", name);
+    slots[i].view = view;
+  }
+}
+
+uint32_t pith_decoder_slots(const pith_config *c, int32_t stage, const pith_decoder_names *names, pith_slot out[PITH_MAX_SLOTS]) {
+  static const char *const parts[] = {":query", ":key", ":value"};
+  uint32_t n = 0;
+  const int32_t h = c->hidden_size, f = c->intermediate_size;
+  if (stage < 0) {
+    pith_slot_add(out, &n, PITH_EMBED_TOKENS, c->tied ? PITH_ROLE_HEAD : PITH_ROLE_TABLE, c->vocab_size, h, names->tokens, 0);
+    if (names->positions) pith_slot_add(out, &n, PITH_EMBED_POSITIONS, PITH_ROLE_TABLE, c->max_positions, h, names->positions, 0);
+  } else if (stage < c->n_layers) {
+    pith_slot_norm(out, &n, PITH_NORM_1, h, names->norm_1, stage, true);
+    for (uint32_t part = 0; part < 3; part++) {
+      const uint32_t first = n;
+      pith_slot_linear(out, &n, PITH_QUERY + part * (PITH_KEY - PITH_QUERY), h, h, names->qkv, stage, c->qkv_bias);
+      view_as(out, first, n, parts[part], (pith_view){3, part, (uint32_t)(names->transposed ? h : c->head_dim), false});
+    }
+    pith_slot_linear(out, &n, PITH_ATTENTION_OUT, h, h, names->attention_out, stage, c->out_bias);
+    pith_slot_norm(out, &n, PITH_NORM_2, h, names->norm_2, stage, true);
+    pith_slot_linear(out, &n, PITH_UP, f, h, names->up, stage, c->feed_bias);
+    pith_slot_linear(out, &n, PITH_DOWN, h, f, names->down, stage, c->feed_bias);
+    for (uint32_t i = 0; i < n; i++) out[i].view.transposed = names->transposed && out[i].role == PITH_ROLE_MATRIX;
+  } else {
+    pith_slot_norm(out, &n, PITH_FINAL_NORM, h, names->final_norm, 0, true);
+    if (!c->tied) pith_slot_add(out, &n, PITH_HEAD, PITH_ROLE_HEAD, c->vocab_size, h, names->head, 0);
+  }
+  return n;
 }

@@ -1,6 +1,5 @@
 /* DistilBERT: BERT without token types, under names of its own. */
 #include "model/config.h"
-#include "model/stages.h"
 
 static const char *const architectures[] = {"DistilBertModel", "DistilBertForMaskedLM", NULL};
 static const char *const prefixes[] = {"", "distilbert.", NULL};
@@ -19,23 +18,9 @@ static pith_status parse(pith_ctx *ctx, const pith_json *json, const char *what,
 
 #define LAYER "transformer.layer.%d."
 static uint32_t slots(const pith_config *c, int32_t stage, pith_slot out[PITH_MAX_SLOTS]) {
-  uint32_t n = 0;
-  const int32_t h = c->hidden_size, f = c->intermediate_size;
-  if (stage < 0) {
-    pith_slot_add(out, &n, PITH_EMBED_TOKENS, PITH_ROLE_TABLE, c->vocab_size, h, "embeddings.word_embeddings.weight", 0);
-    pith_slot_add(out, &n, PITH_EMBED_POSITIONS, PITH_ROLE_TABLE, c->max_positions, h, "embeddings.position_embeddings.weight", 0);
-    pith_slot_norm(out, &n, PITH_EMBED_NORM, h, "embeddings.LayerNorm", 0, true);
-  } else if (stage < c->n_layers) {
-    pith_slot_linear(out, &n, PITH_QUERY, h, h, LAYER "attention.q_lin", stage, true);
-    pith_slot_linear(out, &n, PITH_KEY, h, h, LAYER "attention.k_lin", stage, true);
-    pith_slot_linear(out, &n, PITH_VALUE, h, h, LAYER "attention.v_lin", stage, true);
-    pith_slot_linear(out, &n, PITH_ATTENTION_OUT, h, h, LAYER "attention.out_lin", stage, true);
-    pith_slot_norm(out, &n, PITH_NORM_1, h, LAYER "sa_layer_norm", stage, true);
-    pith_slot_linear(out, &n, PITH_UP, f, h, LAYER "ffn.lin1", stage, true);
-    pith_slot_linear(out, &n, PITH_DOWN, h, f, LAYER "ffn.lin2", stage, true);
-    pith_slot_norm(out, &n, PITH_NORM_2, h, LAYER "output_layer_norm", stage, true);
-  }
-  return n;
+  static const pith_encoder_names names = {LAYER "attention.q_lin", LAYER "attention.k_lin", LAYER "attention.v_lin", LAYER "attention.out_lin",
+                                           LAYER "sa_layer_norm", LAYER "ffn.lin1", LAYER "ffn.lin2", LAYER "output_layer_norm"};
+  return pith_encoder_slots(c, stage, &names, out);
 }
 
 const pith_family pith_family_distilbert = {"distilbert", PITH_TASK_EMBED, architectures, parse, slots, prefixes};

@@ -13,10 +13,8 @@ pith_status pith_llama_parse(pith_ctx *ctx, const pith_json *json, const char *w
     return pith_fail(ctx, PITH_E_FORMAT, "%s: %d attention heads cannot share %d key/value heads evenly", what, (int)out->n_heads,
                      (int)out->n_kv_heads);
   PITH_TRY(pith_config_size_or(ctx, json, "head_dim", 4096, out->hidden_size / out->n_heads, what, &out->head_dim));
-  if (out->head_dim < 2 || out->head_dim % 2 != 0)
-    return pith_fail(ctx, PITH_E_FORMAT, "%s: a head's width of %d cannot be rotated in halves", what, (int)out->head_dim);
   PITH_TRY(pith_config_eps(ctx, json, "rms_norm_eps", 1e-6, what, out));
-  PITH_TRY(pith_config_rope(ctx, json, "rope_theta", what, out));
+  PITH_TRY(pith_config_rope(ctx, json, "rope_theta", 1.0, what, out));
   PITH_TRY(pith_config_activation(ctx, json, "hidden_act", what, &out->activation));
   if (out->activation != PITH_SILU)
     return pith_fail(ctx, PITH_E_UNSUPPORTED, "%s: a gated feed-forward with another activation than silu is not supported", what);

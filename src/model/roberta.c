@@ -8,10 +8,8 @@ static const char *const prefixes[] = {"", "roberta.", NULL};
 static pith_status parse(pith_ctx *ctx, const pith_json *json, const char *what, pith_config *out) {
   int64_t pad = 1;
   PITH_TRY(pith_bert_parse(ctx, json, what, out));
-  if (!pith_json_is_null(pith_json_get(json, "pad_token_id"))) PITH_TRY(pith_json_need_integer(ctx, json, "pad_token_id", 0, out->vocab_size - 1, what, &pad));
-  if (out->max_positions < pad + 2)
-    return pith_fail(ctx, PITH_E_FORMAT, "%s: of %d positions (\"max_position_embeddings\") padding with the id %lld leaves none", what, (int)out->max_positions,
-                     (long long)pad);
+  if (!pith_json_is_null(pith_json_get(json, "pad_token_id"))) PITH_TRY(pith_json_need_integer(ctx, json, "pad_token_id", 0, INT32_MAX - 2, what, &pad));
+  if (out->max_positions < pad + 2) return pith_fail(ctx, PITH_E_FORMAT, "%s: the positions of padding leave none", what);
   out->position_offset = (int32_t)pad + 1;
   out->max_positions -= out->position_offset;
   out->max_tokens = out->max_positions;
