@@ -8,11 +8,10 @@ static const char *const architectures[] = {"BertModel", NULL};
 static const char *const prefixes[] = {"", "bert.", NULL};
 
 pith_status pith_bert_parse(pith_ctx *ctx, const pith_json *json, const char *what, pith_config *out) {
-  PITH_TRY(pith_config_sizes(ctx, json, &pith_usual_sizes, 512, what, out));
+  PITH_TRY(pith_config_common(ctx, json, &pith_usual_keys, 512, what, out));
   PITH_TRY(pith_config_size_or(ctx, json, "type_vocab_size", 1024, 2, what, &out->type_vocab_size));
   PITH_TRY(pith_config_heads(ctx, what, out));
   PITH_TRY(pith_config_eps(ctx, json, "layer_norm_eps", 1e-12, what, out));
-  PITH_TRY(pith_config_activation(ctx, json, "hidden_act", what, &out->activation));
   const pith_json *positions = pith_json_get(json, "position_embedding_type");
   if (!pith_json_is_null(positions)) {
     const char *name = pith_json_string(positions);
@@ -22,7 +21,6 @@ pith_status pith_bert_parse(pith_ctx *ctx, const pith_json *json, const char *wh
   static const char *const refused[] = {"is_decoder", "add_cross_attention", NULL};
   PITH_TRY(pith_config_refuse(ctx, json, refused, true, what));
   out->norms_after = true;
-  out->pooling = PITH_POOL_MEAN;
   return PITH_OK;
 }
 

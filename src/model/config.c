@@ -30,7 +30,7 @@ pith_status pith_config_positive(pith_ctx *ctx, const pith_json *json, const cha
   return PITH_OK;
 }
 
-pith_status pith_config_activation(pith_ctx *ctx, const pith_json *json, const char *key, const char *what, pith_activation *out) {
+static pith_status parse_activation(pith_ctx *ctx, const pith_json *json, const char *key, const char *what, pith_activation *out) {
   static const struct {
     const char *name;
     pith_activation activation;
@@ -56,10 +56,10 @@ pith_status pith_config_heads(pith_ctx *ctx, const char *what, pith_config *out)
   return PITH_OK;
 }
 
-const pith_size_keys pith_usual_sizes = {"vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
-                                         "max_position_embeddings"};
+const pith_config_keys pith_usual_keys = {"vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
+                                          "max_position_embeddings", "hidden_act"};
 
-pith_status pith_config_sizes(pith_ctx *ctx, const pith_json *json, const pith_size_keys *keys, int32_t default_positions, const char *what, pith_config *out) {
+pith_status pith_config_common(pith_ctx *ctx, const pith_json *json, const pith_config_keys *keys, int32_t default_positions, const char *what, pith_config *out) {
   PITH_TRY(pith_config_size(ctx, json, keys->vocab_size, PITH_MAX_VOCAB, what, &out->vocab_size));
   PITH_TRY(pith_config_size(ctx, json, keys->hidden_size, PITH_MAX_HIDDEN, what, &out->hidden_size));
   PITH_TRY(pith_config_size(ctx, json, keys->n_layers, PITH_MAX_LAYERS, what, &out->n_layers));
@@ -69,7 +69,7 @@ pith_status pith_config_sizes(pith_ctx *ctx, const pith_json *json, const pith_s
   if (out->family->task == PITH_TASK_GENERATE && out->max_positions < 2)
     return pith_fail(ctx, PITH_E_UNSUPPORTED, "%s: a context of %d token (\"%s\") leaves none to guess", what, (int)out->max_positions, keys->max_positions);
   out->max_tokens = out->max_positions;
-  return PITH_OK;
+  return parse_activation(ctx, json, keys->activation, what, &out->activation);
 }
 
 pith_status pith_config_eps(pith_ctx *ctx, const pith_json *json, const char *key, double fallback, const char *what, pith_config *out) {

@@ -13,14 +13,13 @@ pith_status pith_config_size(pith_ctx *ctx, const pith_json *json, const char *k
 pith_status pith_config_size_or(pith_ctx *ctx, const pith_json *json, const char *key, int64_t high, int32_t fallback, const char *what,
                                 int32_t *out);
 pith_status pith_config_positive(pith_ctx *ctx, const pith_json *json, const char *key, double fallback, const char *what, double *out);
-pith_status pith_config_activation(pith_ctx *ctx, const pith_json *json, const char *key, const char *what, pith_activation *out);
-/* The sizes that every family has, under its names for them. intermediate_size may be NULL: it is then read by the family; max_positions where it
- * is missing is the family's default. max_tokens follows; a decoder's context leaves room to guess. */
-typedef struct pith_size_keys {
-  const char *vocab_size, *hidden_size, *n_layers, *n_heads, *intermediate_size, *max_positions;
-} pith_size_keys;
-extern const pith_size_keys pith_usual_sizes;
-pith_status pith_config_sizes(pith_ctx *ctx, const pith_json *json, const pith_size_keys *keys, int32_t default_positions, const char *what, pith_config *out);
+/* What every family has, under its names for them: sizes and the activation. intermediate_size may be NULL: it is then read by the family;
+ * max_positions where it is missing is the family's default. max_tokens follows; a decoder's context leaves room to guess. */
+typedef struct pith_config_keys {
+  const char *vocab_size, *hidden_size, *n_layers, *n_heads, *intermediate_size, *max_positions, *activation;
+} pith_config_keys;
+extern const pith_config_keys pith_usual_keys;
+pith_status pith_config_common(pith_ctx *ctx, const pith_json *json, const pith_config_keys *keys, int32_t default_positions, const char *what, pith_config *out);
 /* head_dim and n_kv_heads of a family whose heads divide the hidden size. */
 pith_status pith_config_heads(pith_ctx *ctx, const char *what, pith_config *out);
 pith_status pith_config_eps(pith_ctx *ctx, const pith_json *json, const char *key, double fallback, const char *what, pith_config *out);

@@ -4,15 +4,13 @@
 static const char *const architectures[] = {"DistilBertModel", "DistilBertForMaskedLM", NULL};
 static const char *const prefixes[] = {"", "distilbert.", NULL};
 
-static const pith_size_keys sizes = {"vocab_size", "dim", "n_layers", "n_heads", "hidden_dim", "max_position_embeddings"};
+static const pith_config_keys keys = {"vocab_size", "dim", "n_layers", "n_heads", "hidden_dim", "max_position_embeddings", "activation"};
 
 static pith_status parse(pith_ctx *ctx, const pith_json *json, const char *what, pith_config *out) {
-  PITH_TRY(pith_config_sizes(ctx, json, &sizes, 512, what, out));
+  PITH_TRY(pith_config_common(ctx, json, &keys, 512, what, out));
   PITH_TRY(pith_config_heads(ctx, what, out));
-  PITH_TRY(pith_config_activation(ctx, json, "activation", what, &out->activation));
   out->norm_eps = 1e-12f;   /* the architecture's; no key says it */
   out->norms_after = true;
-  out->pooling = PITH_POOL_MEAN;
   return PITH_OK;
 }
 

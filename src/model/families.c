@@ -1,6 +1,6 @@
 #include <string.h>
 
-#include "model/model.h"
+#include "model/config.h"
 
 const pith_family *const *pith_families(void) {
   static const pith_family *const families[] = {&pith_family_bert, &pith_family_distilbert, &pith_family_roberta, &pith_family_xlm_roberta,
@@ -48,6 +48,8 @@ pith_status pith_config_parse(pith_ctx *ctx, const pith_json *json, const char *
     return unknown_architecture(ctx, name, what);
   }
   out->family = family;
+  out->pooling = PITH_POOL_MEAN;
   out->bos_id = -1;
-  return family->parse(ctx, json, what, out);
+  PITH_TRY(family->parse(ctx, json, what, out));
+  return family->task == PITH_TASK_GENERATE ? pith_config_special_ids(ctx, json, what, out) : PITH_OK;
 }

@@ -523,7 +523,7 @@ bool pith_forward_half(pith_forward *f, int32_t half) {
 }
 
 bool pith_forward_until(pith_forward *f, int32_t half, uint32_t id, const float **x, size_t *x_stride) {
-  static const uint32_t ids[] = {[OP_QUERY] = PITH_QUERY, PITH_KEY, PITH_VALUE, [OP_ATTENTION_OUT] = PITH_ATTENTION_OUT, [OP_UP] = PITH_UP, PITH_GATE,
+  static const uint8_t ids[] = {[OP_QUERY] = PITH_QUERY, PITH_KEY, PITH_VALUE, [OP_ATTENTION_OUT] = PITH_ATTENTION_OUT, [OP_UP] = PITH_UP, PITH_GATE,
                                  [OP_DOWN] = PITH_DOWN, [OP_FEED_SUM] = 0};
   const pith_config *c = f->config;
   const op_list list = ops_of(c, half);

@@ -6,18 +6,17 @@ static const char *const architectures[] = {"GPTNeoXForCausalLM", NULL};
 static const char *const prefixes[] = {"", NULL};
 
 static pith_status parse(pith_ctx *ctx, const pith_json *json, const char *what, pith_config *out) {
-  PITH_TRY(pith_config_sizes(ctx, json, &pith_usual_sizes, 2048, what, out));
+  PITH_TRY(pith_config_common(ctx, json, &pith_usual_keys, 2048, what, out));
   PITH_TRY(pith_config_heads(ctx, what, out));
   PITH_TRY(pith_config_eps(ctx, json, "layer_norm_eps", 1e-5, what, out));
   double share;   /* rotary_pct: before transformers 5 */
   PITH_TRY(pith_config_positive(ctx, json, "rotary_pct", 0.25, what, &share));
   PITH_TRY(pith_config_rope(ctx, json, "rotary_emb_base", share, what, out));
-  PITH_TRY(pith_config_activation(ctx, json, "hidden_act", what, &out->activation));
   out->parallel = pith_config_true(json, "use_parallel_residual");
   out->qkv_bias = out->out_bias = pith_config_true(json, "attention_bias");
   out->feed_bias = true;
   out->tied = pith_json_true(pith_json_get(json, "tie_word_embeddings"));
-  return pith_config_special_ids(ctx, json, what, out);
+  return PITH_OK;
 }
 
 #define LAYER "gpt_neox.layers.%d."

@@ -7,7 +7,7 @@ static const char *const architectures[] = {"LlamaForCausalLM", NULL};
 static const char *const prefixes[] = {"", NULL};
 
 pith_status pith_llama_parse(pith_ctx *ctx, const pith_json *json, const char *what, pith_config *out) {
-  PITH_TRY(pith_config_sizes(ctx, json, &pith_usual_sizes, 2048, what, out));
+  PITH_TRY(pith_config_common(ctx, json, &pith_usual_keys, 2048, what, out));
   PITH_TRY(pith_config_size_or(ctx, json, "num_key_value_heads", PITH_MAX_HEADS, out->n_heads, what, &out->n_kv_heads));
   if (out->n_heads % out->n_kv_heads != 0)
     return pith_fail(ctx, PITH_E_FORMAT, "%s: %d attention heads cannot share %d key/value heads evenly", what, (int)out->n_heads,
@@ -15,13 +15,12 @@ pith_status pith_llama_parse(pith_ctx *ctx, const pith_json *json, const char *w
   PITH_TRY(pith_config_size_or(ctx, json, "head_dim", 4096, out->hidden_size / out->n_heads, what, &out->head_dim));
   PITH_TRY(pith_config_eps(ctx, json, "rms_norm_eps", 1e-6, what, out));
   PITH_TRY(pith_config_rope(ctx, json, "rope_theta", 1.0, what, out));
-  PITH_TRY(pith_config_activation(ctx, json, "hidden_act", what, &out->activation));
   if (out->activation != PITH_SILU)
     return pith_fail(ctx, PITH_E_UNSUPPORTED, "%s: a gated feed-forward with another activation than silu is not supported", what);
   out->qkv_bias = out->out_bias = pith_json_true(pith_json_get(json, "attention_bias"));
   out->feed_bias = pith_json_true(pith_json_get(json, "mlp_bias"));
   out->tied = pith_json_true(pith_json_get(json, "tie_word_embeddings"));
-  return pith_config_special_ids(ctx, json, what, out);
+  return PITH_OK;
 }
 
 #define LAYER "model.layers.%d."
