@@ -43,7 +43,7 @@ export * from './errors.js';
 /**
  * @typedef {object} ModelInfo
  * @property {'package' | 'checkpoint'} kind
- * @property {string} family 'bert', 'llama'
+ * @property {string} family 'bert', 'llama', …: config.json's `model_type`
  * @property {'embed' | 'generate'} task
  * @property {string} module the WebAssembly module in use: 'pith-relaxed' where the engine has relaxed SIMD, else 'pith-simd128'; then
  *   '-complete' for what is no package, and '-threads' where there are some

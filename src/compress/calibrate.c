@@ -57,8 +57,6 @@ static pith_status tokenize(pith_ctx *ctx, pith_calibration *c) {
 
 /* ---- layers ---- */
 
-static int half_of(uint32_t id) { return id == PITH_GATE || id == PITH_UP || id == PITH_DOWN; }
-
 /* Which product's input that is: several matrices share one. */
 static uint32_t reader_of(uint32_t id) { return id == PITH_KEY || id == PITH_VALUE ? PITH_QUERY : id == PITH_GATE ? PITH_UP : id; }
 
@@ -87,7 +85,7 @@ static pith_status collect(pith_ctx *ctx, pith_calibration *c) {
   size_t stride;
   memcpy(c->rows, rows_of(c), (size_t)run->n_batch * (size_t)run->config.hidden_size * sizeof *c->rows);
   pith_forward_resume(&run->forward, c->rows, run->n_batch, run->spans, run->n_spans);
-  while (!pith_forward_until(&run->forward, half_of(c->id), c->id, &x, &stride)) continue;
+  while (!pith_forward_until(&run->forward, pith_forward_half_of(config_of(c), c->id), c->id, &x, &stride)) continue;
   pith_moments_add(ctx, c->source->model->kernels, &c->moments, run->n_batch, x, stride);
   if (pith_layerwise_next_batch(run)) return PITH_PENDING;
   c->unit = PITH_CALIBRATE_FACTOR;
@@ -142,7 +140,7 @@ pith_status pith_calibration_step(pith_ctx *ctx, pith_calibration *c, int32_t st
   }
   const uint32_t reader = reader_of(id);
   if (c->stage == stage && c->id == reader && c->unit == PITH_CALIBRATE_READY) return PITH_OK;
-  const pith_status status = approach(ctx, c, stage, half_of(id));
+  const pith_status status = approach(ctx, c, stage, pith_forward_half_of(config_of(c), id));
   return status == PITH_OK ? begin_collecting(ctx, c, reader) : status;
 }
 

@@ -23,7 +23,7 @@ typedef struct pith_compression_options {
 typedef struct pith_tensor_encoder {
   const pith_slot *slot;             /* NULL: none is open */
   const pith_checkpoint_file *file;
-  const pith_tensor_entry *entry;
+  pith_tensor_entry entry;
   pith_matrix matrix;                /* shape and encoding, no parts; a vector: f32. Sparse: u7, until a part is whole */
   pith_encoding stored;              /* the package's */
   pith_sparsity sparsity;

@@ -39,7 +39,7 @@ static pith_status begin_stage(pith_ctx *ctx, pith_layerwise *run, int32_t stage
   run->unit = PITH_LAYERWISE_READ;
   memset(run->limits, 0, sizeof run->limits);
   if (stage < 0) {
-    run->limits[PITH_EMBED_POSITIONS] = run->longest;
+    run->limits[PITH_EMBED_POSITIONS] = run->longest + (uint32_t)run->config.position_offset;
     run->limits[PITH_EMBED_TYPES] = 1;
   }
   return pith_stage_reader_begin(ctx, &run->reader, run->source, stage, outer ? run->limits : NULL, &run->weights);

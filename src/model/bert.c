@@ -2,74 +2,34 @@
 #include <string.h>
 
 #include "model/config.h"
-#include "model/stages.h"
 
 static const char *const architectures[] = {"BertModel", NULL};
 /* BertModel itself stores bare names; a head's checkpoint puts "bert." before them. */
 static const char *const prefixes[] = {"", "bert.", NULL};
 
-static pith_status parse(pith_ctx *ctx, const pith_json *json, const char *what, pith_config *out) {
-  PITH_TRY(pith_config_size(ctx, json, "vocab_size", PITH_MAX_VOCAB, what, &out->vocab_size));
-  PITH_TRY(pith_config_size(ctx, json, "hidden_size", PITH_MAX_HIDDEN, what, &out->hidden_size));
-  PITH_TRY(pith_config_size(ctx, json, "intermediate_size", PITH_MAX_HIDDEN, what, &out->intermediate_size));
-  PITH_TRY(pith_config_size(ctx, json, "num_hidden_layers", PITH_MAX_LAYERS, what, &out->n_layers));
-  PITH_TRY(pith_config_size(ctx, json, "num_attention_heads", PITH_MAX_HEADS, what, &out->n_heads));
-  PITH_TRY(pith_config_size_or(ctx, json, "max_position_embeddings", PITH_MAX_CONTEXT, 512, what, &out->max_positions));
+pith_status pith_bert_parse(pith_ctx *ctx, const pith_json *json, const char *what, pith_config *out) {
+  PITH_TRY(pith_config_common(ctx, json, &pith_usual_keys, 512, what, out));
   PITH_TRY(pith_config_size_or(ctx, json, "type_vocab_size", 1024, 2, what, &out->type_vocab_size));
-  if (out->hidden_size % out->n_heads != 0)
-    return pith_fail(ctx, PITH_E_FORMAT, "%s: %d attention heads do not divide the hidden size of %d", what, (int)out->n_heads,
-                     (int)out->hidden_size);
-  out->n_kv_heads = out->n_heads;
-  out->head_dim = out->hidden_size / out->n_heads;
-  double eps;
-  PITH_TRY(pith_config_positive(ctx, json, "layer_norm_eps", 1e-12, what, &eps));
-  out->norm_eps = (float)eps;
-  PITH_TRY(pith_config_activation(ctx, json, what, &out->activation));
+  PITH_TRY(pith_config_heads(ctx, what, out));
+  PITH_TRY(pith_config_eps(ctx, json, "layer_norm_eps", 1e-12, what, out));
   const pith_json *positions = pith_json_get(json, "position_embedding_type");
   if (!pith_json_is_null(positions)) {
     const char *name = pith_json_string(positions);
     if (!name || strcmp(name, "absolute") != 0)
       return pith_fail(ctx, PITH_E_UNSUPPORTED, "%s: \"position_embedding_type\" is not \"absolute\", the only one supported", what);
   }
-  static const char *const refused[] = {"is_decoder", "add_cross_attention"};
-  for (int i = 0; i < 2; i++)
-    if (pith_json_true(pith_json_get(json, refused[i])))
-      return pith_fail(ctx, PITH_E_UNSUPPORTED, "%s: \"%s\": true is not supported; BERT is an encoder here", what, refused[i]);
-  out->max_tokens = out->max_positions;
-  out->pooling = PITH_POOL_MEAN;
+  static const char *const refused[] = {"is_decoder", "add_cross_attention", NULL};
+  PITH_TRY(pith_config_refuse(ctx, json, refused, true, what));
+  out->norms_after = true;
   return PITH_OK;
 }
 
-static void add_linear(pith_slot *out, uint32_t *n, uint32_t id, int32_t rows, int32_t cols, const char *weight, const char *bias, int32_t layer) {
-  pith_slot_add(out, n, id, PITH_ROLE_MATRIX, rows, cols, weight, layer);
-  pith_slot_add(out, n, id + 1, PITH_ROLE_VECTOR, 1, rows, bias, layer);
-}
-
-static void add_norm(pith_slot *out, uint32_t *n, uint32_t id, int32_t cols, const char *weight, const char *bias, int32_t layer) {
-  pith_slot_add(out, n, id, PITH_ROLE_VECTOR, 1, cols, weight, layer);
-  pith_slot_add(out, n, id + 1, PITH_ROLE_VECTOR, 1, cols, bias, layer);
-}
-
 #define LAYER "encoder.layer.%d."
-static uint32_t slots(const pith_config *c, int32_t stage, pith_slot out[PITH_MAX_SLOTS]) {
-  uint32_t n = 0;
-  const int32_t h = c->hidden_size, f = c->intermediate_size;
-  if (stage < 0) {
-    pith_slot_add(out, &n, PITH_EMBED_TOKENS, PITH_ROLE_TABLE, c->vocab_size, h, "embeddings.word_embeddings.weight", 0);
-    pith_slot_add(out, &n, PITH_EMBED_POSITIONS, PITH_ROLE_TABLE, c->max_positions, h, "embeddings.position_embeddings.weight", 0);
-    pith_slot_add(out, &n, PITH_EMBED_TYPES, PITH_ROLE_TABLE, c->type_vocab_size, h, "embeddings.token_type_embeddings.weight", 0);
-    add_norm(out, &n, PITH_EMBED_NORM, h, "embeddings.LayerNorm.weight", "embeddings.LayerNorm.bias", 0);
-  } else if (stage < c->n_layers) {
-    add_linear(out, &n, PITH_QUERY, h, h, LAYER "attention.self.query.weight", LAYER "attention.self.query.bias", stage);
-    add_linear(out, &n, PITH_KEY, h, h, LAYER "attention.self.key.weight", LAYER "attention.self.key.bias", stage);
-    add_linear(out, &n, PITH_VALUE, h, h, LAYER "attention.self.value.weight", LAYER "attention.self.value.bias", stage);
-    add_linear(out, &n, PITH_ATTENTION_OUT, h, h, LAYER "attention.output.dense.weight", LAYER "attention.output.dense.bias", stage);
-    add_norm(out, &n, PITH_NORM_1, h, LAYER "attention.output.LayerNorm.weight", LAYER "attention.output.LayerNorm.bias", stage);
-    add_linear(out, &n, PITH_UP, f, h, LAYER "intermediate.dense.weight", LAYER "intermediate.dense.bias", stage);
-    add_linear(out, &n, PITH_DOWN, h, f, LAYER "output.dense.weight", LAYER "output.dense.bias", stage);
-    add_norm(out, &n, PITH_NORM_2, h, LAYER "output.LayerNorm.weight", LAYER "output.LayerNorm.bias", stage);
-  }
-  return n;
+uint32_t pith_bert_slots(const pith_config *c, int32_t stage, pith_slot out[PITH_MAX_SLOTS]) {
+  static const pith_encoder_names names = {
+      LAYER "attention.self.query",  LAYER "attention.self.key",         LAYER "attention.self.value", LAYER "attention.output.dense",
+      LAYER "attention.output.LayerNorm", LAYER "intermediate.dense", LAYER "output.dense", LAYER "output.LayerNorm"};
+  return pith_encoder_slots(c, stage, &names, out);
 }
 
-const pith_family pith_family_bert = {"bert", PITH_TASK_EMBED, architectures, parse, slots, prefixes};
+const pith_family pith_family_bert = {"bert", PITH_TASK_EMBED, architectures, pith_bert_parse, pith_bert_slots, prefixes};

@@ -252,23 +252,36 @@ bool pith_checkpoint_find(const pith_checkpoint *c, const char *name, const pith
 }
 
 bool pith_checkpoint_slot(const pith_checkpoint *c, const pith_slot *slot, const pith_checkpoint_file **file, const pith_tensor_entry **entry) {
-  if (pith_checkpoint_find(c, slot->name, file, entry)) return true;
-  return c->config.tied && ends_with(slot->name, "embed_tokens.weight") && pith_checkpoint_find(c, "lm_head.weight", file, entry);
+  char name[PITH_MAX_NAME];
+  memcpy(name, slot->name, sizeof name);
+  if (slot->view.n_fused) *strchr(name, ':') = '\0';
+  if (pith_checkpoint_find(c, name, file, entry)) return true;
+  return c->config.tied && slot->role == PITH_ROLE_HEAD && pith_checkpoint_find(c, "lm_head.weight", file, entry);
 }
 
 pith_status pith_checkpoint_need(pith_ctx *ctx, const pith_checkpoint *c, const pith_slot *slot, const pith_checkpoint_file **file,
-                                 const pith_tensor_entry **entry) {
-  if (!pith_checkpoint_slot(c, slot, file, entry))
+                                 pith_tensor_entry *entry) {
+  const pith_tensor_entry *e;
+  if (!pith_checkpoint_slot(c, slot, file, &e))
     return pith_fail(ctx, PITH_E_NOT_FOUND, "the checkpoint has no tensor \"%s\", which its architecture needs", slot->name);
-  const pith_tensor_entry *e = *entry;
   const bool vector = slot->role == PITH_ROLE_VECTOR;
-  const bool fits = vector ? e->n_dims == 1 && e->dims[0] == slot->cols : e->n_dims == 2 && e->dims[0] == slot->rows && e->dims[1] == slot->cols;
-  if (!fits && vector)
-    return pith_fail(ctx, PITH_E_FORMAT, "tensor \"%s\" should have the shape (%u), as config.json says", e->name, slot->cols);
-  if (!fits)
-    return pith_fail(ctx, PITH_E_FORMAT, "tensor \"%s\" should have the shape (%u, %u), as config.json says", e->name, slot->rows, slot->cols);
+  const pith_view view = slot->view;
+  const uint32_t fused = view.n_fused ? view.n_fused : 1, outputs = vector ? slot->cols : slot->rows;
+  const uint64_t all = (uint64_t)outputs * fused, shape[2] = {view.transposed ? slot->cols : all, view.transposed ? all : slot->cols};
+  if (vector && (e->n_dims != 1 || e->dims[0] != all))
+    return pith_fail(ctx, PITH_E_FORMAT, "tensor \"%s\" should have the shape (%llu), as config.json says", e->name, (unsigned long long)all);
+  if (!vector && (e->n_dims != 2 || e->dims[0] != shape[0] || e->dims[1] != shape[1]))
+    return pith_fail(ctx, PITH_E_FORMAT, "tensor \"%s\" should have the shape (%llu, %llu), as config.json says", e->name, (unsigned long long)shape[0],
+                     (unsigned long long)shape[1]);
   if (!pith_dtype_is_weight(e->dtype))
     return pith_fail(ctx, PITH_E_UNSUPPORTED, "tensor \"%s\" is %s; weights are read as F32, F16, BF16 or in quantised blocks", e->name, pith_dtype_name(e->dtype));
+  if (view.transposed && pith_dtype_elems(e->dtype) > 1)
+    return pith_fail(ctx, PITH_E_UNSUPPORTED, "tensor \"%s\" is stored by its inputs and in quantised blocks, which Pith does not read", e->name);
+  *entry = *e;
+  entry->view = view;
+  entry->dims[0] = outputs;
+  if (!vector) entry->dims[1] = slot->cols;
+  entry->n_bytes /= fused;
   return PITH_OK;
 }
 
@@ -309,20 +322,41 @@ static pith_status read_stored(pith_ctx *ctx, const pith_checkpoint_file *file, 
 
 static uint64_t row_elems(const pith_tensor_entry *entry) { return entry->dims[0] ? pith_tensor_elems(entry) / entry->dims[0] : 0; }
 
-/* Where row `row` of the Hub's order lies in the file. */
-static uint64_t stored_row(const pith_tensor_entry *entry, uint64_t row) {
-  const uint64_t n = entry->interleaved, at = n ? row % n : 0;
-  return n ? row - at + at % (n / 2) * 2 + at / (n / 2) : row;
+/* Where row `row` of the Hub's order lies in the file; *n_more: how many of the next ones follow it there. */
+static uint64_t stored_row(const pith_tensor_entry *entry, uint64_t row, uint64_t *n_more) {
+  const uint64_t n = entry->interleaved, run = entry->view.run;
+  *n_more = 0;
+  if (n) return row / n * n + row % n % (n / 2) * 2 + row % n / (n / 2);
+  *n_more = (entry->view.n_fused ? run - row % run : entry->dims[0] - row) - 1;
+  return entry->view.n_fused ? (row / run * entry->view.n_fused + entry->view.part) * run + row % run : row;
 }
 
-static pith_status read_interleaved(pith_ctx *ctx, const pith_checkpoint_file *file, const pith_tensor_entry *entry, uint64_t first, size_t n, float *dst) {
+static pith_status read_rows(pith_ctx *ctx, const pith_checkpoint_file *file, const pith_tensor_entry *entry, uint64_t first, size_t n, float *dst) {
   const uint64_t cols = row_elems(entry);
   for (size_t done = 0; done < n;) {
-    const uint64_t row = (first + done) / cols, begin = (first + done) % cols;
-    const size_t wanted = n - done < cols - begin ? n - done : (size_t)(cols - begin);
-    PITH_TRY(read_stored(ctx, file, entry, stored_row(entry, row) * cols + begin, wanted, dst + done));
+    uint64_t n_more;
+    const uint64_t row = (first + done) / cols, begin = (first + done) % cols, at = stored_row(entry, row, &n_more) * cols + begin;
+    const uint64_t together = (n_more + 1) * cols - begin;
+    const size_t wanted = n - done < together ? n - done : (size_t)together;
+    PITH_TRY(read_stored(ctx, file, entry, at, wanted, dst + done));
     done += wanted;
   }
+  return PITH_OK;
+}
+
+/* Of each input the outputs that are wanted lie together. */
+static pith_status read_transposed(pith_ctx *ctx, const pith_checkpoint_file *file, const pith_tensor_entry *entry, uint64_t first, size_t n, float *dst) {
+  const uint64_t cols = entry->dims[1], end = first + n, stride = entry->dims[0] * (entry->view.n_fused ? entry->view.n_fused : 1);
+  float some[256];
+  for (uint64_t k = 0; k < cols; k++)
+    for (uint64_t row = first > k ? (first - k + cols - 1) / cols : 0; row * cols + k < end;) {
+      uint64_t n_more;
+      const uint64_t at = stored_row(entry, row, &n_more), left = (end - k + cols - 1) / cols - row;
+      uint64_t n_rows = n_more + 1 < left ? n_more + 1 : left;
+      if (n_rows > sizeof some / sizeof *some) n_rows = sizeof some / sizeof *some;
+      PITH_TRY(read_stored(ctx, file, entry, k * stride + at, (size_t)n_rows, some));
+      for (uint64_t i = 0; i < n_rows; i++, row++) dst[row * cols + k - first] = some[i];
+    }
   return PITH_OK;
 }
 
@@ -330,7 +364,9 @@ pith_status pith_checkpoint_read(pith_ctx *ctx, const pith_checkpoint_file *file
                                  float *dst) {
   const uint64_t n_elems = pith_tensor_elems(entry);
   if (first > n_elems || n > n_elems - first) return pith_fail(ctx, PITH_E_INTERNAL, "a read past the end of tensor \"%s\"", entry->name);
-  PITH_TRY(entry->interleaved ? read_interleaved(ctx, file, entry, first, n, dst) : read_stored(ctx, file, entry, first, n, dst));
+  if (entry->view.transposed) PITH_TRY(read_transposed(ctx, file, entry, first, n, dst));
+  else if (entry->interleaved || entry->view.n_fused) PITH_TRY(read_rows(ctx, file, entry, first, n, dst));
+  else PITH_TRY(read_stored(ctx, file, entry, first, n, dst));
   for (size_t i = 0; i < n; i++)
     if (!isfinite(dst[i]))
       return pith_fail(ctx, PITH_E_FORMAT, "tensor \"%s\" holds a value that is not finite, at element %llu", entry->name,
@@ -361,7 +397,8 @@ pith_status pith_checkpoint_read_q4(pith_ctx *ctx, const pith_checkpoint_file *f
   const uint64_t n_groups = row_elems(entry) / 32, n_bytes = pith_dtype_bytes(entry->dtype);
   uint8_t piece[2048];
   for (uint64_t row = first_row; row < first_row + n_rows; row++) {
-    const uint64_t begin = entry->offset + stored_row(entry, row) * n_groups * n_bytes;
+    uint64_t n_more;
+    const uint64_t begin = entry->offset + stored_row(entry, row, &n_more) * n_groups * n_bytes;
     for (uint64_t g = 0, some; g < n_groups; g += some) {
       some = n_groups - g < sizeof piece / n_bytes ? n_groups - g : sizeof piece / n_bytes;
       PITH_TRY(pith_io_read(ctx, file->handle, begin + g * n_bytes, piece, some * n_bytes, file->name));

@@ -40,9 +40,10 @@ bool pith_checkpoint_find(const pith_checkpoint *checkpoint, const char *name, c
 /* The slot's tensor: by its name, or, for a tied embedding, by the head's. */
 bool pith_checkpoint_slot(const pith_checkpoint *checkpoint, const pith_slot *slot, const pith_checkpoint_file **file,
                           const pith_tensor_entry **entry);
-/* Finds the slot's tensor and checks its shape: PITH_E_NOT_FOUND, PITH_E_FORMAT or PITH_E_UNSUPPORTED (dtype) naming it. */
+/* Finds the slot's tensor and checks its shape: PITH_E_NOT_FOUND, PITH_E_FORMAT or PITH_E_UNSUPPORTED (dtype) naming it. *entry becomes the
+ * weight as the slot views the tensor; its name is the index's. */
 pith_status pith_checkpoint_need(pith_ctx *ctx, const pith_checkpoint *checkpoint, const pith_slot *slot,
-                                 const pith_checkpoint_file **file, const pith_tensor_entry **entry);
+                                 const pith_checkpoint_file **file, pith_tensor_entry *entry);
 /* Reads `n` elements from element `first` on as floats, in the Hub's order; of quantised tensors the blocks that are touched are read and
  * decoded. dst: (n). Non-finite values: PITH_E_FORMAT. */
 pith_status pith_checkpoint_read(pith_ctx *ctx, const pith_checkpoint_file *file, const pith_tensor_entry *entry, uint64_t first, size_t n,

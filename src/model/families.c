@@ -1,9 +1,10 @@
 #include <string.h>
 
-#include "model/model.h"
+#include "model/config.h"
 
 const pith_family *const *pith_families(void) {
-  static const pith_family *const families[] = {&pith_family_bert, &pith_family_llama, NULL};
+  static const pith_family *const families[] = {&pith_family_bert, &pith_family_distilbert, &pith_family_roberta, &pith_family_xlm_roberta,
+                                                &pith_family_llama, &pith_family_qwen2, &pith_family_qwen3, &pith_family_gpt2, &pith_family_gpt_neox, NULL};
   return families;
 }
 
@@ -15,7 +16,7 @@ static const pith_family *family_of_architecture(const char *architecture) {
 }
 
 static pith_status unknown_architecture(pith_ctx *ctx, const char *name, const char *what) {
-  char list[384] = "";
+  char list[512] = "";
   size_t used = 0;
   for (const pith_family *const *family = pith_families(); *family; family++) {
     for (const char *const *a = (*family)->architectures; *a; a++) {
@@ -47,6 +48,8 @@ pith_status pith_config_parse(pith_ctx *ctx, const pith_json *json, const char *
     return unknown_architecture(ctx, name, what);
   }
   out->family = family;
+  out->pooling = PITH_POOL_MEAN;
   out->bos_id = -1;
-  return family->parse(ctx, json, what, out);
+  PITH_TRY(family->parse(ctx, json, what, out));
+  return family->task == PITH_TASK_GENERATE ? pith_config_special_ids(ctx, json, what, out) : PITH_OK;
 }

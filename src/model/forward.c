@@ -42,7 +42,7 @@ static uint32_t list_pieces(pith_forward *f, piece out[20]) {
   const demands d = demands_of(f->weights);
   const uint64_t rows = f->max_rows, h = (uint64_t)c->hidden_size, hd = (uint64_t)c->head_dim, q = (uint64_t)c->n_heads * hd;
   const uint64_t kv = (uint64_t)c->n_kv_heads * hd, ff = (uint64_t)c->intermediate_size;
-  const uint64_t rope = uses_rope(c) ? (uint64_t)f->max_context * hd / 2 : 0;
+  const uint64_t rope = uses_rope(c) ? (uint64_t)f->max_context * (uint64_t)c->rotary_dim / 2 : 0;
   const uint64_t blocks = pith_round_up(f->max_rows, PITH_ROWS);   /* rows in whole blocks */
   const pith_attention_sizes sizes = pith_attention_sizes_of(f);
   f->scratch_floats = pith_round_up(d.scratch > sizes.scratch_floats ? d.scratch : sizes.scratch_floats, PITH_ALIGN / sizeof(float));   /* no two threads in a cache line */
@@ -86,10 +86,10 @@ bool pith_forward_plan(const pith_ctx *ctx, const pith_config *config, const pit
 
 /* As the reference implementation computes them: inverse frequency and angle are rounded to f32. */
 static void fill_rope(pith_forward *f) {
-  const int32_t half = f->config->head_dim / 2;
+  const int32_t half = f->config->rotary_dim / 2;
   const double log_theta = pith_log(f->config->rope_theta);
   for (int32_t i = 0; i < half; i++) {
-    const float inverse = (float)pith_exp(-log_theta * (2.0 * i) / f->config->head_dim);
+    const float inverse = (float)pith_exp(-log_theta * (2.0 * i) / f->config->rotary_dim);
     for (uint32_t p = 0; p < f->max_context; p++) {
       double s, c;
       pith_sincos((double)((float)p * inverse), &s, &c);
@@ -264,7 +264,7 @@ typedef struct row_work {
   int norm;                  /* the weight's id; -1: none */
   const float *x;
   float *y;
-  size_t n_heads;            /* of y, for RoPE */
+  size_t n_heads;            /* of y: queries or keys */
   const pith_matrix *reader; /* of the outcome, which becomes codes while it is near where that is an integer product; or NULL */
 } row_work;
 
@@ -298,11 +298,14 @@ static void embed_rows(void *arg, uint32_t part, uint32_t n_parts, uint32_t thre
     for (span_rows(f, &f->spans[s], part, n_parts, &row, &to); row < to; row++) {
       float *x = f->x + row * h, *other = f->h + row * h;
       pith_matrix_row(&weights[PITH_EMBED_TOKENS].matrix, (uint32_t)f->ids[row], x);
-      if (weights[PITH_EMBED_POSITIONS].matrix.n_parts) {
-        /* token types before positions, as the reference adds them */
+      /* token types before positions, as the reference adds them */
+      if (weights[PITH_EMBED_TYPES].matrix.n_parts) {
         pith_matrix_row(&weights[PITH_EMBED_TYPES].matrix, 0, other);
         f->kernels->add(h, other, x);
-        pith_matrix_row(&weights[PITH_EMBED_POSITIONS].matrix, f->spans[s].position + (row - f->spans[s].row), other);
+      }
+      if (weights[PITH_EMBED_POSITIONS].matrix.n_parts) {
+        const uint32_t position = f->spans[s].position + (row - f->spans[s].row);
+        pith_matrix_row(&weights[PITH_EMBED_POSITIONS].matrix, position + (uint32_t)f->config->position_offset, other);
         f->kernels->add(h, other, x);
       }
       if (weights[PITH_EMBED_NORM].vector)
@@ -332,24 +335,28 @@ void pith_forward_begin(pith_forward *f, const int32_t *ids, uint32_t n_rows, co
   over_rows(f, f->config->hidden_size * (3 * LOOKUP_NS + NORM_NS), embed_rows, &w);
 }
 
-static void rotate_rows(void *arg, uint32_t part, uint32_t n_parts, uint32_t thread) {
+/* A token's queries or keys: each head's norm, then its rotation. */
+static void place_rows(void *arg, uint32_t part, uint32_t n_parts, uint32_t thread) {
   const row_work *w = arg;
   const pith_forward *f = w->f;
-  const size_t hd = (size_t)f->config->head_dim, half = hd / 2;
+  const size_t hd = (size_t)f->config->head_dim, half = uses_rope(f->config) ? (size_t)f->config->rotary_dim / 2 : 0;
+  const float *weight = w->stage->weights[w->norm].vector;
   (void)thread;
   for (uint32_t s = 0; s < f->n_spans; s++) {
     uint32_t row, to;
     for (span_rows(f, &f->spans[s], part, n_parts, &row, &to); row < to; row++) {
       const size_t p = f->spans[s].position + (row - f->spans[s].row);
-      for (size_t head = 0; head < w->n_heads; head++)
-        f->kernels->rope_half(half, w->y + (row * w->n_heads + head) * hd, f->cos + p * half, f->sin + p * half);
+      float *heads = w->y + row * w->n_heads * hd;
+      if (weight) f->kernels->rms_norm(w->n_heads, hd, heads, heads, hd, weight, f->config->norm_eps);
+      for (size_t head = 0; half > 0 && head < w->n_heads; head++) f->kernels->rope_half(half, heads + head * hd, f->cos + p * half, f->sin + p * half);
     }
   }
 }
 
-static void rotate(pith_forward *f, float *rows, int32_t n_heads) {
-  row_work w = {.f = f, .y = rows, .n_heads = (size_t)n_heads};
-  over_rows(f, n_heads * f->config->head_dim * ADD_NS, rotate_rows, &w);
+static void place(pith_forward *f, const pith_stage *stage, int norm_id, float *rows, int32_t n_heads) {
+  row_work w = {.f = f, .stage = stage, .norm = norm_id, .y = rows, .n_heads = (size_t)n_heads};
+  if (!uses_rope(f->config) && !stage->weights[norm_id].vector) return;
+  over_rows(f, n_heads * f->config->head_dim * ADD_NS, place_rows, &w);
 }
 
 /* RMS where the family has no bias, else LayerNorm. */
@@ -427,13 +434,13 @@ static void residual(pith_forward *f, const pith_stage *stage, int norm_id, cons
 }
 
 /* Some panels of a product; true when all are there. */
-static bool project(pith_forward *f, const pith_stage *stage, int id, bool biased, const float *x, size_t x_stride, float *y, double *budget) {
+static bool project(pith_forward *f, const pith_stage *stage, int id, const float *x, size_t x_stride, float *y, double *budget) {
   const pith_matrix *m = &stage->weights[id].matrix;
   const size_t n_panels = panels_of(m), left = n_panels - f->done;
   const double panel = (double)m->cols * PITH_PANEL * (f->n_rows > 0 ? f->n_rows : 1), wished = *budget / panel;
   size_t n = wished < SCRATCH_PANELS ? SCRATCH_PANELS : wished < (double)left ? (size_t)wished : left;
   if (n > left) n = left;
-  product_range(f, m, biased ? stage->weights[id + 1].vector : NULL, f->n_rows, x, x_stride, y, m->rows, f->done, f->done + n);
+  product_range(f, m, stage->weights[id + 1].vector, f->n_rows, x, x_stride, y, m->rows, f->done, f->done + n);
   *budget -= (double)n * panel;
   f->done += n;
   if (f->done < n_panels) return false;
@@ -441,90 +448,95 @@ static bool project(pith_forward *f, const pith_stage *stage, int id, bool biase
   return true;
 }
 
-/* BERT norms after the residual sum, Llama before the block: the one difference in the skeleton of a layer. */
-static bool norms_after(const pith_config *c) { return c->family->task == PITH_TASK_EMBED; }
+/* A layer's operations, one half after the other. */
+typedef enum layer_op {
+  OP_NORM_1, OP_QUERY, OP_KEY, OP_VALUE, OP_PLACE, OP_ATTEND, OP_ATTENTION_OUT, OP_ATTENTION_SUM, OP_NORM_2, OP_UP, OP_GATE, OP_ACTIVATE, OP_DOWN, OP_FEED_SUM
+} layer_op;
 
-enum { N_ATTENTION_OPS = 8, N_FEED_OPS = 6 };
+typedef struct op_list {
+  const uint8_t *ops;
+  uint32_t n;
+} op_list;
 
-/* One operation of a half-layer, or a part of it; true when the operation is done. */
-static bool attention_op(pith_forward *f, int32_t layer, double *budget) {
-  const pith_config *c = f->config;
-  const pith_stage *stage = pith_weights_stage(f->weights, layer);
-  const size_t h = (size_t)c->hidden_size;
-  const float *input = norms_after(c) ? f->x : f->h;
-  switch (f->op) {
-    case 0:
-      if (norms_after(c)) f->quantized_group = 0;
-      else norm(f, stage, PITH_NORM_1, f->x, f->h, &stage->weights[PITH_QUERY].matrix);
-      return true;
-    case 1: return project(f, stage, PITH_QUERY, true, input, h, f->q, budget);
-    case 2: return project(f, stage, PITH_KEY, true, input, h, f->k, budget);
-    case 3: return project(f, stage, PITH_VALUE, true, input, h, f->v, budget);
-    case 4:
-      f->span = 0;
-      f->quantized_group = 0;
-      if (uses_rope(c)) {
-        rotate(f, f->q, c->n_heads);
-        rotate(f, f->k, c->n_kv_heads);
-      }
-      return true;
-    case 5: return pith_attend(f, f->n_cached_layers > 1 ? (uint32_t)layer : 0, budget);
-    case 6: return project(f, stage, PITH_ATTENTION_OUT, true, f->attended, (size_t)c->n_heads * (size_t)c->head_dim, f->h, budget);
-    default:
-      if (norms_after(c)) residual(f, stage, PITH_NORM_1, &stage->weights[PITH_UP].matrix);
-      else residual(f, stage, -1, NULL);
-      return true;
-  }
+/* Where attention and feed-forward are parallel, between two halves there would be more than the residual stream: all is in the second one.
+ * What was attended waits in its buffer until the feed-forward, which has read the rows before they change, is through. */
+static op_list ops_of(const pith_config *c, int32_t half) {
+  static const uint8_t one_by_one[] = {OP_NORM_1, OP_QUERY, OP_KEY, OP_VALUE, OP_PLACE, OP_ATTEND, OP_ATTENTION_OUT, OP_ATTENTION_SUM,
+                                       OP_NORM_2, OP_UP, OP_GATE, OP_ACTIVATE, OP_DOWN, OP_FEED_SUM};
+  static const uint8_t parallel[] = {OP_NORM_1, OP_QUERY, OP_KEY, OP_VALUE, OP_PLACE, OP_ATTEND, OP_NORM_2, OP_UP, OP_GATE, OP_ACTIVATE,
+                                     OP_DOWN, OP_FEED_SUM, OP_ATTENTION_OUT, OP_ATTENTION_SUM};
+  const bool second = half % 2 != 0;
+  if (c->parallel) return (op_list){parallel, second ? sizeof parallel : 0};
+  return second ? (op_list){one_by_one + OP_NORM_2, sizeof one_by_one - OP_NORM_2} : (op_list){one_by_one, OP_NORM_2};
 }
 
-static bool feed_op(pith_forward *f, int32_t layer, double *budget) {
+int pith_forward_half_of(const pith_config *c, uint32_t id) { return c->parallel || id == PITH_GATE || id == PITH_UP || id == PITH_DOWN; }
+
+/* One operation, or a part of it; true when it is done. */
+static bool run_op(pith_forward *f, int32_t layer, layer_op op, double *budget) {
   const pith_config *c = f->config;
   const pith_stage *stage = pith_weights_stage(f->weights, layer);
   const size_t h = (size_t)c->hidden_size, ff = (size_t)c->intermediate_size;
-  const float *input = norms_after(c) ? f->x : f->h;
+  const float *input = c->norms_after ? f->x : f->h;
   const bool gated = stage->weights[PITH_GATE].matrix.n_parts != 0;
-  row_work w = {.f = f, .stage = stage, .reader = &stage->weights[PITH_DOWN].matrix};
-  switch (f->op) {
-    case 0:
-      if (!norms_after(c)) norm(f, stage, PITH_NORM_2, f->x, f->h, &stage->weights[PITH_UP].matrix);
+  row_work activation = {.f = f, .stage = stage, .reader = &stage->weights[PITH_DOWN].matrix};
+  switch (op) {
+    case OP_NORM_1:
+      if (c->norms_after) f->quantized_group = 0;
+      else norm(f, stage, PITH_NORM_1, f->x, f->h, &stage->weights[PITH_QUERY].matrix);
       return true;
-    case 1: return project(f, stage, PITH_UP, true, input, h, f->up, budget);
-    case 2: return !gated || project(f, stage, PITH_GATE, false, input, h, f->gate, budget);
-    case 3: over_blocks(f, (double)ff * ACTIVATION_NS, activate_rows, &w); return true;
-    case 4: return project(f, stage, PITH_DOWN, true, gated ? f->gate : f->up, ff, f->h, budget);
-    default: residual(f, stage, norms_after(c) ? PITH_NORM_2 : -1, NULL); return true;
+    case OP_QUERY: return project(f, stage, PITH_QUERY, input, h, f->q, budget);
+    case OP_KEY: return project(f, stage, PITH_KEY, input, h, f->k, budget);
+    case OP_VALUE: return project(f, stage, PITH_VALUE, input, h, f->v, budget);
+    case OP_PLACE:
+      f->span = 0;
+      f->quantized_group = 0;
+      place(f, stage, PITH_QUERY_NORM, f->q, c->n_heads);
+      place(f, stage, PITH_KEY_NORM, f->k, c->n_kv_heads);
+      return true;
+    case OP_ATTEND: return pith_attend(f, f->n_cached_layers > 1 ? (uint32_t)layer : 0, budget);
+    case OP_ATTENTION_OUT: return project(f, stage, PITH_ATTENTION_OUT, f->attended, (size_t)c->n_heads * (size_t)c->head_dim, f->h, budget);
+    case OP_ATTENTION_SUM:
+      if (c->norms_after) residual(f, stage, PITH_NORM_1, &stage->weights[PITH_UP].matrix);
+      else residual(f, stage, -1, NULL);
+      return true;
+    case OP_NORM_2:
+      if (!c->norms_after) norm(f, stage, PITH_NORM_2, f->x, f->h, &stage->weights[PITH_UP].matrix);
+      return true;
+    case OP_UP: return project(f, stage, PITH_UP, input, h, f->up, budget);
+    case OP_GATE: return !gated || project(f, stage, PITH_GATE, input, h, f->gate, budget);
+    case OP_ACTIVATE: over_blocks(f, (double)ff * ACTIVATION_NS, activate_rows, &activation); return true;
+    case OP_DOWN: return project(f, stage, PITH_DOWN, gated ? f->gate : f->up, ff, f->h, budget);
+    case OP_FEED_SUM: residual(f, stage, c->norms_after ? PITH_NORM_2 : -1, NULL); return true;
   }
-}
-
-static bool run_op(pith_forward *f, int32_t half, double *budget) {
-  return half % 2 != 0 ? feed_op(f, half / 2, budget) : attention_op(f, half / 2, budget);
+  return true;
 }
 
 bool pith_forward_half(pith_forward *f, int32_t half) {
-  for (double budget = STEP_MACS; budget > 0;) {
-    if (!run_op(f, half, &budget)) continue;
-    if (++f->op < (half % 2 != 0 ? N_FEED_OPS : N_ATTENTION_OPS)) continue;
-    f->op = 0;
-    return true;
-  }
-  return false;
+  const op_list list = ops_of(f->config, half);
+  for (double budget = STEP_MACS; f->op < list.n; f->op++)
+    do {
+      if (budget <= 0) return false;
+    } while (!run_op(f, half / 2, list.ops[f->op], &budget));
+  f->op = 0;
+  return true;
 }
 
 bool pith_forward_until(pith_forward *f, int32_t half, uint32_t id, const float **x, size_t *x_stride) {
-  static const uint32_t attention_ids[N_ATTENTION_OPS] = {[1] = PITH_QUERY, PITH_KEY, PITH_VALUE, [6] = PITH_ATTENTION_OUT};
-  static const uint32_t feed_ids[N_FEED_OPS] = {[1] = PITH_UP, PITH_GATE, [4] = PITH_DOWN};
+  static const uint8_t ids[] = {[OP_QUERY] = PITH_QUERY, PITH_KEY, PITH_VALUE, [OP_ATTENTION_OUT] = PITH_ATTENTION_OUT, [OP_UP] = PITH_UP, PITH_GATE,
+                                 [OP_DOWN] = PITH_DOWN, [OP_FEED_SUM] = 0};
   const pith_config *c = f->config;
-  const uint32_t *ids = half % 2 != 0 ? feed_ids : attention_ids;
+  const op_list list = ops_of(c, half);
   const bool gated = pith_weights_stage(f->weights, half / 2)->weights[PITH_GATE].matrix.n_parts != 0;
   for (double budget = STEP_MACS; budget > 0;) {
-    if (f->op > 0 && ids[f->op] == id) {
+    if (ids[list.ops[f->op]] == id) {
       f->op = 0;
       f->done = 0;
       *x_stride = (size_t)(id == PITH_DOWN ? c->intermediate_size : id == PITH_ATTENTION_OUT ? c->n_heads * c->head_dim : c->hidden_size);
-      *x = id == PITH_DOWN ? (gated ? f->gate : f->up) : id == PITH_ATTENTION_OUT ? f->attended : norms_after(c) ? f->x : f->h;
+      *x = id == PITH_DOWN ? (gated ? f->gate : f->up) : id == PITH_ATTENTION_OUT ? f->attended : c->norms_after ? f->x : f->h;
       return true;
     }
-    if (run_op(f, half, &budget)) f->op++;
+    if (run_op(f, half / 2, list.ops[f->op], &budget)) f->op++;
   }
   return false;
 }
@@ -539,9 +551,9 @@ void pith_forward_feed(pith_forward *f, int32_t layer) {
 
 void pith_forward_finish(pith_forward *f) {
   const pith_stage *stage = pith_weights_stage(f->weights, f->config->n_layers);
-  const size_t h = (size_t)f->config->hidden_size;
+  const row_work w = {.f = f, .stage = stage, .norm = PITH_FINAL_NORM};
   if (stage->weights[PITH_FINAL_NORM].vector)
-    f->kernels->rms_norm(f->n_rows, h, f->x, f->x, h, stage->weights[PITH_FINAL_NORM].vector, f->config->norm_eps);
+    norm_some(&w, 0, f->n_rows, f->x, f->x);
 }
 
 void pith_forward_logits(pith_forward *f, uint32_t row, float *dst) {

@@ -37,7 +37,7 @@ typedef struct pith_forward {
    * Of integer attention: pith_head_memory, one after the other, scales (cached layers, kv_heads, context). */
   void *keys, *values;
   float *key_scales, *value_scales;
-  float *cos, *sin;          /* (context, head_dim / 2), RoPE only */
+  float *cos, *sin;          /* (context, rotary_dim / 2), RoPE only */
   float *scratch;            /* (threads, scratch_floats) widened weights: panels or scales; attention's scores */
   size_t scratch_floats;
   pith_activations activations;
@@ -56,8 +56,11 @@ pith_status pith_forward_init(pith_ctx *ctx, pith_forward *forward, const pith_c
 void pith_forward_begin(pith_forward *forward, const int32_t *ids, uint32_t n_rows, const pith_span *spans, uint32_t n_spans);
 /* Takes a batch up again at any half-layer: x holds its rows (n_rows, hidden), which are worked on in place. */
 void pith_forward_resume(pith_forward *forward, float *x, uint32_t n_rows, const pith_span *spans, uint32_t n_spans);
-/* Half-layer 2 layer is attention, 2 layer + 1 the feed-forward: as much of it as stays short, whatever the sizes. True when it is done. */
+/* Half-layer 2 layer is attention, 2 layer + 1 the feed-forward, or both where they are parallel: as much of it as stays short, whatever the
+ * sizes. True when it is done. */
 bool pith_forward_half(pith_forward *forward, int32_t half);
+/* 0: the weight `id` (pith_weight_id) is multiplied in a layer's first half, 1: in its second. */
+int pith_forward_half_of(const pith_config *config, uint32_t id);
 /* The half-layer up to the product with the weight `id` (pith_weight_id), whose input *x then is, (n_rows, *x_stride): true. The half-layer is
  * left there: what comes next begins another one. */
 bool pith_forward_until(pith_forward *forward, int32_t half, uint32_t id, const float **x, size_t *x_stride);

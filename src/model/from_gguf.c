@@ -8,29 +8,36 @@
 
 typedef struct name_pair {
   const char *gguf, *hub;
-  bool interleaved;
+  bool rotated;                   /* its rows are those that RoPE turns */
 } name_pair;
 
 typedef struct architecture {
-  const char *name, *hub, *model_type;
-  const char *const *keys;        /* below "<name>.": those that are read, and those that change nothing; NULL-terminated */
-  const name_pair *names, *layer_names;   /* of modules, without ".weight" and ".bias"; layer_names below "blk.N." and "model.layers.N." */
+  const char *name, *hub;         /* the name is config.json's "model_type" too */
+  const name_pair *layer_names;
+  bool neighbours;                /* RoPE turns neighbouring rows, which the Hub has a half of a head apart */
 } architecture;
 
-static const char *const llama_keys[] = {
+/* Below "<name>.": those that are read, and those that change nothing. */
+static const char *const keys[] = {
     "context_length", "embedding_length", "block_count", "feed_forward_length", "attention.head_count", "attention.head_count_kv",
     "attention.key_length", "attention.value_length", "attention.layer_norm_rms_epsilon", "attention.causal", "attention.sliding_window",
     "rope.freq_base", "rope.dimension_count", "rope.scaling.type", "rope.scaling.factor", "rope.scaling.original_context_length",
     "rope.scaling.finetuned", "rope.scale_linear", "vocab_size", "expert_count", "expert_used_count", "tensor_data_layout", NULL};
-static const name_pair llama_names[] = {
+/* Of modules, without ".weight" and ".bias"; layer_names below "blk.N." and "model.layers.N.". */
+static const name_pair names[] = {
     {"token_embd", "model.embed_tokens", false}, {"output_norm", "model.norm", false}, {"output", "lm_head", false}, {NULL, NULL, false}};
-static const name_pair llama_layer_names[] = {
+static const name_pair layer_names[] = {
+    {"attn_q_norm", "self_attn.q_norm", false}, {"attn_k_norm", "self_attn.k_norm", false},
     {"attn_norm", "input_layernorm", false},   {"attn_q", "self_attn.q_proj", true},         {"attn_k", "self_attn.k_proj", true},
     {"attn_v", "self_attn.v_proj", false},     {"attn_output", "self_attn.o_proj", false},   {"ffn_norm", "post_attention_layernorm", false},
     {"ffn_gate", "mlp.gate_proj", false},      {"ffn_up", "mlp.up_proj", false},             {"ffn_down", "mlp.down_proj", false},
     {NULL, NULL, false}};
 
-static const architecture architectures[] = {{"llama", "LlamaForCausalLM", "llama", llama_keys, llama_names, llama_layer_names}};
+enum { N_HEAD_NORMS = 2 };   /* of layer_names, which not every architecture has */
+
+static const architecture architectures[] = {{"llama", "LlamaForCausalLM", layer_names + N_HEAD_NORMS, true},
+                                             {"qwen2", "Qwen2ForCausalLM", layer_names + N_HEAD_NORMS, false},
+                                             {"qwen3", "Qwen3ForCausalLM", layer_names, false}};
 enum { N_ARCHITECTURES = sizeof architectures / sizeof *architectures };
 
 static pith_status find_architecture(pith_ctx *ctx, const pith_gguf *gguf, const architecture **out) {
@@ -76,7 +83,7 @@ static pith_status refuse_unknown(reading *r) {
   for (size_t i = 0; i < r->gguf->n_values; i++) {
     const char *key = r->gguf->values[i].key;
     if (strncmp(key, r->architecture->name, n) != 0 || key[n] != '.') continue;
-    const char *const *known = r->architecture->keys;
+    const char *const *known = keys;
     while (*known && strcmp(*known, key + n + 1) != 0) known++;
     if (!*known) return pith_fail(r->ctx, PITH_E_UNSUPPORTED, "%s asks for \"%s\", which Pith does not know", r->gguf->what, key);
   }
@@ -165,10 +172,10 @@ static bool has_bias(const pith_gguf *gguf, const char *part) {
 static pith_status fill_config(reading *r) {
   int64_t n, hidden, heads, key, value;
   double eps;
-  pith_json *names = pith_json_new_array();
-  pith_json_add_string(names, NULL, r->architecture->hub);
-  pith_json_add(r->config, "architectures", names);
-  pith_json_add_string(r->config, "model_type", r->architecture->model_type);
+  pith_json *list = pith_json_new_array();
+  pith_json_add_string(list, NULL, r->architecture->hub);
+  pith_json_add(r->config, "architectures", list);
+  pith_json_add_string(r->config, "model_type", r->architecture->name);
   pith_json_add_string(r->config, "hidden_act", "silu");
   PITH_TRY(refuse_others(r));
   PITH_TRY(copy_size(r, "embedding_length", true, PITH_MAX_HIDDEN, "hidden_size", &hidden));
@@ -206,9 +213,9 @@ pith_status pith_gguf_config(pith_ctx *ctx, const pith_gguf *gguf, pith_json **o
 
 /* ---- names ---- */
 
-static const name_pair *find_module(const name_pair *names, const char *module, size_t n) {
-  for (; names->gguf; names++)
-    if (strlen(names->gguf) == n && memcmp(names->gguf, module, n) == 0) return names;
+static const name_pair *find_module(const name_pair *pair, const char *module, size_t n) {
+  for (; pair->gguf; pair++)
+    if (strlen(pair->gguf) == n && memcmp(pair->gguf, module, n) == 0) return pair;
   return NULL;
 }
 
@@ -232,7 +239,7 @@ static pith_status rename_tensor(pith_ctx *ctx, const pith_gguf *gguf, const arc
   const int32_t layer = layer_of(from->name, &rest);
   const char *dot = strrchr(from->name, '.');
   const bool whole = dot && (strcmp(dot, ".weight") == 0 || strcmp(dot, ".bias") == 0) && dot > rest && layer < c->n_layers;
-  const name_pair *pair = whole ? find_module(layer < 0 ? a->names : a->layer_names, rest, (size_t)(dot - rest)) : NULL;
+  const name_pair *pair = whole ? find_module(layer < 0 ? names : a->layer_names, rest, (size_t)(dot - rest)) : NULL;
   if (!pair && strncmp(from->name, "rope_freqs", 10) == 0)
     return pith_fail(ctx, PITH_E_UNSUPPORTED, "%s scales RoPE by factors of its own (tensor \"%s\"), which Pith does not have", gguf->what, from->name);
   if (!pair) return pith_fail(ctx, PITH_E_UNSUPPORTED, "%s holds the tensor \"%s\", which the architecture \"%s\" does not have in Pith", gguf->what, from->name, a->name);
@@ -245,7 +252,7 @@ static pith_status rename_tensor(pith_ctx *ctx, const pith_gguf *gguf, const arc
   }
   *to = *from;
   to->name = name.data;
-  to->interleaved = pair->interleaved ? (uint32_t)c->head_dim : 0;
+  to->interleaved = pair->rotated && a->neighbours ? (uint32_t)c->head_dim : 0;
   if (to->interleaved > 0 && to->dims[0] % to->interleaved != 0)
     return pith_fail(ctx, PITH_E_FORMAT, "%s: tensor \"%s\" has %llu rows, no multiple of a head's %d", gguf->what, from->name, (unsigned long long)to->dims[0],
                      (int)c->head_dim);

@@ -18,11 +18,16 @@ typedef struct pith_family pith_family;
 typedef struct pith_config {
   const pith_family *family;
   int32_t vocab_size, hidden_size, n_layers, n_heads, n_kv_heads, head_dim, intermediate_size;
-  int32_t max_positions;          /* of the position table, or the trained context */
+  int32_t max_positions;          /* that a sequence may have: the position table's, or the trained context */
+  int32_t position_offset;        /* the position table's row of the first token: RoBERTa keeps those of padding before it */
   int32_t type_vocab_size;        /* BERT's token types; 0 elsewhere */
   pith_activation activation;
   float norm_eps;
-  double rope_theta;
+  double rope_theta;              /* 0: no RoPE */
+  int32_t rotary_dim;             /* of each head the first so many elements are rotated */
+  bool norms_after;               /* a block's norm comes after its residual sum, else before the block */
+  bool parallel;                  /* attention and feed-forward read the same rows, and both are added to them */
+  bool qkv_bias, out_bias, feed_bias, head_norms;   /* of families that have these or not; head_norms: RMSNorm of each head's queries and keys */
   bool tied;                      /* the head's product reads the embedding table */
   int32_t bos_id;                 /* -1: none */
   bool add_bos;                   /* a text begins with bos_id even where the tokenizer's template does not say so */
@@ -41,19 +46,20 @@ typedef enum pith_role {
   PITH_ROLE_TABLE                 /* rows are looked up, never multiplied */
 } pith_role;
 
-/* One weight that a family needs. `id` indexes pith_stage_weights; names are the Hub's. */
+/* One weight that a family needs. `id` indexes pith_stage_weights; names are the Hub's. Where checkpoints store several weights as one tensor,
+ * the name is that tensor's, a colon and what tells them apart. */
 #define PITH_MAX_NAME 160
 typedef struct pith_slot {
   char name[PITH_MAX_NAME];
   pith_role role;
   uint32_t id;
   uint32_t rows, cols;            /* rows is 1 for vectors */
-  bool optional;
+  pith_view view;                 /* how a checkpoint has it */
 } pith_slot;
 
 #define PITH_MAX_SLOTS 24
 struct pith_family {
-  const char *name;                       /* "bert", "llama" */
+  const char *name;                       /* config.json's "model_type" */
   pith_task task;
   const char *const *architectures;       /* config.json's "architectures" that it reads; NULL-terminated */
   pith_status (*parse)(pith_ctx *ctx, const pith_json *config_json, const char *what, pith_config *out);
@@ -62,7 +68,8 @@ struct pith_family {
   /* Prefixes under which checkpoints of the family store the same names ("", "bert.", "model."); NULL-terminated. */
   const char *const *prefixes;
 };
-extern const pith_family pith_family_bert, pith_family_llama;
+extern const pith_family pith_family_bert, pith_family_distilbert, pith_family_roberta, pith_family_xlm_roberta, pith_family_llama, pith_family_qwen2, pith_family_qwen3,
+    pith_family_gpt2, pith_family_gpt_neox;
 /* "f32", "i16", "i8"; absent: f32. */
 pith_status pith_attention_parse(pith_ctx *ctx, const pith_json *json, const char *what, pith_attention *out);
 const char *pith_attention_name(pith_attention attention);

@@ -109,10 +109,10 @@ uint32_t pith_weight_reader_rows_of(const pith_weight_reader *r, uint64_t n_byte
 }
 
 static pith_status read_checkpoint(pith_ctx *ctx, const pith_weight_reader *r, uint32_t row, uint32_t n, float *dst) {
-  if (is_vector(r)) return pith_checkpoint_read(ctx, r->file, r->entry, 0, r->slot.cols, dst);
+  if (is_vector(r)) return pith_checkpoint_read(ctx, r->file, &r->entry, 0, r->slot.cols, dst);
   for (uint32_t done = 0; done < n;) {
     const uint32_t rows = n - done < r->chunk_rows ? n - done : r->chunk_rows;
-    PITH_TRY(pith_checkpoint_panels(ctx, r->file, r->entry, row + done, rows, r->chunk, dst + (size_t)done * r->slot.cols));
+    PITH_TRY(pith_checkpoint_panels(ctx, r->file, &r->entry, row + done, rows, r->chunk, dst + (size_t)done * r->slot.cols));
     done += rows;
   }
   return PITH_OK;

@@ -30,7 +30,7 @@ typedef struct pith_weight_reader {
   pith_slot slot;
   pith_matrix matrix;                    /* its shape and encoding, no parts. A vector: f32, one row. Sparse ones are read as u7 */
   const pith_checkpoint_file *file;
-  const pith_tensor_entry *entry;
+  pith_tensor_entry entry;
   pith_package_tensor package;
   const pith_weight *whole;
   uint8_t *places;                       /* of a package's sparse part at hand, or NULL */

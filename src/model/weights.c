@@ -2,6 +2,9 @@
 
 #include <string.h>
 
+/* Rows of a matrix that are read at a time: of tensors that are stored by their inputs, each input's outputs are a reading of their own. */
+enum { CHUNK_PANELS = 8, CHUNK_ROWS = CHUNK_PANELS * PITH_PANEL };
+
 pith_status pith_weights_init(pith_ctx *ctx, pith_weights *weights, int32_t n_layers) {
   memset(weights, 0, sizeof *weights);
   weights->n_stages = (uint32_t)n_layers + 2;
@@ -57,7 +60,7 @@ pith_status pith_checkpoint_loader_init(pith_ctx *ctx, pith_checkpoint_loader *l
       if (loader->slots[i].cols > widest) widest = loader->slots[i].cols;
     }
   }
-  loader->chunk_floats = (size_t)widest * PITH_PANEL;
+  loader->chunk_floats = (size_t)widest * CHUNK_ROWS;
   PITH_TRY(pith_weights_init(ctx, weights, c->n_layers));
   return pith_malloc(ctx, loader->chunk_floats * sizeof(float), &loader->chunk);
 }
@@ -102,16 +105,16 @@ pith_status pith_checkpoint_loader_step(pith_ctx *ctx, pith_checkpoint_loader *l
   const pith_slot *slot = &loader->slots[loader->slot];
   const size_t cols = slot->cols;
   const pith_checkpoint_file *file;
-  const pith_tensor_entry *entry;
+  pith_tensor_entry entry;
   PITH_TRY(pith_checkpoint_need(ctx, loader->checkpoint, slot, &file, &entry));
   if (slot->role == PITH_ROLE_VECTOR) {
-    PITH_TRY(pith_checkpoint_read(ctx, file, entry, 0, cols, loader->current));
+    PITH_TRY(pith_checkpoint_read(ctx, file, &entry, 0, cols, loader->current));
     loader->row = 1;
   } else {
     /* A step reads about 64 panels, so that it stays short. */
-    for (int n = 0; n < 64 && loader->row < slot->rows; n++) {
-      const size_t rows = slot->rows - loader->row < PITH_PANEL ? (size_t)(slot->rows - loader->row) : PITH_PANEL;
-      PITH_TRY(pith_checkpoint_panels(ctx, file, entry, loader->row, rows, loader->chunk, loader->current + loader->row * cols));
+    for (int n = 0; n < 64 / CHUNK_PANELS && loader->row < slot->rows; n++) {
+      const size_t left = (size_t)(slot->rows - loader->row), rows = left < CHUNK_ROWS ? left : CHUNK_ROWS;
+      PITH_TRY(pith_checkpoint_panels(ctx, file, &entry, loader->row, rows, loader->chunk, loader->current + loader->row * cols));
       loader->row += rows;
       loader->done_bytes += rows * cols * sizeof(float);
     }

@@ -41,7 +41,7 @@ typedef struct pith_checkpoint_loader {
   int32_t stage;
   uint64_t row;            /* of the current slot */
   float *current;          /* its destination */
-  float *chunk;            /* 8 rows as they lie in the file */
+  float *chunk;            /* some rows as the Hub has them */
   size_t chunk_floats;
   uint64_t done_bytes, total_bytes;   /* of f32 */
 } pith_checkpoint_loader;

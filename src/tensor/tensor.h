@@ -21,6 +21,12 @@ enum { PITH_MAX_BLOCK_ELEMS = 256, PITH_MAX_BLOCK_BYTES = 210 };
  * F32, F16, BF16 and the blocks. src: n * dtype_bytes, any alignment; dst: n * dtype_elems. */
 void pith_dtype_decode(pith_dtype dtype, const uint8_t *src, size_t n, float *dst);
 
+/* A weight within a tensor that is stored otherwise than it is read. Zero: it is the tensor itself. */
+typedef struct pith_view {
+  uint32_t n_fused, part, run;      /* n_fused > 0 weights in one tensor, taking turns run by run of so many rows; it is the part-th of them */
+  bool transposed;                  /* stored as (inputs, outputs) */
+} pith_view;
+
 #define PITH_MAX_DIMS 8
 typedef struct pith_tensor_entry {
   char *name;                       /* owned by the index */
@@ -30,6 +36,7 @@ typedef struct pith_tensor_entry {
   uint64_t offset;                  /* of the data, from the start of the file */
   uint64_t n_bytes;
   uint32_t interleaved;             /* n > 0: within each run of n rows, they are stored in the order 0, n/2, 1, n/2 + 1, … */
+  pith_view view;                   /* dims and n_bytes are then the weight's alone */
 } pith_tensor_entry;
 uint64_t pith_tensor_elems(const pith_tensor_entry *entry);
 

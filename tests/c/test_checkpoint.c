@@ -32,10 +32,10 @@ static uint64_t read_all(const char *name, pith_config *config) {
     const uint32_t n = c.config.family->slots(&c.config, stage, slots);
     for (uint32_t i = 0; i < n; i++) {
       const pith_checkpoint_file *file;
-      const pith_tensor_entry *entry;
+      pith_tensor_entry entry;
       if (pith_checkpoint_need(&ctx, &c, &slots[i], &file, &entry) != PITH_OK) fail_msg("%s", ctx.message);
       for (uint64_t r = 0; r < slots[i].rows; r++)
-        if (pith_checkpoint_read(&ctx, file, entry, r * slots[i].cols, slots[i].cols, row) != PITH_OK) fail_msg("%s", ctx.message);
+        if (pith_checkpoint_read(&ctx, file, &entry, r * slots[i].cols, slots[i].cols, row) != PITH_OK) fail_msg("%s", ctx.message);
       n_parameters += (uint64_t)slots[i].rows * slots[i].cols;
     }
   }

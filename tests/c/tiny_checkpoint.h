@@ -94,7 +94,7 @@ static uint64_t tiny_weights(pith_ctx *ctx, const char *folder, const pith_confi
 }
 
 /* Makes the folder (parent: an existing one) and gives its path. Returns a layer's bytes. */
-static uint64_t tiny_checkpoint(const char *parent, const char *name, const tiny_shape *shape, char *folder, size_t capacity, uint64_t *n_bytes) {
+static inline uint64_t tiny_checkpoint(const char *parent, const char *name, const tiny_shape *shape, char *folder, size_t capacity, uint64_t *n_bytes) {
   pith_host_posix state;
   const pith_host host = pith_host_posix_init(&state);
   pith_ctx ctx;

@@ -23,11 +23,11 @@ static void read_weights(pith_ctx *ctx, const pith_checkpoint *c) {
     const uint32_t n = c->config.family->slots(&c->config, stage, slots);
     for (uint32_t i = 0; i < n; i++) {
       const pith_checkpoint_file *file;
-      const pith_tensor_entry *entry;
+      pith_tensor_entry entry;
       if (pith_checkpoint_need(ctx, c, &slots[i], &file, &entry) != PITH_OK || slots[i].cols > 1 << 16) continue;
-      read_row(ctx, file, entry, 0, slots[i].cols, x, y);
-      read_row(ctx, file, entry, slots[i].rows - 1, slots[i].cols, x, y);
-      if (entry->n_dims == 2) (void)pith_checkpoint_read_q4(ctx, file, entry, slots[i].rows - 1, 1, codes, scales, mins);
+      read_row(ctx, file, &entry, 0, slots[i].cols, x, y);
+      read_row(ctx, file, &entry, slots[i].rows - 1, slots[i].cols, x, y);
+      if (entry.n_dims == 2) (void)pith_checkpoint_read_q4(ctx, file, &entry, slots[i].rows - 1, 1, codes, scales, mins);
     }
   }
 }
