@@ -29,23 +29,17 @@ static __attribute__((noinline)) void compress_block(uint32_t state[8], const ui
   uint32_t a = state[0], b = state[1], c = state[2], d = state[3], e = state[4], f = state[5], g = state[6], h = state[7];
   for (int i = 0; i < 16; i++) w[i] = big_endian(block + 4 * i);
   for (int i = 0; i < 64; i += 16) {
-#define WORD(k) (w[k] + round_constants[i + (k)])
-    ROUND(a, b, c, d, e, f, g, h, WORD(0));
-    ROUND(h, a, b, c, d, e, f, g, WORD(1));
-    ROUND(g, h, a, b, c, d, e, f, WORD(2));
-    ROUND(f, g, h, a, b, c, d, e, WORD(3));
-    ROUND(e, f, g, h, a, b, c, d, WORD(4));
-    ROUND(d, e, f, g, h, a, b, c, WORD(5));
-    ROUND(c, d, e, f, g, h, a, b, WORD(6));
-    ROUND(b, c, d, e, f, g, h, a, WORD(7));
-    ROUND(a, b, c, d, e, f, g, h, WORD(8));
-    ROUND(h, a, b, c, d, e, f, g, WORD(9));
-    ROUND(g, h, a, b, c, d, e, f, WORD(10));
-    ROUND(f, g, h, a, b, c, d, e, WORD(11));
-    ROUND(e, f, g, h, a, b, c, d, WORD(12));
-    ROUND(d, e, f, g, h, a, b, c, WORD(13));
-    ROUND(c, d, e, f, g, h, a, b, WORD(14));
-    ROUND(b, c, d, e, f, g, h, a, WORD(15));
+#define WORD(n) (w[k + (n)] + round_constants[i + k + (n)])
+    for (int k = 0; k < 16; k += 8) {
+      ROUND(a, b, c, d, e, f, g, h, WORD(0));
+      ROUND(h, a, b, c, d, e, f, g, WORD(1));
+      ROUND(g, h, a, b, c, d, e, f, WORD(2));
+      ROUND(f, g, h, a, b, c, d, e, WORD(3));
+      ROUND(e, f, g, h, a, b, c, d, WORD(4));
+      ROUND(d, e, f, g, h, a, b, c, WORD(5));
+      ROUND(c, d, e, f, g, h, a, b, WORD(6));
+      ROUND(b, c, d, e, f, g, h, a, WORD(7));
+    }
     for (int k = 0; k < 16; k++) {
       const uint32_t w1 = w[(k + 1) & 15], w14 = w[(k + 14) & 15];
       w[k] += (rotate(w1, 7) ^ rotate(w1, 18) ^ (w1 >> 3)) + w[(k + 9) & 15] + (rotate(w14, 17) ^ rotate(w14, 19) ^ (w14 >> 10));
