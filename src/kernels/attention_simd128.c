@@ -161,6 +161,7 @@ NEVER void widen(size_t n, const int8_t *from, int16_t *to) {
   }
 }
 
+#ifndef PITH_PAIR_PRODUCTS   /* attention_avx2.c has its own */
 /* Sums of `n` pairs for R rows and eight columns. x: [pairs][..] of i16, a pair x_step elements after the one before it, rows row_step apart */
 ALWAYS void pair_products(const int R, size_t n, const int16_t *x, size_t x_step, size_t row_step, const int16_t *w, v128_t acc[][2]) {
   FOR_ROWS(r, R) acc[r][0] = acc[r][1] = wasm_i32x4_splat(0);
@@ -173,15 +174,17 @@ ALWAYS void pair_products(const int R, size_t n, const int16_t *x, size_t x_step
     }
   }
 }
+#endif
 
 /* What is known of four queries so far, one a lane. */
 typedef struct row_state {
   float q_scales[4], max[4], total[4], shrink[4], weight_scales[4];
 } row_state;
 
-/* The R rows' scores of the tile's first n positions, of which row r sees seen[r]; the others are -inf. scores: (R, PITH_KEYS) */
+/* The R rows' scores of the tile's first n positions, of which row r sees seen[r]; the others, to the end of the last panel, are -inf. scores: (R, PITH_KEYS) */
 ALWAYS void tile_scores(const int R, size_t pairs, const int16_t *q, const int16_t *keys, const float *key_scales, size_t n, const size_t *seen,
                         const row_state *state, float *scores) {
+  const size_t in_panels = (n + PITH_PANEL - 1) / PITH_PANEL * PITH_PANEL;
   for (size_t j = 0; j < n; j += PITH_PANEL) {
     v128_t acc[PITH_ROWS][2];
     pair_products(R, pairs, q, (size_t)R * 2, 2, keys + j * pairs * 2, acc);
@@ -193,7 +196,7 @@ ALWAYS void tile_scores(const int R, size_t pairs, const int16_t *q, const int16
     }
   }
   FOR_ROWS(r, R)
-    for (size_t j = seen[r]; j < PITH_KEYS; j++) scores[(size_t)r * PITH_KEYS + j] = -INFINITY;
+    for (size_t j = seen[r]; j < in_panels; j++) scores[(size_t)r * PITH_KEYS + j] = -INFINITY;
 }
 
 /* The rows' scores become weights, of which the first n are looked at. */

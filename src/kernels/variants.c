@@ -47,10 +47,10 @@ const pith_kernels *const *pith_kernels_list(void) {
 }
 #elif defined(__x86_64__) || defined(__i386__)
 #define ROWS_AVX2 \
-  remember_simd128, attend_simd128, f16_to_f32_avx2, layer_norm_avx2, rms_norm_avx2, add_avx2, softmax_avx2, gelu_erf_avx2, gelu_tanh_avx2, silu_mul_avx2, silu_avx2, relu_avx2, rope_half_avx2
+  remember_avx2, attend_avx2, f16_to_f32_avx2, layer_norm_avx2, rms_norm_avx2, add_avx2, softmax_avx2, gelu_erf_avx2, gelu_tanh_avx2, silu_mul_avx2, silu_avx2, relu_avx2, rope_half_avx2
 
 #define ROWS_AVX512 \
-  remember_simd128, attend_simd128, f16_to_f32_avx2, layer_norm_avx2, rms_norm_avx2, add_avx2, softmax_avx512, gelu_erf_avx512, gelu_tanh_avx512, silu_mul_avx512, silu_avx512, relu_avx2, rope_half_avx2
+  remember_avx2, attend_avx2, f16_to_f32_avx2, layer_norm_avx2, rms_norm_avx2, add_avx2, softmax_avx512, gelu_erf_avx512, gelu_tanh_avx512, silu_mul_avx512, silu_avx512, relu_avx2, rope_half_avx2
 
 const pith_kernels pith_kernels_avx2 = {"avx2", 1, quantize_i8_i8_avx2, gemm_i8u7_f32_avx2, gemm_i8u4_f32_avx2, u4_scales_avx2, gemm_i8u7_sparse_f32_avx2, gemm_f32_avx2, ROWS_AVX2};
 const pith_kernels pith_kernels_avx_vnni = {

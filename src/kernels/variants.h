@@ -70,6 +70,9 @@ void attend_scalar(const pith_queries *queries, size_t head_dim, size_t code_byt
 void remember_simd128(size_t n_rows, size_t head_dim, size_t code_bytes, const float *k, const float *v, size_t stride, size_t position,
                       const pith_head_memory *memory);
 void attend_simd128(const pith_queries *queries, size_t head_dim, size_t code_bytes, const pith_head_memory *memory, float scale, float *scratch);
+void remember_avx2(size_t n_rows, size_t head_dim, size_t code_bytes, const float *k, const float *v, size_t stride, size_t position,
+                   const pith_head_memory *memory);
+void attend_avx2(const pith_queries *queries, size_t head_dim, size_t code_bytes, const pith_head_memory *memory, float scale, float *scratch);
 
 /* scalar.c: what is left of a row goes through these, so that a module without the scalar table has no more of it. */
 void gelu_erf_scalar(size_t n, float *x);
