@@ -1,6 +1,5 @@
 #include "compress/calibrate.h"
 
-#include <stdio.h>
 #include <string.h>
 
 enum { TOKENIZE_BYTES = 1 << 14 /* of text a step */ };
@@ -78,14 +77,16 @@ static pith_status begin_collecting(pith_ctx *ctx, pith_calibration *c, uint32_t
   return PITH_PENDING;
 }
 
-/* A batch's inputs of the weight, from a copy of its rows: they are not to go through the half-layer yet. */
+/* Some of the way to a batch's inputs of the weight, from a copy of its rows: they are not to go through the half-layer yet. */
 static pith_status collect(pith_ctx *ctx, pith_calibration *c) {
   pith_layerwise *run = &c->run;
   const float *x;
   size_t stride;
-  memcpy(c->rows, rows_of(c), (size_t)run->n_batch * (size_t)run->config.hidden_size * sizeof *c->rows);
+  if (!c->copied) memcpy(c->rows, rows_of(c), (size_t)run->n_batch * (size_t)run->config.hidden_size * sizeof *c->rows);
+  c->copied = true;
   pith_forward_resume(&run->forward, c->rows, run->n_batch, run->spans, run->n_spans);
-  while (!pith_forward_until(&run->forward, pith_forward_half_of(config_of(c), c->id), c->id, &x, &stride)) continue;
+  if (!pith_forward_until(&run->forward, pith_forward_half_of(config_of(c), c->id), c->id, &x, &stride)) return PITH_PENDING;
+  c->copied = false;
   pith_moments_add(ctx, c->source->model->kernels, &c->moments, run->n_batch, x, stride);
   if (pith_layerwise_next_batch(run)) return PITH_PENDING;
   c->unit = PITH_CALIBRATE_FACTOR;

@@ -37,6 +37,7 @@ typedef struct pith_calibration {
   bool moving;               /* through the next one */
   pith_part *learned;        /* of the matrix that is being learned */
   float *rows;               /* (max_rows, hidden): a batch that goes through a part of a layer */
+  bool copied;               /* it is under way */
   pith_moments moments;
   pith_second_order second_order;
   float *u;                  /* (cols, cols) */

@@ -1,6 +1,5 @@
 /* The definition of integer attention (kernels.h), written to be read. */
 #include <math.h>
-#include <string.h>
 
 #include "kernels/variants.h"
 
