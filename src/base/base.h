@@ -133,6 +133,8 @@ void pith_io_close(pith_ctx *ctx, int32_t handle);                       /* for 
 pith_status pith_io_status(pith_ctx *ctx, int64_t result, const char *verb, const char *what);
 /* Whole small file, NUL-terminated beyond *n_bytes; the caller frees. Fails with PITH_E_LIMIT beyond cap_bytes. */
 pith_status pith_io_read_file(pith_ctx *ctx, const char *path, uint64_t cap_bytes, char **text, size_t *n_bytes);
+/* Writes a file whole or not at all: beside its place first, under its name with ".partial". */
+pith_status pith_io_write_file(pith_ctx *ctx, const char *path, const void *src, uint64_t n_bytes);
 /* folder + "/" + name; the caller frees. */
 pith_status pith_path_join(pith_ctx *ctx, const char *folder, const char *name, char **out);
 

@@ -72,6 +72,29 @@ pith_status pith_io_read_file(pith_ctx *ctx, const char *path, uint64_t cap_byte
   return PITH_OK;
 }
 
+static pith_status write_new(pith_ctx *ctx, const char *partial, const char *path, const void *src, uint64_t n_bytes) {
+  const int32_t handle = ctx->host.create(ctx->host.user, partial);
+  PITH_TRY(pith_io_status(ctx, handle, "create", partial));
+  pith_status status = pith_io_write(ctx, handle, src, n_bytes, path);
+  const int32_t closed = ctx->host.close(ctx->host.user, handle);   /* a full disk may only show here */
+  if (status == PITH_OK) status = pith_io_status(ctx, closed, "write", path);
+  if (status == PITH_OK) status = pith_io_status(ctx, ctx->host.rename(ctx->host.user, partial, path), "rename", path);
+  if (status != PITH_OK) (void)ctx->host.remove(ctx->host.user, partial);
+  return status;
+}
+
+pith_status pith_io_write_file(pith_ctx *ctx, const char *path, const void *src, uint64_t n_bytes) {
+  static const char end[] = ".partial";
+  const size_t n = strlen(path);
+  char *partial;
+  PITH_TRY(pith_malloc(ctx, n + sizeof end, &partial));
+  memcpy(partial, path, n);
+  memcpy(partial + n, end, sizeof end);
+  const pith_status status = write_new(ctx, partial, path, src, n_bytes);
+  pith_free(ctx, partial);
+  return status;
+}
+
 pith_status pith_path_join(pith_ctx *ctx, const char *folder, const char *name, char **out) {
   const size_t n_folder = strlen(folder), n_name = strlen(name);
   const bool slash = n_folder > 0 && folder[n_folder - 1] != '/';

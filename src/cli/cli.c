@@ -229,12 +229,21 @@ static pith_status add_recipe(pith_cli *cli, pith_json *request) {
 /* ---- commands ---- */
 
 static pith_status build_compress(pith_cli *cli, pith_json *request) {
-  static const char *const keys[] = {"output", "shardSize", "force", NULL};
+  static const char *const keys[] = {"output", "shardSize", "maxBytes", "maxLoss", "metric", "force", NULL};
   if (!argument(cli, "output")) return pith_fail(&cli->ctx, PITH_E_ARGUMENT, "compress wants the package's name: -o PKG");
   pith_json_add_string(request, "source", pith_json_string(words(cli)));
   copy_arguments(cli, request, keys);
   add_threads(cli, request);
   PITH_TRY(add_recipe(cli, request));
+  PITH_TRY(add_lines_of(cli, request, "calibrate"));
+  return add_lines_of(cli, request, "texts");
+}
+
+static pith_status build_plan(pith_cli *cli, pith_json *request) {
+  static const char *const keys[] = {"output", "maxBytes", "maxLoss", "metric", "force", NULL};
+  pith_json_add_string(request, "source", pith_json_string(words(cli)));
+  copy_arguments(cli, request, keys);
+  add_threads(cli, request);
   PITH_TRY(add_lines_of(cli, request, "calibrate"));
   return add_lines_of(cli, request, "texts");
 }
@@ -319,6 +328,7 @@ static pith_status advance(pith_cli *cli, bool *more) {
     cli->started = true;
     if (is_command(cli, "inspect")) return start_with(cli, "inspect", build_inspect);
     if (is_command(cli, "compress")) return start_with(cli, "compress", build_compress);
+    if (is_command(cli, "plan")) return start_with(cli, "plan", build_plan);
     if (is_command(cli, "eval")) return start_with(cli, "eval", build_eval);
     return start_with(cli, "load", build_load);
   }
@@ -339,7 +349,7 @@ static pith_status print_result(pith_cli *cli) {
   const void *data = pith_job_data(cli->job, &n_data);
   pith_json *result;
   PITH_TRY(pith_json_parse(&cli->ctx, text, n_bytes, "the result", &result));
-  const char *name = !cli->loaded && !is_command(cli, "inspect") && !is_command(cli, "compress") && !is_command(cli, "eval") ? "load" : cli->command->name;
+  const char *name = !cli->loaded && !is_command(cli, "inspect") && !is_command(cli, "compress") && !is_command(cli, "plan") && !is_command(cli, "eval") ? "load" : cli->command->name;
   const pith_json *subject = cli->batch ? cli->batch : pith_json_get(cli->arguments, "words");
   const pith_status status = pith_output_result(&cli->ctx, &cli->output, name, subject, result, data);
   pith_json_free(result);

@@ -15,9 +15,16 @@ static const pith_option inspect_options[] = {{"--json", "json", PITH_OPTION_FLA
 static const pith_option compress_options[] = {{"-o", "output", PITH_OPTION_TEXT},          {"--output", "output", PITH_OPTION_TEXT},
                                                {"--recipe", "recipe", PITH_OPTION_TEXT},    {"--shard-size", "shardSize", PITH_OPTION_SIZE},
                                                {"--texts", "texts", PITH_OPTION_TEXT},      {"--calibrate", "calibrate", PITH_OPTION_TEXT},
-                                               {"--force", "force", PITH_OPTION_FLAG},
+                                               {"--max-bytes", "maxBytes", PITH_OPTION_SIZE}, {"--max-loss", "maxLoss", PITH_OPTION_NUMBER},
+                                               {"--metric", "metric", PITH_OPTION_TEXT},    {"--force", "force", PITH_OPTION_FLAG},
                                                {"--json", "json", PITH_OPTION_FLAG},        {"--threads", "threads", PITH_OPTION_NUMBER},
                                                {NULL, NULL, PITH_OPTION_FLAG}};
+static const pith_option plan_options[] = {{"-o", "output", PITH_OPTION_TEXT},          {"--output", "output", PITH_OPTION_TEXT},
+                                           {"--max-bytes", "maxBytes", PITH_OPTION_SIZE}, {"--max-loss", "maxLoss", PITH_OPTION_NUMBER},
+                                           {"--metric", "metric", PITH_OPTION_TEXT},
+                                           {"--texts", "texts", PITH_OPTION_TEXT},      {"--calibrate", "calibrate", PITH_OPTION_TEXT},
+                                           {"--force", "force", PITH_OPTION_FLAG},      {"--json", "json", PITH_OPTION_FLAG},
+                                           {"--threads", "threads", PITH_OPTION_NUMBER}, {NULL, NULL, PITH_OPTION_FLAG}};
 static const pith_option embed_options[] = {COMMON, {NULL, NULL, PITH_OPTION_FLAG}};
 static const pith_option generate_options[] = {COMMON,
                                                {"--max-tokens", "maxTokens", PITH_OPTION_NUMBER},
@@ -41,8 +48,10 @@ static const pith_command commands[] = {
     {"import", "pith import ORG/NAME|URL|PATH -o DIR [--revision NAME] [--force] [--json]",
      "a checkpoint of the Hub, or one that is here, fetched whole and checked (npx pith alone: build/pith has no network)", import_options, 1, 1},
     {"inspect", "pith inspect SRC [--json]", "what a checkpoint or a package holds", inspect_options, 1, 1},
-    {"compress", "pith compress SRC -o PKG [--recipe int8|int4|int4-min|fp16|FILE] [--calibrate FILE] [--shard-size 4M] [--texts FILE] [--force] [--threads N] [--json]",
+    {"compress", "pith compress SRC -o PKG [--recipe int8|int4|int4-min|fp16|FILE] [--max-bytes N | --max-loss X] [--calibrate FILE] [--shard-size 4M] [--texts FILE] [--force] [--threads N] [--json]",
      "a checkpoint into a package, with its quality measured", compress_options, 1, 1},
+    {"plan", "pith plan SRC [-o RECIPE] (--max-bytes N | --max-loss X [--metric cosine|kl]) [--calibrate FILE | --texts FILE] [--force] [--threads N] [--json]",
+     "the best recipe within a budget, and what it would cost; no weights are written", plan_options, 1, 1},
     {"embed", "pith embed SRC [TEXT…] [--attention f32|i16|i8] [--threads N] [--json] [--kernels NAME]", "embeddings of texts, or of the lines of standard input", embed_options, 1, -1},
     {"generate",
      "pith generate SRC PROMPT [--max-tokens N] [--temperature T] [--top-k K] [--top-p P] [--min-p M]\n"

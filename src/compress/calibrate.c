@@ -31,7 +31,8 @@ void pith_calibration_free(pith_ctx *ctx, pith_calibration *c) {
 static const pith_config *config_of(const pith_calibration *c) { return &c->source->model->config; }
 
 /* A text is a sequence, cut where the model's context ends. */
-static pith_status tokenize(pith_ctx *ctx, pith_calibration *c) {
+pith_status pith_calibration_tokenize(pith_ctx *ctx, pith_calibration *c) {
+  if (c->unit != PITH_CALIBRATE_TOKENS) return PITH_OK;
   const pith_config *config = config_of(c);
   const bool embeds = config->family->task == PITH_TASK_EMBED;
   size_t n_done = 0;
@@ -111,8 +112,7 @@ static pith_status move_rows(pith_ctx *ctx, pith_calibration *c) {
   return PITH_PENDING;
 }
 
-/* Brings the rows to where the half-layer begins; PITH_OK when they are there. */
-static pith_status approach(pith_ctx *ctx, pith_calibration *c, int32_t stage, int half) {
+pith_status pith_calibration_reach(pith_ctx *ctx, pith_calibration *c, int32_t stage, int half) {
   pith_layerwise *run = &c->run;
   if (run->unit != PITH_LAYERWISE_HALVES) {   /* a stage is being read */
     const pith_status status = pith_layerwise_step(ctx, run);
@@ -128,7 +128,7 @@ static pith_status approach(pith_ctx *ctx, pith_calibration *c, int32_t stage, i
 
 pith_status pith_calibration_step(pith_ctx *ctx, pith_calibration *c, int32_t stage, uint32_t id) {
   if (c->unit == PITH_CALIBRATE_TOKENS) {
-    const pith_status status = tokenize(ctx, c);
+    const pith_status status = pith_calibration_tokenize(ctx, c);
     return status == PITH_OK ? PITH_PENDING : status;
   }
   if (c->unit == PITH_CALIBRATE_COLLECT) return collect(ctx, c);
@@ -141,7 +141,7 @@ pith_status pith_calibration_step(pith_ctx *ctx, pith_calibration *c, int32_t st
   }
   const uint32_t reader = reader_of(id);
   if (c->stage == stage && c->id == reader && c->unit == PITH_CALIBRATE_READY) return PITH_OK;
-  const pith_status status = approach(ctx, c, stage, pith_forward_half_of(config_of(c), id));
+  const pith_status status = pith_calibration_reach(ctx, c, stage, pith_forward_half_of(config_of(c), id));
   return status == PITH_OK ? begin_collecting(ctx, c, reader) : status;
 }
 

@@ -48,6 +48,10 @@ typedef struct pith_calibration {
 pith_status pith_calibration_begin(pith_ctx *ctx, pith_calibration *c, pith_source *source, pith_attention attention, const pith_texts *texts);
 /* Until PITH_OK: makes ready what rounding weight `id` (a matrix) of layer `stage` minds. Layers in order, weights of a layer in forward order. */
 pith_status pith_calibration_step(pith_ctx *ctx, pith_calibration *c, int32_t stage, uint32_t id);
+/* Parts of the above, for who measures layers by the same run. The texts' tokens: PITH_OK when they are there and run is at its first stage. */
+pith_status pith_calibration_tokenize(pith_ctx *ctx, pith_calibration *calibration);
+/* Until PITH_OK: the rows to where the half-layer begins, its weights read. */
+pith_status pith_calibration_reach(pith_ctx *ctx, pith_calibration *calibration, int32_t stage, int half);
 pith_rounding pith_calibration_rounding(const pith_calibration *c, uint32_t thread);
 /* Part i of a matrix of the layer as it was quantised; with the last the matrix takes the parent's place, for what comes after it. Copies. matrix:
  * its shape and the number of parts. */

@@ -16,6 +16,7 @@ pith_status pith_compression_begin(pith_ctx *ctx, pith_compression *c, const pit
   PITH_TRY(check_options(ctx, options));
   PITH_TRY(pith_recipe_parse(ctx, options->recipe, "the recipe", &c->recipe));
   PITH_TRY(pith_checkpoint_open(ctx, options->source, &c->checkpoint));
+  PITH_TRY(pith_recipe_check(ctx, &c->recipe, &c->checkpoint.config));
   PITH_TRY(pith_package_writer_open(ctx, &c->writer, options->output, options->source, options->shard_bytes, options->force));
   PITH_TRY(pith_malloc(ctx, CHUNK_BYTES, &c->chunk));
   c->parent_files = pith_json_new_array();
@@ -80,7 +81,9 @@ static pith_status next_slot(pith_ctx *ctx, pith_compression *c) {
     const pith_status status = pith_calibration_step(ctx, &c->calibration, c->stage, slot->id);
     if (status != PITH_OK) return status;
   }
-  PITH_TRY(pith_tensor_encoder_open(ctx, &c->encoder, &c->checkpoint, slot, &c->recipe, calibrated ? &c->calibration : NULL, c->options.shard_bytes));
+  pith_recipe_rule rule;
+  if (slot->role != PITH_ROLE_VECTOR) PITH_TRY(pith_recipe_rule_for(ctx, &c->recipe, slot, &rule));
+  PITH_TRY(pith_tensor_encoder_open(ctx, &c->encoder, &c->checkpoint, slot, &rule, calibrated ? &c->calibration : NULL, c->options.shard_bytes));
   return PITH_PENDING;
 }
 
@@ -126,7 +129,7 @@ static pith_json *parent_json(pith_compression *c) {
 }
 
 /* Written twice: first for the measuring, which reads the package as it is on the disk, then with the measured quality. */
-static pith_status write_manifest(pith_ctx *ctx, pith_compression *c) {
+static pith_status write_manifest(pith_ctx *ctx, pith_compression *c, uint64_t *n_bytes) {
   pith_json *json = pith_json_new_object();
   pith_json_add_string(json, "format", "pith");
   pith_json_add_number(json, "version", PITH_FORMAT_VERSION);
@@ -150,11 +153,18 @@ static pith_status write_manifest(pith_ctx *ctx, pith_compression *c) {
   pith_status status = pith_json_print(ctx, json, true, &text);
   if (status == PITH_OK) status = pith_buffer_append(ctx, &text, "\n", 1);
   if (status == PITH_OK) status = pith_package_writer_file(ctx, &c->writer, PITH_MANIFEST_FILE, text.data, text.n_bytes, &record);
+  *n_bytes = c->writer.n_bytes - before;
   if (!c->quality) c->writer.n_bytes = before;   /* the second one replaces it */
   pith_buffer_free(ctx, &text);
   pith_json_free(record);
   pith_json_free(json);
   return status;
+}
+
+static pith_status check_bytes(pith_ctx *ctx, const pith_compression *c, uint64_t more) {
+  const uint64_t n_bytes = c->writer.n_bytes + more;
+  if (c->options.max_bytes == 0 || n_bytes <= c->options.max_bytes) return PITH_OK;
+  return pith_fail(ctx, PITH_E_LIMIT, "the package would have %llu bytes, more than the %llu allowed", (unsigned long long)n_bytes, (unsigned long long)c->options.max_bytes);
 }
 
 /* All is written but the quality: both models are measured from their files. */
@@ -205,7 +215,9 @@ static pith_status step_quantize(pith_ctx *ctx, pith_compression *c) {
     calibration_done(ctx, c);
     PITH_TRY(pith_package_writer_flush(ctx, &c->writer));
     PITH_TRY(write_tokenizer(ctx, c));
-    PITH_TRY(write_manifest(ctx, c));
+    uint64_t manifest_bytes;
+    PITH_TRY(write_manifest(ctx, c, &manifest_bytes));
+    PITH_TRY(check_bytes(ctx, c, manifest_bytes));   /* before time goes into measuring */
     return begin_measure(ctx, c);
   }
   const uint64_t before = c->encoder.scanning ? 0 : c->encoder.row;
@@ -230,7 +242,9 @@ static pith_status step_measure(pith_ctx *ctx, pith_compression *c) {
   pith_json_add_string(c->quality, "measuredOn", c->options.texts ? c->options.texts_name : "Pith's default texts");
   pith_evaluation_report(&c->evaluation, c->quality);
   pith_source_close(ctx, &c->package_source);   /* before its folder gets another name */
-  PITH_TRY(write_manifest(ctx, c));
+  uint64_t manifest_bytes;
+  PITH_TRY(write_manifest(ctx, c, &manifest_bytes));
+  PITH_TRY(check_bytes(ctx, c, 0));
   PITH_TRY(pith_package_writer_publish(ctx, &c->writer));
   c->phase = PITH_COMPRESS_DONE;
   return PITH_OK;

@@ -16,6 +16,7 @@ typedef struct pith_compression_options {
   const pith_texts *texts;           /* for the measured quality; NULL: the default set */
   const char *texts_name;            /* what the manifest calls them */
   const pith_texts *calibration;     /* whose inputs rounding minds; NULL: data-free */
+  uint64_t max_bytes;                /* of all files: PITH_E_LIMIT, and nothing is published, where they would be more. 0: no bound */
   const pith_kernels *kernels;       /* for measuring and calibrating */
 } pith_compression_options;
 
@@ -79,10 +80,13 @@ typedef struct pith_compression {
   pith_json *quality;
 } pith_compression;
 
-/* encode.c: opening a slot's tensor, one step of it (PITH_OK: all of it is in the writer), its manifest entry. */
+/* encode.c: opening a slot's tensor, one step of it (PITH_OK: all of it is in the writer), its manifest entry. rule: not for vectors. Without a
+ * writer it stays here: in one part where it was opened with shards without bound. */
 pith_status pith_tensor_encoder_open(pith_ctx *ctx, pith_tensor_encoder *t, const pith_checkpoint *checkpoint, const pith_slot *slot,
-                                     const pith_recipe *recipe, pith_calibration *calibration, uint64_t shard_bytes);
+                                     const pith_recipe_rule *rule, pith_calibration *calibration, uint64_t shard_bytes);
 pith_status pith_tensor_encoder_step(pith_ctx *ctx, pith_tensor_encoder *t, pith_package_writer *writer);
+/* What stayed, as products and look-ups read it; its memory is the encoder's. */
+pith_matrix pith_tensor_encoder_matrix(const pith_tensor_encoder *t, pith_part *part);
 pith_json *pith_tensor_encoder_entry(pith_tensor_encoder *t);
 void pith_tensor_encoder_free(pith_ctx *ctx, pith_tensor_encoder *t);
 

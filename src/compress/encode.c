@@ -54,13 +54,12 @@ static pith_status plan_parts(pith_ctx *ctx, pith_tensor_encoder *t, uint64_t sh
 }
 
 pith_status pith_tensor_encoder_open(pith_ctx *ctx, pith_tensor_encoder *t, const pith_checkpoint *checkpoint, const pith_slot *slot,
-                                     const pith_recipe *recipe, pith_calibration *calibration, uint64_t shard_bytes) {
+                                     const pith_recipe_rule *rule, pith_calibration *calibration, uint64_t shard_bytes) {
   memset(t, 0, sizeof *t);
   PITH_TRY(pith_checkpoint_need(ctx, checkpoint, slot, &t->file, &t->entry));
   t->slot = slot;
   t->matrix = (pith_matrix){PITH_ENC_F32, PITH_F32, slot->rows, slot->cols, 0, 0, NULL};   /* F32 scales until the scan says otherwise: room for them */
   if (!is_vector(t)) {
-    const pith_recipe_rule *rule = pith_recipe_rule_of(recipe, slot->role);
     if (rule->encoding == PITH_ENC_U7_BLOCK && slot->cols > PITH_MAX_BLOCK_COLS)
       return pith_fail(ctx, PITH_E_UNSUPPORTED, "tensor \"%s\" has more than %d columns, which u7-block cannot have", slot->name, PITH_MAX_BLOCK_COLS);
     t->stored = rule->encoding;
@@ -164,6 +163,10 @@ static pith_status write_part(pith_ctx *ctx, pith_tensor_encoder *t, pith_packag
   pith_plane planes[PITH_MAX_PLANES] = {{"values", PITH_F32, 1, {t->slot->cols}}};
   const uint32_t n_planes = vector ? 1 : pith_matrix_planes(&stored, rows, planes);
   uint64_t bytes[PITH_MAX_PLANES] = {code_bytes(t, rows), scale_bytes(t, rows), place_bytes(t, rows)}, left = 0;
+  if (!writer) {
+    t->part_begin += rows;
+    return PITH_OK;
+  }
   if (t->calibration) {   /* before it is packed */
     pith_matrix learned = t->matrix;
     learned.n_parts = t->n_parts;
@@ -216,6 +219,14 @@ pith_status pith_tensor_encoder_step(pith_ctx *ctx, pith_tensor_encoder *t, pith
   t->matrix.scale_dtype = pith_scale_dtype(t->absmax, t->matrix.encoding == PITH_ENC_U7 ? 63 : 127);
   t->row = 0;
   return PITH_PENDING;
+}
+
+pith_matrix pith_tensor_encoder_matrix(const pith_tensor_encoder *t, pith_part *part) {
+  pith_matrix matrix = t->matrix;
+  *part = (pith_part){.n_rows = t->slot->rows, .codes = t->codes, .scales = t->scales};
+  matrix.n_parts = 1;
+  matrix.parts = part;
+  return matrix;
 }
 
 pith_json *pith_tensor_encoder_entry(pith_tensor_encoder *t) {

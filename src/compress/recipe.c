@@ -23,8 +23,7 @@ static pith_status refuse_unknown(pith_ctx *ctx, const pith_json *object, const 
   return PITH_OK;
 }
 
-static pith_status parse_encoding(pith_ctx *ctx, const pith_json *json, const char *key, const char *what, pith_encoding *out) {
-  const bool table = strcmp(key, "tables") == 0;
+static pith_status parse_encoding(pith_ctx *ctx, const pith_json *json, const char *key, bool table, const char *what, pith_encoding *out) {
   const char *name = pith_json_string(pith_json_get(json, "encoding"));
   if (pith_encoding_find(name, out) && (table || pith_encoding_multiplied(*out))) return PITH_OK;
   char list[128] = "";
@@ -32,6 +31,27 @@ static pith_status parse_encoding(pith_ctx *ctx, const pith_json *json, const ch
     if (table || pith_encoding_multiplied((pith_encoding)e))
       pith_snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", *list ? ", " : "", pith_encoding_name((pith_encoding)e));
   return pith_fail(ctx, PITH_E_UNSUPPORTED, "%s: \"%s\" has the encoding \"%.20s\"; supported are %s", what, key, name ? name : "", list);
+}
+
+/* A name against a pattern in which each * stands for any number of characters. */
+static bool fits(const char *pattern, const char *name) {
+  const char *star = NULL, *retry = name;
+  while (*name) {
+    if (*pattern == '*') {
+      star = ++pattern;
+      retry = name;
+    } else if (*pattern == *name) {
+      pattern++;
+      name++;
+    } else if (star) {   /* the last star takes one more */
+      pattern = star;
+      name = ++retry;
+    } else {
+      return false;
+    }
+  }
+  while (*pattern == '*') pattern++;
+  return *pattern == '\0';
 }
 
 static bool is_u7(pith_encoding encoding) { return encoding == PITH_ENC_U7 || pith_encoding_sparse(encoding); }
@@ -64,11 +84,13 @@ static pith_status parse_sparsity(pith_ctx *ctx, const pith_json *rule, const ch
   return PITH_OK;
 }
 
-static pith_status parse_rule(pith_ctx *ctx, const pith_json *recipe, const char *key, const char *what, pith_recipe_rule *out) {
-  static const char *const keys[] = {"encoding", "group_size", "sparsity", NULL};
-  const pith_json *json = pith_json_get(recipe, key), *group = pith_json_get(json, "group_size");
+/* key: what messages call the rule. table: for weights that are looked up, never multiplied. */
+static pith_status parse_rule(pith_ctx *ctx, const pith_json *json, const char *key, bool table, const char *what, pith_recipe_rule *out) {
+  static const char *const keys[] = {"name", "encoding", "group_size", "sparsity", NULL};
+  const pith_json *group = pith_json_get(json, "group_size");
+  memset(out, 0, sizeof *out);
   PITH_TRY(refuse_unknown(ctx, json, keys, what));
-  PITH_TRY(parse_encoding(ctx, json, key, what, &out->encoding));
+  PITH_TRY(parse_encoding(ctx, json, key, table, what, &out->encoding));
   PITH_TRY(parse_sparsity(ctx, json, key, what, out));
   if (pith_encoding_group_multiple(out->encoding) == 0) {
     if (group) return pith_fail(ctx, PITH_E_UNSUPPORTED, "%s: \"%s\": \"group_size\" does not apply to %s", what, key, pith_encoding_name(out->encoding));
@@ -84,8 +106,25 @@ static pith_status parse_rule(pith_ctx *ctx, const pith_json *recipe, const char
   return PITH_OK;
 }
 
+/* That each is a rule shows when it is asked for: which encodings it may have depends on the tensor. */
+static pith_status parse_tensors(pith_ctx *ctx, const pith_json *json, const char *what) {
+  if (!pith_json_is_array(json)) return pith_fail(ctx, PITH_E_FORMAT, "%s: \"tensors\" should be a list", what);
+  for (const pith_json *rule = pith_json_first(json); rule; rule = pith_json_next(rule)) {
+    const char *name;
+    if (!pith_json_is_object(rule)) return pith_fail(ctx, PITH_E_FORMAT, "%s: \"tensors\" should hold objects", what);
+    PITH_TRY(pith_json_need_string(ctx, rule, "name", what, &name));
+  }
+  return PITH_OK;
+}
+
+static pith_status parse_kind(pith_ctx *ctx, const pith_json *recipe, const char *key, const char *what, pith_recipe_rule *out) {
+  const pith_json *json = pith_json_get(recipe, key);
+  if (pith_json_get(json, "name")) return pith_fail(ctx, PITH_E_UNSUPPORTED, "%s: \"%s\": a \"name\" belongs to one of \"tensors\"", what, key);
+  return parse_rule(ctx, json, key, strcmp(key, "tables") == 0, what, out);
+}
+
 pith_status pith_recipe_parse(pith_ctx *ctx, const pith_json *json, const char *what, pith_recipe *out) {
-  static const char *const keys[] = {"name", "description", "matrices", "head", "tables", "attention", NULL};
+  static const char *const keys[] = {"name", "description", "matrices", "head", "tables", "tensors", "attention", NULL};
   memset(out, 0, sizeof *out);
   if (!pith_json_is_object(json)) return pith_fail(ctx, PITH_E_FORMAT, "%s: a recipe is a JSON object", what);
   const char *name;
@@ -93,13 +132,40 @@ pith_status pith_recipe_parse(pith_ctx *ctx, const pith_json *json, const char *
   PITH_TRY(pith_json_need_string(ctx, json, "name", what, &name));
   if (!*name || strlen(name) >= sizeof out->name) return pith_fail(ctx, PITH_E_FORMAT, "%s: a recipe's name has 1 to 63 bytes", what);
   memcpy(out->name, name, strlen(name) + 1);
-  PITH_TRY(parse_rule(ctx, json, "matrices", what, &out->matrices));
-  PITH_TRY(parse_rule(ctx, json, "tables", what, &out->tables));
+  PITH_TRY(parse_kind(ctx, json, "matrices", what, &out->matrices));
+  PITH_TRY(parse_kind(ctx, json, "tables", what, &out->tables));
   out->head = out->matrices;
+  if (!pith_json_is_null(pith_json_get(json, "tensors"))) out->tensors = pith_json_get(json, "tensors");
+  if (out->tensors) PITH_TRY(parse_tensors(ctx, out->tensors, what));
   PITH_TRY(pith_attention_parse(ctx, pith_json_get(json, "attention"), what, &out->attention));
-  return pith_json_is_null(pith_json_get(json, "head")) ? PITH_OK : parse_rule(ctx, json, "head", what, &out->head);
+  return pith_json_is_null(pith_json_get(json, "head")) ? PITH_OK : parse_kind(ctx, json, "head", what, &out->head);
 }
 
-const pith_recipe_rule *pith_recipe_rule_of(const pith_recipe *recipe, pith_role role) {
-  return role == PITH_ROLE_TABLE ? &recipe->tables : role == PITH_ROLE_HEAD ? &recipe->head : &recipe->matrices;
+pith_status pith_recipe_rule_for(pith_ctx *ctx, const pith_recipe *recipe, const pith_slot *slot, pith_recipe_rule *out) {
+  for (const pith_json *rule = pith_json_first(recipe->tensors); rule; rule = pith_json_next(rule))
+    if (fits(pith_json_string(pith_json_get(rule, "name")), slot->name))
+      return parse_rule(ctx, rule, slot->name, slot->role == PITH_ROLE_TABLE, "the recipe", out);
+  *out = slot->role == PITH_ROLE_TABLE ? recipe->tables : slot->role == PITH_ROLE_HEAD ? recipe->head : recipe->matrices;
+  return PITH_OK;
+}
+
+pith_status pith_recipe_check(pith_ctx *ctx, const pith_recipe *recipe, const pith_config *config) {
+  pith_slot slots[PITH_MAX_SLOTS];
+  for (int32_t stage = -1; stage <= config->n_layers; stage++) {
+    const uint32_t n = config->family->slots(config, stage, slots);
+    for (uint32_t i = 0; i < n; i++) {
+      pith_recipe_rule rule;
+      if (slots[i].role != PITH_ROLE_VECTOR) PITH_TRY(pith_recipe_rule_for(ctx, recipe, &slots[i], &rule));
+    }
+  }
+  for (const pith_json *rule = pith_json_first(recipe->tensors); rule; rule = pith_json_next(rule)) {
+    const char *name = pith_json_string(pith_json_get(rule, "name"));
+    bool found = false;
+    for (int32_t stage = -1; stage <= config->n_layers && !found; stage++) {
+      const uint32_t n = config->family->slots(config, stage, slots);
+      for (uint32_t i = 0; i < n && !found; i++) found = slots[i].role != PITH_ROLE_VECTOR && fits(name, slots[i].name);
+    }
+    if (!found) return pith_fail(ctx, PITH_E_NOT_FOUND, "the recipe names the tensor \"%.120s\", and the model has no matrix or table of that name", name);
+  }
+  return PITH_OK;
 }

@@ -20,15 +20,19 @@ typedef struct pith_recipe_rule {
 typedef struct pith_recipe {
   char name[64];
   pith_recipe_rule matrices, head, tables;
+  const pith_json *tensors;  /* rules of tensors by name, which go before those of their kind; NULL: none. Borrowed from the recipe's JSON */
   pith_attention attention;
 } pith_recipe;
 
-/* The rule for a slot that is no vector. */
-const pith_recipe_rule *pith_recipe_rule_of(const pith_recipe *recipe, pith_role role);
+/* The rule for a slot that is no vector: of "tensors" the first whose name fits, in which * stands for any characters, else that of its kind.
+ * PITH_E_UNSUPPORTED where the encoding that is asked for by name does not suit the tensor. */
+pith_status pith_recipe_rule_for(pith_ctx *ctx, const pith_recipe *recipe, const pith_slot *slot, pith_recipe_rule *out);
+/* PITH_E_NOT_FOUND: one of "tensors" names nothing that the model has. Also asks for every slot's rule. */
+pith_status pith_recipe_check(pith_ctx *ctx, const pith_recipe *recipe, const pith_config *config);
 
 /* The text of a named recipe, NULL if there is none of that name. Static storage. */
 const char *pith_recipe_text(const char *name);
-/* Unknown keys, encodings and group sizes are refused by name: PITH_E_UNSUPPORTED or PITH_E_FORMAT. */
+/* Unknown keys, encodings and group sizes are refused by name: PITH_E_UNSUPPORTED or PITH_E_FORMAT. json must live on. */
 pith_status pith_recipe_parse(pith_ctx *ctx, const pith_json *json, const char *what, pith_recipe *out);
 
 #endif

@@ -341,7 +341,7 @@ static pith_status step_score(pith_ctx *ctx, pith_evaluation *e) {
     return PITH_PENDING;
   }
   e->n_tile = e->n_rows - e->row < PITH_HEAD_ROWS ? e->n_rows - e->row : PITH_HEAD_ROWS;
-  for (int i = 0; i < e->n_sides; i++) pith_layerwise_head_logits(&e->runs[i], e->row, e->n_tile, e->logits[i]);
+  for (int i = 0; i < e->n_sides; i++) pith_layerwise_head_logits(&e->runs[i], e->runs[i].x + (size_t)e->row * (size_t)config_of(e)->hidden_size, e->n_tile, e->logits[i]);
   pith_parallel_run(ctx->parallel, pith_parallel_parts(ctx->parallel, e->n_tile, e->n_chunk * (double)e->n_sides * LOGIT_NS), score_rows, e);
   e->row += e->n_tile;
   return PITH_PENDING;

@@ -251,8 +251,7 @@ pith_status pith_layerwise_head_read(pith_ctx *ctx, pith_layerwise *run, uint32_
   return pith_weight_reader_read(ctx, &run->matrix, first, n, run->codes, run->scales);
 }
 
-void pith_layerwise_head_logits(pith_layerwise *run, uint32_t row, uint32_t n_rows, float *dst) {
+void pith_layerwise_head_logits(pith_layerwise *run, const float *x, uint32_t n_rows, float *dst) {
   const pith_matrix *head = &pith_weights_stage(&run->weights, 1)->weights[PITH_HEAD].matrix;
-  const size_t h = (size_t)run->config.hidden_size;
-  pith_forward_product(&run->forward, head, NULL, n_rows, run->x + (size_t)row * h, h, dst, run->chunk_rows);
+  pith_forward_product(&run->forward, head, NULL, n_rows, x, (size_t)run->config.hidden_size, dst, run->chunk_rows);
 }

@@ -67,7 +67,7 @@ enum { PITH_HEAD_ROWS = 64 };
 pith_status pith_layerwise_head_begin(pith_ctx *ctx, pith_layerwise *run, uint32_t chunk_rows);
 /* Reads logits' [first, first + n) rows of the head. */
 pith_status pith_layerwise_head_read(pith_ctx *ctx, pith_layerwise *run, uint32_t first, uint32_t n);
-/* Those logits for n_rows (at most PITH_HEAD_ROWS) rows of x. dst: rows of chunk_rows floats */
-void pith_layerwise_head_logits(pith_layerwise *run, uint32_t row, uint32_t n_rows, float *dst);
+/* Those logits for n_rows (at most PITH_HEAD_ROWS) rows x: (n_rows, hidden). dst: rows of chunk_rows floats */
+void pith_layerwise_head_logits(pith_layerwise *run, const float *x, uint32_t n_rows, float *dst);
 
 #endif

@@ -199,6 +199,22 @@ pith_status pith_request_threads(pith_job *job) {
   return pith_fail(job->ctx, PITH_E_ARGUMENT, "%s: this instance works with %u threads already; another number takes another instance", job->verb->name, there);
 }
 
+pith_status pith_request_budget(pith_job *job, pith_plan_options *out, bool *given) {
+  double bytes, loss;
+  PITH_TRY(pith_request_number(job, "maxBytes", 0, &bytes));
+  PITH_TRY(pith_request_number(job, "maxLoss", 0, &loss));
+  PITH_TRY(pith_request_string(job, "metric", false, &out->metric));
+  const bool by_bytes = !pith_json_is_null(pith_json_get(job->request, "maxBytes")), by_loss = !pith_json_is_null(pith_json_get(job->request, "maxLoss"));
+  *given = by_bytes || by_loss;
+  if (by_bytes && by_loss) return pith_fail(job->ctx, PITH_E_ARGUMENT, "%s keeps to one budget: bytes or loss", job->verb->name);
+  if (out->metric && !by_loss) return pith_fail(job->ctx, PITH_E_ARGUMENT, "%s: a metric goes with the most loss", job->verb->name);
+  if (!*given) return PITH_OK;
+  out->budget = by_bytes ? PITH_BUDGET_BYTES : PITH_BUDGET_LOSS;
+  out->limit = by_bytes ? bytes : loss;
+  if (!(out->limit > 0 && out->limit < 0x1p53)) return pith_fail(job->ctx, PITH_E_ARGUMENT, "%s: a budget is a number above 0", job->verb->name);
+  return PITH_OK;
+}
+
 pith_status pith_request_texts(pith_job *job, const char *key, pith_texts *out) {
   const pith_json *list = pith_json_get(job->request, key);
   const size_t n = pith_json_count(list);

@@ -2,6 +2,7 @@
 #ifndef PITH_VERBS_H
 #define PITH_VERBS_H
 
+#include "compress/plan.h"
 #include "eval/evaluate.h"
 #include "pith.h"
 
@@ -37,7 +38,7 @@ struct pith_job {
 };
 
 extern const pith_verb pith_verb_version, pith_verb_load, pith_verb_unload, pith_verb_inspect, pith_verb_tokenize, pith_verb_detokenize,
-    pith_verb_embed, pith_verb_generate, pith_verb_compress, pith_verb_eval, pith_verb_digest;
+    pith_verb_embed, pith_verb_generate, pith_verb_compress, pith_verb_eval, pith_verb_digest, pith_verb_plan;
 
 /* The verbs of the program, NULL-terminated: all.c lists every one, inference.c those of a page that only infers. A program links all.c
  * unless it brings the other. */
@@ -57,6 +58,8 @@ pith_status pith_request_kernels(pith_job *job, const pith_kernels **out);
 pith_status pith_request_attention(pith_job *job, pith_config *config);
 /* "threads": a number or "auto", for all work of the instance from now on. Without the key nothing changes. */
 pith_status pith_request_threads(pith_job *job);
+/* "maxBytes", "maxLoss", "metric": *given is false where there is no budget. PITH_E_ARGUMENT for two of them, and for what is not above 0. */
+pith_status pith_request_budget(pith_job *job, pith_plan_options *out, bool *given);
 /* A list of strings, borrowed from the request. n is 0 when it is missing. */
 pith_status pith_request_texts(pith_job *job, const char *key, pith_texts *out);
 

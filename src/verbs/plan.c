@@ -1,0 +1,60 @@
+#include "compress/plan.h"
+
+#include "verbs/verbs.h"
+
+typedef struct plan_state {
+  pith_plan plan;
+  bool begun;
+  const char *output;        /* the recipe's file, NULL: it is only answered */
+  pith_texts texts, calibration;
+} plan_state;
+
+static pith_status start(pith_job *job) {
+  plan_state *s = job->state;
+  pith_plan_options options = {.kernels = pith_kernels_find("auto"), .attention = PITH_ATTENTION_I16};
+  bool force, budget;
+  PITH_TRY(pith_request_string(job, "source", true, &options.source));
+  PITH_TRY(pith_request_string(job, "output", false, &s->output));
+  PITH_TRY(pith_request_bool(job, "force", false, &force));
+  PITH_TRY(pith_request_budget(job, &options, &budget));
+  if (!budget) return pith_fail(job->ctx, PITH_E_ARGUMENT, "plan wants a budget: the most bytes, or the most loss");
+  PITH_TRY(pith_request_texts(job, "texts", &s->texts));
+  PITH_TRY(pith_request_texts(job, "calibrate", &s->calibration));
+  if (s->texts.n && s->calibration.n) return pith_fail(job->ctx, PITH_E_ARGUMENT, "plan: what a plan is calibrated on it is measured on too: give texts or calibrate");
+  PITH_TRY(pith_request_threads(job));
+  if (s->output && !force && job->ctx->host.exists(job->ctx->host.user, s->output) != 0)
+    return pith_fail(job->ctx, PITH_E_EXISTS, "%s is there already; choose another name, or force it", s->output);
+  options.texts = s->calibration.n ? &s->calibration : s->texts.n ? &s->texts : NULL;
+  options.calibrated = s->calibration.n > 0;
+  s->begun = true;
+  return pith_plan_begin(job->ctx, &s->plan, &options);
+}
+
+static pith_status write_recipe(pith_ctx *ctx, const pith_json *recipe, const char *path) {
+  pith_buffer text = {0};
+  pith_status status = pith_json_print(ctx, recipe, true, &text);
+  if (status == PITH_OK) status = pith_buffer_append(ctx, &text, "\n", 1);
+  if (status == PITH_OK) status = pith_io_write_file(ctx, path, text.data, text.n_bytes);
+  pith_buffer_free(ctx, &text);
+  return status;
+}
+
+static pith_status step(pith_job *job) {
+  plan_state *s = job->state;
+  const pith_status status = pith_plan_step(job->ctx, &s->plan);
+  job->progress = (pith_progress){"sense", "trials", s->plan.sensitivity.done, s->plan.sensitivity.total};
+  if (status != PITH_OK) return status;
+  if (s->output) PITH_TRY(write_recipe(job->ctx, s->plan.recipe, s->output));
+  pith_plan_report(&s->plan, job->result);
+  return PITH_OK;
+}
+
+static void release(pith_job *job) {
+  plan_state *s = job->state;
+  if (s->begun) pith_plan_free(job->ctx, &s->plan);
+  pith_texts_free(job->ctx, &s->texts);
+  pith_texts_free(job->ctx, &s->calibration);
+}
+
+static const char *const keys[] = {"source", "output", "calibrate", "texts", "maxBytes", "maxLoss", "metric", "force", "threads", NULL};
+const pith_verb pith_verb_plan = {"plan", keys, sizeof(plan_state), start, step, release};
