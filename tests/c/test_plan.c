@@ -1,0 +1,278 @@
+/* Budgets: the optimiser against all choices there are, planned packages against their limits, rules by name, wrong inputs. */
+#define _XOPEN_SOURCE 700
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "compress/optimize.h"
+#include "compress/recipe.h"
+#include "pith.h"
+#include "tiny_checkpoint.h"
+
+static pith_ctx ctx;
+static pith_host_posix posix;
+static pith_host host;
+static char root[256];
+
+static double draw(uint32_t *random) {
+  *random = *random * 1664525u + 1013904223u;
+  return (double)(*random >> 8) / 16777216.0;
+}
+
+/* The least loss of all choices within the budget; negative: there are none. */
+static double best_of(const pith_group *groups, uint32_t n, double budget) {
+  double best = -1.0;
+  uint32_t chosen[6] = {0};
+  for (;;) {
+    double cost = 0.0, loss = 0.0;
+    for (uint32_t g = 0; g < n; g++) {
+      cost += groups[g].costs[chosen[g]];
+      loss += groups[g].losses[chosen[g]];
+    }
+    if (cost <= budget && (best < 0.0 || loss < best)) best = loss;
+    uint32_t g = 0;
+    while (g < n && ++chosen[g] == groups[g].n) chosen[g++] = 0;
+    if (g == n) return best;
+  }
+}
+
+static void test_optimize(void **state) {
+  (void)state;
+  uint32_t random = 1;
+  int n_within = 0, n_exact = 0;
+  for (int round = 0; round < 200; round++) {
+    double costs[6][4], losses[6][4], gap;
+    pith_group groups[6];
+    const uint32_t n = 1 + (uint32_t)(draw(&random) * 6);
+    for (uint32_t g = 0; g < n; g++) {
+      groups[g] = (pith_group){1 + (uint32_t)(draw(&random) * 4), costs[g], losses[g], 99};
+      for (uint32_t c = 0; c < groups[g].n; c++) {
+        costs[g][c] = 1000.0 * draw(&random);
+        losses[g][c] = draw(&random);
+      }
+    }
+    const double budget = 500.0 * n * draw(&random) + 100.0, best = best_of(groups, n, budget);
+    const pith_status status = pith_optimize(&ctx, groups, n, budget, &gap);
+    if (best < 0.0) {
+      assert_int_equal(status, PITH_E_LIMIT);
+      continue;
+    }
+    assert_int_equal(status, PITH_OK);
+    double cost = 0.0, loss = 0.0;
+    for (uint32_t g = 0; g < n; g++) {
+      assert_true(groups[g].chosen < groups[g].n);
+      cost += groups[g].costs[groups[g].chosen];
+      loss += groups[g].losses[groups[g].chosen];
+    }
+    assert_true(cost <= budget);
+    assert_true(loss >= best && gap >= 0.0 && gap <= 1.0);
+    assert_true(loss * (1.0 - gap) <= best * (1 + 1e-9));   /* the stated gap holds */
+    n_within++;
+    n_exact += loss == best;
+  }
+  print_message("%d problems, %d of them solved exactly\n", n_within, n_exact);
+  assert_true(n_within > 60 && n_exact > n_within * 95 / 100);
+}
+
+/* The result, to be freed; NULL where the job failed with `expected`. */
+static pith_json *run(const char *request, pith_status expected, char message[512]) {
+  pith_instance *instance = pith_open(&host, NULL);
+  pith_job *job = NULL;
+  pith_json *json = NULL;
+  size_t n;
+  pith_status status = pith_job_start(instance, request, strlen(request), &job);
+  if (status == PITH_OK)
+    do status = pith_job_step(job, 0);
+    while (status == PITH_PENDING);
+  if (status != expected) fail_msg("%s: %s", request, pith_message(instance));
+  snprintf(message, 512, "%s", pith_message(instance));
+  if (status == PITH_OK) {
+    const char *text = pith_job_result(job, &n);
+    assert_int_equal(pith_json_parse(&ctx, text, n, "the result", &json), PITH_OK);
+  }
+  pith_job_end(job);
+  pith_close(instance);
+  return json;
+}
+
+static const tiny_shape shapes[] = {
+    {.bert = true, .hidden = 128, .inner = 256, .layers = 3, .heads = 4, .kv_heads = 4, .vocab = 701, .positions = 64},
+    {.tied = true, .hidden = 128, .inner = 192, .layers = 2, .heads = 4, .kv_heads = 2, .vocab = 5001, .positions = 64},
+    {.tied = false, .hidden = 96, .inner = 160, .layers = 2, .heads = 4, .kv_heads = 4, .vocab = 4203, .positions = 64}};
+enum { N_SHAPES = sizeof shapes / sizeof *shapes };
+static char folders[N_SHAPES][512];
+
+static double bytes_of(const char *folder) {
+  char path[600], name[64];
+  uint64_t size, total = 0;
+  for (int i = -2; i < 64; i++) {
+    snprintf(name, sizeof name, i == -2 ? "pith.json" : i == -1 ? "tokenizer.json" : "shard-%05d.safetensors", i + 1);
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    const int32_t handle = host.exists(host.user, path) == 1 ? host.open(host.user, path, &size) : -1;
+    if (handle < 0) continue;
+    total += size;
+    host.close(host.user, handle);
+  }
+  return (double)total;
+}
+
+static double compressed(int s, const char *options) {
+  char request[2048], message[512], package[512];
+  snprintf(request, sizeof request, "{\"verb\":\"compress\",\"source\":\"%s\",\"output\":\"%s/package\",\"force\":true,%s}", folders[s], root, options);
+  pith_json *result = run(request, PITH_OK, message);
+  const double bytes = pith_json_number(pith_json_get(result, "bytes"), 0);
+  snprintf(package, sizeof package, "%s/package", root);
+  assert_true(bytes == bytes_of(package));
+  pith_json_free(result);
+  return bytes;
+}
+
+/* All else has its most bits, and the next step of a table that is most of the model is too long. */
+static bool large_table(int s) { return shapes[s].vocab > 4000 && !shapes[s].tied; }
+
+static void test_budgets(void **state) {
+  (void)state;
+  for (int s = 0; s < N_SHAPES; s++) {
+    const double least = compressed(s, "\"maxLoss\":1000"), most = compressed(s, "\"recipe\":\"fp16\"");
+    assert_true(least < 0.7 * most);
+    for (int i = 1; i < 3; i++) {
+      char options[128];
+      const double limit = (double)(int64_t)(least + (most - least) * i / 4);
+      snprintf(options, sizeof options, "\"maxBytes\":%.0f,\"threads\":%d", limit, 1 + i % 2);
+      const double bytes = compressed(s, options);
+      print_message("shape %d: at most %.0f, %.0f (%.1f %%)\n", s, limit, bytes, 100 * bytes / limit);
+      assert_true(bytes <= limit && (bytes >= 0.97 * limit || large_table(s)));
+    }
+  }
+}
+
+/* The same choices whatever the number of threads, and a recipe file that is what compress then does. */
+static void test_plan(void **state) {
+  (void)state;
+  char request[2048], message[512], path[300];
+  snprintf(path, sizeof path, "%s/recipe.json", root);
+  for (int s = 0; s < N_SHAPES; s++) {
+    pith_buffer texts[2] = {{0}, {0}};
+    for (int t = 0; t < 2; t++) {
+      snprintf(request, sizeof request, "{\"verb\":\"plan\",\"source\":\"%s\",\"output\":\"%s\",\"force\":true,\"maxLoss\":0.01,\"threads\":%d}", folders[s], path, 1 + 2 * t);
+      pith_json *result = run(request, PITH_OK, message), *file;
+      assert_int_equal(pith_json_print(&ctx, result, false, &texts[t]), PITH_OK);
+      assert_true(pith_json_number(pith_json_get(result, "loss"), 1) <= 0.01);
+      char *text;
+      size_t n;
+      assert_int_equal(pith_io_read_file(&ctx, path, 1 << 20, &text, &n), PITH_OK);
+      assert_int_equal(pith_json_parse(&ctx, text, n, "recipe", &file), PITH_OK);
+      pith_buffer a = {0}, b = {0};
+      assert_int_equal(pith_json_print(&ctx, file, false, &a), PITH_OK);
+      assert_int_equal(pith_json_print(&ctx, pith_json_get(result, "recipe"), false, &b), PITH_OK);
+      assert_string_equal(a.data, b.data);
+      pith_recipe recipe;
+      assert_int_equal(pith_recipe_parse(&ctx, file, "recipe", &recipe), PITH_OK);
+      pith_buffer_free(&ctx, &a);
+      pith_buffer_free(&ctx, &b);
+      pith_json_free(file);
+      pith_json_free(result);
+      pith_free(&ctx, text);
+    }
+    assert_string_equal(texts[0].data, texts[1].data);
+    pith_buffer_free(&ctx, &texts[0]);
+    pith_buffer_free(&ctx, &texts[1]);
+  }
+}
+
+#define RECIPE(tensors) "{\"name\":\"r\",\"matrices\":{\"encoding\":\"u7\"},\"tables\":{\"encoding\":\"u8-row\"},\"tensors\":" tensors "}"
+
+static void test_rules_by_name(void **state) {
+  (void)state;
+  char request[2048], message[512], path[300];
+  snprintf(request, sizeof request, "{\"verb\":\"compress\",\"source\":\"%s\",\"output\":\"%s/package\",\"force\":true,\"recipe\":%s}", folders[0], root,
+           RECIPE("[{\"name\":\"encoder.layer.1.*.query.weight\",\"encoding\":\"f16\"},{\"name\":\"*.layer.1.*\",\"encoding\":\"u4\"},"
+                  "{\"name\":\"*position*\",\"encoding\":\"f32\"}]"));
+  pith_json_free(run(request, PITH_OK, message));
+  snprintf(path, sizeof path, "%s/package/pith.json", root);
+  char *text;
+  size_t n;
+  int n_seen = 0;
+  pith_json *manifest;
+  assert_int_equal(pith_io_read_file(&ctx, path, 1 << 20, &text, &n), PITH_OK);
+  assert_int_equal(pith_json_parse(&ctx, text, n, "manifest", &manifest), PITH_OK);
+  for (const pith_json *t = pith_json_first(pith_json_get(manifest, "tensors")); t; t = pith_json_next(t)) {
+    const char *name = pith_json_string(pith_json_get(t, "name")), *encoding = pith_json_string(pith_json_get(t, "encoding"));
+    if (!strstr(name, ".weight") || strstr(name, "LayerNorm")) continue;
+    const char *wanted = strcmp(name, "encoder.layer.1.attention.self.query.weight") == 0 ? "f16" : strstr(name, "layer.1.") ? "u4"
+                         : strstr(name, "position") ? "f32" : strstr(name, "embeddings") ? "u8-row" : "u7";
+    assert_string_equal(encoding, wanted);
+    n_seen++;
+  }
+  assert_int_equal(n_seen, 3 + 6 * 3);
+  pith_json_free(manifest);
+  pith_free(&ctx, text);
+}
+
+static void test_wrong_inputs(void **state) {
+  (void)state;
+  static const struct {
+    const char *verb, *options;
+    pith_status status;
+    const char *says;
+  } cases[] = {
+      {"plan", "\"maxBytes\":1000", PITH_E_LIMIT, "the smallest is about"},
+      {"plan", "\"maxLoss\":1e-300", PITH_E_LIMIT, "the least is about"},
+      {"plan", "\"maxBytes\":1000,\"maxLoss\":1", PITH_E_ARGUMENT, "one budget"},
+      {"plan", "\"maxLoss\":-1", PITH_E_ARGUMENT, "above 0"},
+      {"plan", "\"force\":true", PITH_E_ARGUMENT, "wants a budget"},
+      {"plan", "\"maxLoss\":1,\"metric\":\"kl\"", PITH_E_ARGUMENT, "\"cosine\""},
+      {"plan", "\"maxBytes\":1e9,\"metric\":\"cosine\"", PITH_E_ARGUMENT, "metric goes with"},
+      {"plan", "\"maxBytes\":1e9,\"calibrate\":[\"few words\"]", PITH_E_ARGUMENT, "give at least 256"},
+      {"plan", "\"maxBytes\":1e9,\"texts\":[\"few words\"]", PITH_E_ARGUMENT, "give at least 256"},
+      {"plan", "\"maxBytes\":1e9,\"texts\":[\"a\"],\"calibrate\":[\"b\"]", PITH_E_ARGUMENT, "texts or calibrate"},
+      {"compress", "\"maxBytes\":1e9,\"recipe\":\"int8\"", PITH_E_ARGUMENT, "a recipe or a budget"},
+      {"compress", "\"maxBytes\":1000", PITH_E_LIMIT, "the smallest is about"},
+      {"compress", "\"recipe\":" RECIPE("[{\"name\":\"encoder.layer.7.*\",\"encoding\":\"u4\"}]"), PITH_E_NOT_FOUND, "encoder.layer.7.*"},
+      {"compress", "\"recipe\":" RECIPE("[{\"name\":\"*.query.weight\",\"encoding\":\"u8-row\"}]"), PITH_E_UNSUPPORTED, "query.weight"},
+      {"compress", "\"recipe\":" RECIPE("[{\"encoding\":\"u4\"}]"), PITH_E_FORMAT, "\"name\""},
+      {"compress", "\"recipe\":" RECIPE("[{\"name\":\"*\",\"encoding\":\"u4\",\"bits\":3}]"), PITH_E_UNSUPPORTED, "\"bits\""},
+      {"compress", "\"recipe\":" RECIPE("{}"), PITH_E_FORMAT, "should be a list"},
+      {"compress", "\"recipe\":{\"name\":\"r\",\"matrices\":{\"name\":\"x\",\"encoding\":\"u7\"},\"tables\":{\"encoding\":\"u8-row\"}}", PITH_E_UNSUPPORTED, "one of \"tensors\""},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    char request[2048], message[512], output[300], partial[320];
+    snprintf(output, sizeof output, "%s/refused", root);
+    snprintf(partial, sizeof partial, "%s.partial", output);
+    snprintf(request, sizeof request, "{\"verb\":\"%s\",\"source\":\"%s\",\"output\":\"%s\",%s}", cases[i].verb, folders[0], output, cases[i].options);
+    assert_null(run(request, cases[i].status, message));
+    if (!strstr(message, cases[i].says)) fail_msg("\"%s\" does not say \"%s\"", message, cases[i].says);
+    assert_int_equal(host.exists(host.user, output), 0);
+    assert_int_equal(host.exists(host.user, partial), 0);
+  }
+}
+
+static int set_up(void **state) {
+  (void)state;
+  uint64_t n_bytes;
+  host = pith_host_posix_init(&posix);
+  pith_ctx_init(&ctx, &host, NULL);
+  tiny_folder(root, sizeof root);
+  for (int s = 0; s < N_SHAPES; s++) {
+    char name[16];
+    snprintf(name, sizeof name, "shape-%d", s);
+    (void)tiny_checkpoint(root, name, &shapes[s], folders[s], sizeof folders[s], &n_bytes);
+  }
+  return 0;
+}
+
+static int tear_down(void **state) {
+  (void)state;
+  tiny_remove(root);
+  return 0;
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_optimize), cmocka_unit_test(test_budgets), cmocka_unit_test(test_plan),
+                                     cmocka_unit_test(test_rules_by_name), cmocka_unit_test(test_wrong_inputs)};
+  return cmocka_run_group_tests(tests, set_up, tear_down);
+}
