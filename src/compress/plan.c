@@ -60,14 +60,6 @@ static pith_status count_fixed(pith_ctx *ctx, pith_plan *p) {
 
 /* ---- the recipe ---- */
 
-static pith_json *rule_json(const pith_recipe_rule *rule, const char *name) {
-  pith_json *json = pith_json_new_object();
-  if (name) pith_json_add_string(json, "name", name);
-  pith_json_add_string(json, "encoding", pith_encoding_name(rule->encoding));
-  if (pith_encoding_group_multiple(rule->encoding)) pith_json_add_number(json, "group_size", rule->group_size);
-  return json;
-}
-
 static const char *kind_of(pith_role role) { return role == PITH_ROLE_TABLE ? "tables" : role == PITH_ROLE_HEAD ? "head" : "matrices"; }
 
 /* The choice that most tensors of a role have; rules of a role come in one order. */
@@ -95,11 +87,11 @@ static void write_recipe(pith_plan *p, const pith_group *groups) {
     const pith_tensor_choices *any = NULL;
     for (uint32_t i = 0; i < s->n_tensors && !any; i++)
       if (s->tensors[i].slot.role == roles[r]) any = &s->tensors[i];
-    if (any) pith_json_add(recipe, kind_of(roles[r]), rule_json(&any->choices[common].rule, NULL));
-    else if (roles[r] == PITH_ROLE_TABLE) pith_json_add(recipe, "tables", rule_json(&(pith_recipe_rule){.encoding = PITH_ENC_U8_ROW}, NULL));
+    if (any) pith_json_add(recipe, kind_of(roles[r]), pith_rule_print(&any->choices[common].rule, NULL));
+    else if (roles[r] == PITH_ROLE_TABLE) pith_json_add(recipe, "tables", pith_rule_print(&(pith_recipe_rule){.encoding = PITH_ENC_U8_ROW}, NULL));
   }
   for (uint32_t i = 0; i < s->n_tensors; i++)
-    if (groups[i].chosen != usual[s->tensors[i].slot.role]) pith_json_add(tensors, NULL, rule_json(&s->tensors[i].choices[groups[i].chosen].rule, s->tensors[i].slot.name));
+    if (groups[i].chosen != usual[s->tensors[i].slot.role]) pith_json_add(tensors, NULL, pith_rule_print(&s->tensors[i].choices[groups[i].chosen].rule, s->tensors[i].slot.name));
   if (pith_json_first(tensors)) pith_json_add(recipe, "tensors", tensors);
   else pith_json_free(tensors);
   pith_json_add_string(recipe, "attention", pith_attention_name(p->options.attention));
@@ -163,24 +155,10 @@ pith_status pith_plan_step(pith_ctx *ctx, pith_plan *p) {
 }
 
 void pith_plan_report(const pith_plan *p, pith_json *out) {
-  pith_json *tensors = pith_json_new_array();
   pith_json_add(out, "recipe", pith_json_copy(p->recipe));
   pith_json_add_number(out, "bytes", p->bytes);
   pith_json_add_number(out, "loss", p->loss);
   pith_json_add_number(out, "bits", p->bits);
   pith_json_add_number(out, "gap", p->gap);
-  for (uint32_t i = 0; i < p->sensitivity.n_tensors; i++) {
-    const pith_tensor_choices *t = &p->sensitivity.tensors[i];
-    pith_json *tensor = pith_json_new_object(), *choices = pith_json_new_array();
-    pith_json_add_string(tensor, "name", t->slot.name);
-    for (uint32_t c = 0; c < t->n; c++) {
-      pith_json *choice = rule_json(&t->choices[c].rule, NULL);
-      pith_json_add_number(choice, "bytes", (double)t->choices[c].n_bytes);
-      pith_json_add_number(choice, "loss", t->choices[c].loss);
-      pith_json_add(choices, NULL, choice);
-    }
-    pith_json_add(tensor, "choices", choices);
-    pith_json_add(tensors, NULL, tensor);
-  }
-  pith_json_add(out, "tensors", tensors);
+  pith_json_add(out, "sensitivity", pith_sensitivity_print(&p->sensitivity));
 }

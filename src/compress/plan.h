@@ -35,7 +35,7 @@ pith_status pith_plan_begin(pith_ctx *ctx, pith_plan *plan, const pith_plan_opti
 pith_status pith_plan_step(pith_ctx *ctx, pith_plan *plan);
 /* After PITH_OK: another recipe for another limit, nothing measured anew. PITH_E_LIMIT where no recipe keeps to it, with the nearest. */
 pith_status pith_plan_choose(pith_ctx *ctx, pith_plan *plan, double limit);
-/* The members "recipe", "bytes", "loss", "bits", "gap", "tensors". */
+/* The members "recipe", "bytes", "loss", "bits", "gap", "sensitivity". */
 void pith_plan_report(const pith_plan *plan, pith_json *out);
 void pith_plan_free(pith_ctx *ctx, pith_plan *plan);
 

@@ -47,7 +47,7 @@ static pith_status list_tensors(pith_ctx *ctx, pith_sensitivity *s) {
       t->slot = slots[i];
       t->stage = stage;
       t->n = n_rules;
-      for (uint32_t k = 0; k < n_rules; k++) t->choices[k] = (pith_choice){.rule = rules[k], .n_bytes = stored_bytes(&slots[i], &rules[k])};
+      for (uint32_t k = 0; k < n_rules; k++) t->choices[k] = (pith_choice){.rule = rules[k], .n_bytes = stored_bytes(&slots[i], &rules[k]), .error = slots[i].role == PITH_ROLE_MATRIX ? -1.0 : 0.0};
       s->total += n_rules;
     }
   }
@@ -60,6 +60,13 @@ pith_status pith_sensitivity_begin(pith_ctx *ctx, pith_sensitivity *s, const pit
   s->checkpoint = checkpoint;
   s->source = source;
   s->calibrated = calibrated;
+  pith_sha256 sha;
+  pith_sha256_init(&sha);
+  for (size_t i = 0; i < texts->n; i++) {
+    pith_sha256_update(&sha, texts->texts[i], texts->n_bytes[i]);
+    pith_sha256_update(&sha, "\n", 1);
+  }
+  pith_sha256_final(&sha, s->texts_hash);
   PITH_TRY(list_tensors(ctx, s));
   return pith_calibration_begin(ctx, &s->calibration, source, attention, texts);
 }
@@ -250,12 +257,24 @@ static pith_status step_reach(pith_ctx *ctx, pith_sensitivity *s) {
   return PITH_PENDING;
 }
 
+static bool known(const pith_tensor_choices *t) {
+  for (uint32_t c = 0; c < t->n; c++)
+    if (t->choices[c].error < 0.0) return false;
+  return true;
+}
+
+/* The next tensor of the half that has to be tried. */
+static void begin_tensor(pith_sensitivity *s, uint32_t tensor) {
+  for (s->tensor = tensor; s->tensor < s->past && known(&s->tensors[s->tensor]); s->tensor++) s->done += s->tensors[s->tensor].n;
+  s->choice = 0;
+  s->unit = s->tensor < s->past ? PITH_SENSE_CALIBRATE : PITH_SENSE_PROBE_ENCODE;
+}
+
 static void next_choice(pith_sensitivity *s) {
   s->done++;
   s->unit = PITH_SENSE_ENCODE;
-  if (++s->choice < s->tensors[s->tensor].n) return;
-  s->choice = 0;
-  s->unit = ++s->tensor < s->past ? PITH_SENSE_CALIBRATE : PITH_SENSE_PROBE_ENCODE;
+  if (++s->choice == s->tensors[s->tensor].n) begin_tensor(s, s->tensor + 1);
+  if (s->unit == PITH_SENSE_PROBE_ENCODE) s->found++;
 }
 
 /* The encoded matrices in the places of tensors from `tensor` on, or the parent's back again. */
@@ -497,6 +516,105 @@ static pith_status step_score(pith_ctx *ctx, pith_sensitivity *s) {
   return PITH_PENDING;
 }
 
+/* ---- as JSON ---- */
+
+static pith_json *parent_json(const pith_sensitivity *s) {
+  pith_json *files = pith_json_new_object();
+  for (size_t i = 0; i < s->checkpoint->n_files; i++) pith_json_add_number(files, s->checkpoint->files[i].name, (double)s->checkpoint->files[i].n_bytes);
+  return files;
+}
+
+pith_json *pith_rule_print(const pith_recipe_rule *rule, const char *name) {
+  pith_json *json = pith_json_new_object();
+  if (name) pith_json_add_string(json, "name", name);
+  pith_json_add_string(json, "encoding", pith_encoding_name(rule->encoding));
+  if (pith_encoding_group_multiple(rule->encoding)) pith_json_add_number(json, "group_size", rule->group_size);
+  return json;
+}
+
+pith_json *pith_sensitivity_print(const pith_sensitivity *s) {
+  pith_json *json = pith_json_new_object(), *tensors = pith_json_new_array();
+  pith_json_add_bool(json, "complete", s->unit == PITH_SENSE_DONE);
+  pith_json_add_bool(json, "calibrated", s->calibrated);
+  pith_json_add_string(json, "texts", s->texts_hash);
+  pith_json_add(json, "parent", parent_json(s));
+  for (uint32_t i = 0; i < s->n_tensors; i++) {
+    const pith_tensor_choices *t = &s->tensors[i];
+    pith_json *tensor = pith_json_new_object(), *choices = pith_json_new_array();
+    pith_json_add_string(tensor, "name", t->slot.name);
+    for (uint32_t c = 0; c < t->n; c++) {
+      pith_json *choice = pith_rule_print(&t->choices[c].rule, NULL);
+      pith_json_add_number(choice, "bytes", (double)t->choices[c].n_bytes);
+      if (t->choices[c].error >= 0.0) pith_json_add_number(choice, "error", t->choices[c].error);
+      if (s->unit == PITH_SENSE_DONE) pith_json_add_number(choice, "loss", t->choices[c].loss);
+      pith_json_add(choices, NULL, choice);
+    }
+    pith_json_add(tensor, "choices", choices);
+    pith_json_add(tensors, NULL, tensor);
+  }
+  pith_json_add(json, "tensors", tensors);
+  return json;
+}
+
+/* A number that is finite and not negative. */
+static bool read_amount(const pith_json *object, const char *key, double *out) {
+  const double value = pith_json_number(pith_json_get(object, key), -1.0);
+  if (!(value >= 0.0 && value <= 1e300)) return false;
+  *out = value;
+  return true;
+}
+
+static void read_tensor(pith_tensor_choices *t, const pith_json *choices, bool *complete) {
+  for (uint32_t c = 0; c < t->n; c++) {
+    pith_choice *choice = &t->choices[c];
+    bool found = false;
+    for (const pith_json *j = pith_json_first(choices); j && !found; j = pith_json_next(j)) {
+      const char *encoding = pith_json_string(pith_json_get(j, "encoding"));
+      int64_t group = 0;
+      (void)pith_json_integer(pith_json_get(j, "group_size"), 0, 1 << 20, &group);
+      if (!encoding || strcmp(encoding, pith_encoding_name(choice->rule.encoding)) != 0 || (uint32_t)group != choice->rule.group_size) continue;
+      found = read_amount(j, "loss", &choice->loss);
+      if (!read_amount(j, "error", &choice->error)) found = false;
+      break;
+    }
+    *complete = *complete && found;
+  }
+}
+
+pith_status pith_sensitivity_read(pith_ctx *ctx, pith_sensitivity *s, const pith_json *json, const char *what) {
+  const char *texts = pith_json_string(pith_json_get(json, "texts"));
+  pith_json *parent = parent_json(s);
+  pith_buffer a = {0}, b = {0};
+  pith_status status = pith_json_print(ctx, parent, false, &a);
+  if (status == PITH_OK) status = pith_json_print(ctx, pith_json_get(json, "parent"), false, &b);
+  const bool same = status == PITH_OK && strcmp(a.data, b.data) == 0;
+  pith_json_free(parent);
+  pith_buffer_free(ctx, &a);
+  pith_buffer_free(ctx, &b);
+  PITH_TRY(status);
+  if (!pith_json_is_object(json) || !texts) return pith_fail(ctx, PITH_E_FORMAT, "%s holds no sensitivities", what);
+  if (!same) return pith_fail(ctx, PITH_E_ARGUMENT, "%s is about another model: give another file", what);
+  if (strcmp(texts, s->texts_hash) != 0 || pith_json_true(pith_json_get(json, "calibrated")) != s->calibrated)
+    return pith_fail(ctx, PITH_E_ARGUMENT, "%s was found with other texts, or calibrated otherwise: give another file", what);
+  bool complete = pith_json_true(pith_json_get(json, "complete"));
+  for (uint32_t i = 0; i < s->n_tensors; i++) {
+    const pith_json *tensor = NULL;
+    for (const pith_json *t = pith_json_first(pith_json_get(json, "tensors")); t && !tensor; t = pith_json_next(t)) {
+      const char *name = pith_json_string(pith_json_get(t, "name"));
+      if (name && strcmp(name, s->tensors[i].slot.name) == 0) tensor = t;
+    }
+    read_tensor(&s->tensors[i], pith_json_get(tensor, "choices"), &complete);
+  }
+  if (complete) {
+    s->unit = PITH_SENSE_DONE;
+    s->done = s->total;
+    return PITH_OK;
+  }
+  for (uint32_t i = 0; i < s->n_tensors; i++)   /* they are found anew */
+    for (uint32_t c = 0; c < s->tensors[i].n; c++) s->tensors[i].choices[c].loss = 0.0;
+  return PITH_OK;
+}
+
 /* ---- steps ---- */
 
 static pith_status step_read(pith_ctx *ctx, pith_sensitivity *s) {
@@ -521,7 +639,7 @@ pith_status pith_sensitivity_step(pith_ctx *ctx, pith_sensitivity *s) {
     case PITH_SENSE_TABLE: return step_table(ctx, s);
     case PITH_SENSE_REACH: return step_reach(ctx, s);
     case PITH_SENSE_REFERENCE:
-      if (pass(s, s->next)) s->unit = s->first < s->past ? PITH_SENSE_CALIBRATE : PITH_SENSE_PROBE_ENCODE;
+      if (pass(s, s->next)) begin_tensor(s, s->first);
       return PITH_PENDING;
     case PITH_SENSE_CALIBRATE:
       status = s->calibrated ? pith_calibration_step(ctx, &s->calibration, s->stage, s->tensors[s->tensor].slot.id) : PITH_OK;

@@ -19,7 +19,7 @@ enum {
 typedef struct pith_choice {
   pith_recipe_rule rule;
   uint64_t n_bytes;                      /* codes and scales, in whole cache lines */
-  double error;                          /* relative squared, at the end of the half; of tables and heads 0 */
+  double error;                          /* relative squared, at the end of the half; of tables and heads 0; below 0: not known yet */
   double loss;                           /* mean of 1 - cosine of the embeddings; of decoders mean KL(parent ‖ model) in nats */
 } pith_choice;
 
@@ -52,6 +52,8 @@ typedef struct pith_sensitivity {
   pith_tensor_choices *tensors;
   uint32_t n_tensors;
   uint32_t done, total;                  /* choices */
+  uint32_t found;                        /* halves of which all is known but what their errors are worth */
+  char texts_hash[65];
   /* at hand */
   int32_t stage;
   int half;
@@ -74,6 +76,14 @@ typedef struct pith_sensitivity {
 pith_status pith_sensitivity_begin(pith_ctx *ctx, pith_sensitivity *s, const pith_checkpoint *checkpoint, pith_source *source, pith_attention attention,
                                    const pith_texts *texts, bool calibrated);
 pith_status pith_sensitivity_step(pith_ctx *ctx, pith_sensitivity *s);
+/* A rule as recipes have it; name: of one of "tensors", or NULL. */
+pith_json *pith_rule_print(const pith_recipe_rule *rule, const char *name);
+/* What was found so far, as JSON: "complete", "calibrated", "texts" (their SHA-256), "parent" (files and their sizes), "tensors". After a step
+ * that made `found` grow there is more to say. */
+pith_json *pith_sensitivity_print(const pith_sensitivity *s);
+/* Before the first step: takes over what another run found, complete or not. PITH_E_ARGUMENT where that was about another model, other texts or
+ * another way of rounding; what it does not know is measured. */
+pith_status pith_sensitivity_read(pith_ctx *ctx, pith_sensitivity *s, const pith_json *json, const char *what);
 void pith_sensitivity_free(pith_ctx *ctx, pith_sensitivity *s);
 
 #endif

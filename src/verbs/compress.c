@@ -14,6 +14,7 @@ typedef struct compress_state {
   bool compressing;
   pith_plan plan;
   bool planned, planning;
+  pith_sensitivity_file sensitivity;
   pith_json *recipe;
   pith_texts texts, calibration;
 } compress_state;
@@ -63,6 +64,7 @@ static pith_status start(pith_job *job) {
   PITH_TRY(pith_request_budget(job, &plan, &s->planning));
   if (s->planning && pith_json_get(job->request, "recipe"))
     return pith_fail(job->ctx, PITH_E_ARGUMENT, "compress takes a recipe or a budget: a budget makes its own recipe");
+  if (!s->planning && pith_json_get(job->request, "sensitivity")) return pith_fail(job->ctx, PITH_E_ARGUMENT, "compress: a sensitivity goes with a budget");
   if (!s->planning) PITH_TRY(read_recipe(job, &s->recipe));
   PITH_TRY(pith_request_threads(job));
   char *manifest;
@@ -80,12 +82,14 @@ static pith_status start(pith_job *job) {
   plan.calibrated = options.calibration != NULL;
   s->planned = true;
   PITH_TRY(check_output(job->ctx, &options));
-  return pith_plan_begin(job->ctx, &s->plan, &plan);
+  PITH_TRY(pith_plan_begin(job->ctx, &s->plan, &plan));
+  return pith_request_sensitivity(job, &s->plan, &s->sensitivity);
 }
 
 static pith_status step_plan(pith_job *job, compress_state *s) {
   const pith_status status = pith_plan_step(job->ctx, &s->plan);
   job->progress = (pith_progress){"plan", "trials", s->plan.sensitivity.done, s->plan.sensitivity.total};
+  if (status == PITH_OK || status == PITH_PENDING || status == PITH_E_LIMIT) PITH_TRY(pith_sensitivity_file_update(job->ctx, &s->sensitivity, &s->plan));
   if (status != PITH_OK) return status;
   s->planning = false;
   if (s->plan.options.budget == PITH_BUDGET_BYTES) s->options.max_bytes = (uint64_t)s->plan.options.limit;
@@ -132,5 +136,5 @@ static void release(pith_job *job) {
   pith_texts_free(job->ctx, &s->calibration);
 }
 
-static const char *const keys[] = {"source", "output", "recipe", "shardSize", "texts", "calibrate", "maxBytes", "maxLoss", "metric", "force", "threads", NULL};
+static const char *const keys[] = {"source", "output", "recipe", "shardSize", "texts", "calibrate", "maxBytes", "maxLoss", "metric", "sensitivity", "force", "threads", NULL};
 const pith_verb pith_verb_compress = {"compress", keys, sizeof(compress_state), start, step, release};

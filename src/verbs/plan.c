@@ -6,6 +6,7 @@ typedef struct plan_state {
   pith_plan plan;
   bool begun;
   const char *output;        /* the recipe's file, NULL: it is only answered */
+  pith_sensitivity_file sensitivity;
   pith_texts texts, calibration;
 } plan_state;
 
@@ -27,24 +28,17 @@ static pith_status start(pith_job *job) {
   options.texts = s->calibration.n ? &s->calibration : s->texts.n ? &s->texts : NULL;
   options.calibrated = s->calibration.n > 0;
   s->begun = true;
-  return pith_plan_begin(job->ctx, &s->plan, &options);
-}
-
-static pith_status write_recipe(pith_ctx *ctx, const pith_json *recipe, const char *path) {
-  pith_buffer text = {0};
-  pith_status status = pith_json_print(ctx, recipe, true, &text);
-  if (status == PITH_OK) status = pith_buffer_append(ctx, &text, "\n", 1);
-  if (status == PITH_OK) status = pith_io_write_file(ctx, path, text.data, text.n_bytes);
-  pith_buffer_free(ctx, &text);
-  return status;
+  PITH_TRY(pith_plan_begin(job->ctx, &s->plan, &options));
+  return pith_request_sensitivity(job, &s->plan, &s->sensitivity);
 }
 
 static pith_status step(pith_job *job) {
   plan_state *s = job->state;
   const pith_status status = pith_plan_step(job->ctx, &s->plan);
   job->progress = (pith_progress){"sense", "trials", s->plan.sensitivity.done, s->plan.sensitivity.total};
+  if (status == PITH_OK || status == PITH_PENDING || status == PITH_E_LIMIT) PITH_TRY(pith_sensitivity_file_update(job->ctx, &s->sensitivity, &s->plan));
   if (status != PITH_OK) return status;
-  if (s->output) PITH_TRY(write_recipe(job->ctx, s->plan.recipe, s->output));
+  if (s->output) PITH_TRY(pith_json_write_file(job->ctx, s->plan.recipe, s->output));
   pith_plan_report(&s->plan, job->result);
   return PITH_OK;
 }
@@ -56,5 +50,5 @@ static void release(pith_job *job) {
   pith_texts_free(job->ctx, &s->calibration);
 }
 
-static const char *const keys[] = {"source", "output", "calibrate", "texts", "maxBytes", "maxLoss", "metric", "force", "threads", NULL};
+static const char *const keys[] = {"source", "output", "calibrate", "texts", "maxBytes", "maxLoss", "metric", "sensitivity", "force", "threads", NULL};
 const pith_verb pith_verb_plan = {"plan", keys, sizeof(plan_state), start, step, release};

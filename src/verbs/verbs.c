@@ -215,6 +215,47 @@ pith_status pith_request_budget(pith_job *job, pith_plan_options *out, bool *giv
   return PITH_OK;
 }
 
+pith_status pith_json_write_file(pith_ctx *ctx, const pith_json *json, const char *path) {
+  pith_buffer text = {0};
+  pith_status status = pith_json_print(ctx, json, true, &text);
+  if (status == PITH_OK) status = pith_buffer_append(ctx, &text, "\n", 1);
+  if (status == PITH_OK) status = pith_io_write_file(ctx, path, text.data, text.n_bytes);
+  pith_buffer_free(ctx, &text);
+  return status;
+}
+
+enum { MAX_SENSITIVITY_BYTES = 64 << 20 };
+
+pith_status pith_request_sensitivity(pith_job *job, pith_plan *plan, pith_sensitivity_file *file) {
+  const pith_json *json = pith_json_get(job->request, "sensitivity");
+  if (pith_json_is_object(json)) return pith_sensitivity_read(job->ctx, &plan->sensitivity, json, "the sensitivity");
+  PITH_TRY(pith_request_string(job, "sensitivity", false, &file->path));
+  if (!file->path || job->ctx->host.exists(job->ctx->host.user, file->path) == 0) return PITH_OK;
+  char *text;
+  size_t n_bytes;
+  pith_json *read;
+  PITH_TRY(pith_io_read_file(job->ctx, file->path, MAX_SENSITIVITY_BYTES, &text, &n_bytes));
+  pith_status status = pith_json_parse(job->ctx, text, n_bytes, file->path, &read);
+  pith_free(job->ctx, text);
+  PITH_TRY(status);
+  status = pith_sensitivity_read(job->ctx, &plan->sensitivity, read, file->path);
+  pith_json_free(read);
+  file->complete = plan->sensitivity.unit == PITH_SENSE_DONE;
+  return status;
+}
+
+pith_status pith_sensitivity_file_update(pith_ctx *ctx, pith_sensitivity_file *file, const pith_plan *plan) {
+  const pith_sensitivity *s = &plan->sensitivity;
+  const bool complete = s->unit == PITH_SENSE_DONE;
+  if (!file->path || (s->found == file->found && complete == file->complete)) return PITH_OK;
+  file->found = s->found;
+  file->complete = complete;
+  pith_json *json = pith_sensitivity_print(s);
+  const pith_status status = pith_json_write_file(ctx, json, file->path);
+  pith_json_free(json);
+  return status;
+}
+
 pith_status pith_request_texts(pith_job *job, const char *key, pith_texts *out) {
   const pith_json *list = pith_json_get(job->request, key);
   const size_t n = pith_json_count(list);

@@ -60,8 +60,20 @@ pith_status pith_request_attention(pith_job *job, pith_config *config);
 pith_status pith_request_threads(pith_job *job);
 /* "maxBytes", "maxLoss", "metric": *given is false where there is no budget. PITH_E_ARGUMENT for two of them, and for what is not above 0. */
 pith_status pith_request_budget(pith_job *job, pith_plan_options *out, bool *given);
+/* "sensitivity" of a plan that was begun: what another run found, itself or in a file that may not be there yet. */
+typedef struct pith_sensitivity_file {
+  const char *path;                      /* NULL: none */
+  uint32_t found;                        /* what the file knows of */
+  bool complete;
+} pith_sensitivity_file;
+pith_status pith_request_sensitivity(pith_job *job, pith_plan *plan, pith_sensitivity_file *file);
+/* After a step: writes what is new into the file, whole or not at all, so that a run that is interrupted goes on from there. */
+pith_status pith_sensitivity_file_update(pith_ctx *ctx, pith_sensitivity_file *file, const pith_plan *plan);
 /* A list of strings, borrowed from the request. n is 0 when it is missing. */
 pith_status pith_request_texts(pith_job *job, const char *key, pith_texts *out);
+
+/* The JSON, indented, as a file. */
+pith_status pith_json_write_file(pith_ctx *ctx, const pith_json *json, const char *path);
 
 /* The numbers of a list of ids. */
 pith_json *pith_ids_print(const int32_t *ids, size_t n);
