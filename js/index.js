@@ -15,8 +15,8 @@ export * from './errors.js';
  */
 /**
  * @typedef {object} Progress
- * @property {string} phase 'load', 'fetch', 'hash', 'quantize', 'measure', 'embed', 'prompt', 'generate'
- * @property {string} unit  of done and total: 'bytes', 'weights', 'texts', 'tokens'
+ * @property {string} phase 'load', 'fetch', 'plan', 'hash', 'quantize', 'measure', 'embed', 'prompt', 'generate'
+ * @property {string} unit  of done and total: 'bytes', 'weights', 'texts', 'tokens', 'trials'
  * @property {number} done
  * @property {number} total 0 when it is not known
  */
@@ -342,19 +342,56 @@ async function once(verb, args, { signal, onProgress, worker = workerByDefault }
  * @property {Map<string, Blob>} [files] the package by file name, when no output was given; `load` takes it as it is
  */
 /**
+ * What a package may cost, one of the two, and then which recipe keeps most of the model is found out first.
+ * @typedef {object} Budget
+ * @property {number} [maxBytes] of all its files
+ * @property {number} [maxLoss] mean of 1 - cosine of embeddings; of models that generate mean KL divergence in nats
+ * @property {'cosine' | 'kl'} [metric] of maxLoss; an ArgumentError where that is not the model's
+ * @property {Sensitivity | string} [sensitivity] what an earlier plan of the same model found with the same texts: nothing is measured anew. In Node.js
+ *   also a file's path, which is written where it is not there
+ */
+/**
+ * What each way of storing each tensor costs.
+ * @typedef {{complete: boolean, calibrated: boolean, texts: string, parent: Record<string, number>, tensors: {name: string,
+ *   choices: {encoding: string, group_size?: number, bytes: number, error?: number, loss?: number}[]}[]}} Sensitivity
+ */
+/**
  * Compresses a checkpoint into a package: to the folder `output` (Node.js), else into memory.
  * @param {ModelSource} source
- * @param {TaskOptions & {output?: string, recipe?: string | Record<string, unknown>, shardSize?: number, texts?: string[], calibrate?: string[], force?: boolean,
- *   worker?: boolean, threads?: number | 'auto'}} [options] recipe: 'int8', 'fp16' or a recipe's object; shardSize in bytes: 4 MiB; texts to
- *   measure quality on; calibrate: texts whose inputs rounding minds, of the kind that the model will read, some thousand tokens of them;
- *   force: replace a package that is there (never another folder)
+ * @param {TaskOptions & Budget & {output?: string, recipe?: string | Record<string, unknown>, shardSize?: number, texts?: string[], calibrate?: string[],
+ *   force?: boolean, worker?: boolean, threads?: number | 'auto'}} [options] recipe: a name ('int8' unless given) or a recipe's object, or in its place a
+ *   budget; shardSize in bytes: 4 MiB; texts to measure quality on; calibrate: texts whose inputs rounding minds, of the kind that the model will
+ *   read, some thousand tokens of them; force: replace a package that is there (never another folder)
  * @returns {Promise<CompressResult>}
  */
 export async function compress(source, options = {}) {
-  checkOptions(options, ['signal', 'onProgress', 'worker', 'threads', 'output', 'recipe', 'shardSize', 'texts', 'calibrate', 'force'], 'compress');
+  checkOptions(options, ['signal', 'onProgress', 'worker', 'threads', 'output', 'recipe', 'shardSize', 'texts', 'calibrate', 'maxBytes', 'maxLoss', 'metric', 'sensitivity', 'force'], 'compress');
   const { signal, onProgress, worker, ...rest } = options;
   const { result, files } = await once('compress', { source: describe(source), ...rest, threads: checkThreads(rest.threads) }, { signal, onProgress, worker });
   return files ? { ...result, files } : result;
+}
+
+/**
+ * @typedef {object} PlanResult
+ * @property {Record<string, unknown>} recipe for `compress`
+ * @property {number} bytes of the package, about
+ * @property {number} loss as `Budget` has it, on the texts that were measured
+ * @property {number} bits a weight of the layers' matrices, scales and zero points counted
+ * @property {number} gap by what share of it the loss of the best recipe could be less
+ * @property {Sensitivity} sensitivity for other budgets of the same model
+ */
+/**
+ * The best recipe within a budget, and what it would cost. No weights are written.
+ * @param {ModelSource} source
+ * @param {TaskOptions & Budget & {output?: string, texts?: string[], calibrate?: string[], force?: boolean, worker?: boolean, threads?: number | 'auto'}} options
+ *   output: a file for the recipe (Node.js); texts to measure on, or calibrate: those that the package will be calibrated on; Pith's own when none are
+ *   given; force: replace the file
+ * @returns {Promise<PlanResult>}
+ */
+export async function plan(source, options) {
+  checkOptions(options, ['signal', 'onProgress', 'worker', 'threads', 'output', 'texts', 'calibrate', 'maxBytes', 'maxLoss', 'metric', 'sensitivity', 'force'], 'plan');
+  const { signal, onProgress, worker, ...rest } = options;
+  return (await once('plan', { source: describe(source), ...rest, threads: checkThreads(rest.threads) }, { signal, onProgress, worker })).result;
 }
 
 /**
