@@ -45,8 +45,8 @@ export * from './errors.js';
  * @property {'package' | 'checkpoint'} kind
  * @property {string} family 'bert', 'llama', …: config.json's `model_type`
  * @property {'embed' | 'generate'} task
- * @property {string} module the WebAssembly module in use: 'pith-relaxed' where the engine has relaxed SIMD, else 'pith-simd128'; then
- *   '-complete' for what is no package, and '-threads' where there are some
+ * @property {string} module the WebAssembly module in use: 'pith-relaxed-dot' or 'pith-relaxed-pairs' where the engine has relaxed SIMD, else
+ *   'pith-simd128'; 'pith-relaxed-complete' or 'pith-simd128-complete' for what is no package; then '-threads' where there are some
  * @property {number} threads that work
  * @property {string} [threadsNote] why there are fewer than asked for
  * @property {string} kernels the variant in use

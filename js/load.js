@@ -22,8 +22,10 @@ export const environment = (name) => (isNode ? process.env[name] ?? '' : '');
 
 /** Written out, so that bundlers find the files. */
 const moduleUrls = {
-  'pith-relaxed': new URL('../dist/pith-relaxed.wasm', import.meta.url),
-  'pith-relaxed-threads': new URL('../dist/pith-relaxed-threads.wasm', import.meta.url),
+  'pith-relaxed-dot': new URL('../dist/pith-relaxed-dot.wasm', import.meta.url),
+  'pith-relaxed-dot-threads': new URL('../dist/pith-relaxed-dot-threads.wasm', import.meta.url),
+  'pith-relaxed-pairs': new URL('../dist/pith-relaxed-pairs.wasm', import.meta.url),
+  'pith-relaxed-pairs-threads': new URL('../dist/pith-relaxed-pairs-threads.wasm', import.meta.url),
   'pith-relaxed-complete': new URL('../dist/pith-relaxed-complete.wasm', import.meta.url),
   'pith-relaxed-complete-threads': new URL('../dist/pith-relaxed-complete-threads.wasm', import.meta.url),
   'pith-simd128': new URL('../dist/pith-simd128.wasm', import.meta.url),
@@ -34,20 +36,35 @@ const moduleUrls = {
 /** @typedef {keyof typeof moduleUrls} ModuleName */
 /** @typedef {import('./engine.js').Prepared} Prepared */
 
-/** () → v128: one relaxed dot product. Engines without relaxed SIMD refuse the module. */
-const relaxedProbe = new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 19, 1, 17, 0,
-  65, 0, 253, 15, 65, 0, 253, 15, 65, 0, 253, 15, 253, 147, 2, 11]);
+/** (i32, i32) → i32: four products of two bytes, added by a relaxed dot product. Engines without relaxed SIMD refuse the module. */
+const dotProbe = new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0, 1, 7, 1, 96, 2, 127, 127, 1, 127, 3, 2, 1, 0, 7, 7, 1, 3, 100, 111, 116, 0, 0, 10, 22, 1, 20, 0,
+  32, 0, 253, 15, 32, 1, 253, 15, 65, 0, 253, 17, 253, 147, 2, 253, 27, 0, 11]);
 
 /**
- * The modules without threads that serve these kernels here, the best first. A module that only infers has the kernels that its engine
- * runs fastest; others are asked of a complete one.
+ * The kernels of relaxed SIMD that this engine runs fastest: what the complete modules ask of it too (src/kernels/variants.c says why
+ * these operands tell).
+ */
+function fastestRelaxed() {
+  try {
+    const { dot } = new WebAssembly.Instance(new WebAssembly.Module(dotProbe)).exports;
+    const sum = /** @type {(x: number, w: number) => number} */ (dot)(127, -1);
+    return sum === 4 * 255 * 127 || sum === -4 * 127 ? 'relaxed-dot' : 'relaxed-pairs';
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * The modules without threads that serve these kernels here, the best first. A module that only infers has the kernels of its name;
+ * others are asked of a complete one.
  * @param {string} kernels @param {boolean} complete
- * @returns {('pith-relaxed' | 'pith-simd128' | 'pith-relaxed-complete' | 'pith-simd128-complete')[]}
+ * @returns {('pith-relaxed-dot' | 'pith-relaxed-pairs' | 'pith-simd128' | 'pith-relaxed-complete' | 'pith-simd128-complete')[]}
  */
 function modulesFor(kernels, complete) {
-  const relaxed = ['auto', 'relaxed'].includes(kernels.split('-')[0]) && WebAssembly.validate(relaxedProbe);
+  const fastest = fastestRelaxed(), forced = /** @type {const} */ (['relaxed-dot', 'relaxed-pairs']).find((name) => name === kernels);
+  const relaxed = fastest && (kernels === 'auto' ? fastest : forced);
   const plain = complete || !(relaxed || kernels === 'auto' || kernels === 'simd128') ? 'pith-simd128-complete' : 'pith-simd128';
-  return relaxed ? [complete ? 'pith-relaxed-complete' : 'pith-relaxed', plain] : [plain];
+  return relaxed ? [complete ? 'pith-relaxed-complete' : `pith-${relaxed}`, plain] : [plain];
 }
 
 /** As many threads as the machine has processors; the module takes at most eight of itself. */

@@ -19,20 +19,16 @@ const pith_kernels pith_kernels_simd128 = {"simd128", 2, quantize_i8_i16_simd128
                                            gemm_i8u7_sparse_f32_simd128, gemm_f32_simd128, ROWS_SIMD128};
 
 #ifdef __wasm_relaxed_simd__
-#ifdef PITH_INFERENCE   /* what is slower is for comparing, and the complete modules do that */
-#define SLOWER
-#else
-#define SLOWER &pith_kernels_scalar, &pith_kernels_simd128,
-#endif
-
 const pith_kernels pith_kernels_relaxed_dot = {
     "relaxed-dot", 1, quantize_i8_i8_simd128, gemm_i8u7_f32_relaxed_dot, gemm_i8u4_f32_relaxed_dot, u4_scales_simd128, gemm_i8u7_sparse_f32_dot, gemm_f32_simd128, ROWS_SIMD128};
 const pith_kernels pith_kernels_relaxed_pairs = {
     "relaxed-pairs", 1, quantize_i8_i8_simd128, gemm_i8u7_f32_relaxed_pairs, gemm_i8u4_f32_relaxed_pairs, u4_scales_simd128, gemm_i8u7_sparse_f32_pairs, gemm_f32_simd128, ROWS_SIMD128};
 
+#ifndef PITH_INFERENCE
 /* Whether the engine adds a dot product of four by one instruction of the processor: then none of its steps saturates. Engines
  * without it go over i16 pair sums, which do (255 * 127 * 2 becomes 32767). Operands that set bit 7 are the implementation's to
- * define, so the answer tells implementations apart; the products of this library never set it. Arm reads them as signed: -254. */
+ * define, so the answer tells implementations apart; the products of this library never set it. Arm reads them as signed: -254.
+ * js/load.js asks the same to choose among the modules that only infer. */
 static bool dot_is_one_instruction(void) {
   volatile signed char ones = 127, bit7 = -1;   /* volatile: the compiler must not know the answer either */
   const v128_t sum = relaxed_dot_add(wasm_i8x16_splat(ones), wasm_i8x16_splat(bit7), wasm_i32x4_splat(0));
@@ -41,10 +37,11 @@ static bool dot_is_one_instruction(void) {
 }
 
 const pith_kernels *const *pith_kernels_list(void) {
-  static const pith_kernels *const dot_last[] = {SLOWER &pith_kernels_relaxed_pairs, &pith_kernels_relaxed_dot, NULL};
-  static const pith_kernels *const pairs_last[] = {SLOWER &pith_kernels_relaxed_dot, &pith_kernels_relaxed_pairs, NULL};
+  static const pith_kernels *const dot_last[] = {&pith_kernels_scalar, &pith_kernels_simd128, &pith_kernels_relaxed_pairs, &pith_kernels_relaxed_dot, NULL};
+  static const pith_kernels *const pairs_last[] = {&pith_kernels_scalar, &pith_kernels_simd128, &pith_kernels_relaxed_dot, &pith_kernels_relaxed_pairs, NULL};
   return dot_is_one_instruction() ? dot_last : pairs_last;
 }
+#endif
 #elif defined(__x86_64__) || defined(__i386__)
 #define ROWS_AVX2 \
   remember_avx2, attend_avx2, f16_to_f32_avx2, layer_norm_avx2, rms_norm_avx2, add_avx2, softmax_avx2, gelu_erf_avx2, gelu_tanh_avx2, silu_mul_avx2, silu_avx2, relu_avx2, rope_half_avx2
@@ -95,15 +92,18 @@ const pith_kernels *const *pith_kernels_list(void) {
   static const pith_kernels *const without_dot[] = {&pith_kernels_scalar, &pith_kernels_simd128, &pith_kernels_neon, NULL};
   return has_dot_products() ? all : without_dot;
 }
-#else
+#elif !defined(PITH_INFERENCE)
 /* A module in WebAssembly is chosen by what its engine accepts, so every variant in it runs. */
 const pith_kernels *const *pith_kernels_list(void) {
-#ifdef PITH_INFERENCE
-  static const pith_kernels *const all[] = {&pith_kernels_simd128, NULL};
-#else
   static const pith_kernels *const all[] = {&pith_kernels_scalar, &pith_kernels_simd128, NULL};
-#endif
   return all;
+}
+#endif
+
+#ifdef PITH_INFERENCE   /* the one table of a module that only infers; what is slower is for comparing, and the complete modules do that */
+const pith_kernels *const *pith_kernels_list(void) {
+  static const pith_kernels *const one[] = {&PITH_INFERENCE, NULL};
+  return one;
 }
 #endif
 

@@ -9,7 +9,7 @@ test('the tarball holds what a user needs and nothing else; an empty project use
   const folder = temporaryFolder(t);
   const [packed] = JSON.parse(run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', folder], { cwd: root }));
   const files = packed.files.map((file) => file.path);
-  const modules = ['simd128', 'relaxed'].flatMap((set) => ['', '-complete'].flatMap((part) => ['', '-threads'].map((end) => `dist/pith-${set}${part}${end}.wasm`)));
+  const modules = ['simd128', 'simd128-complete', 'relaxed-dot', 'relaxed-pairs', 'relaxed-complete'].flatMap((set) => ['', '-threads'].map((end) => `dist/pith-${set}${end}.wasm`));
   for (const needed of ['package.json', 'README.md', 'LICENSE', 'js/index.js', 'js/worker.js', 'js/thread.js', 'js/bin.js', 'types/index.d.ts', ...modules])
     assert.ok(files.includes(needed), `${needed} is missing`);
   for (const file of files) assert.match(file, /^(package\.json|README\.md|LICENSE|js\/[\w-]+\.js|types\/[\w-]+\.d\.ts|dist\/[\w-]+\.wasm)$/);
