@@ -69,8 +69,6 @@ static pith_status begin_collecting(pith_ctx *ctx, pith_calibration *c, uint32_t
   c->u = c->scratch = NULL;
   c->id = id;
   PITH_TRY(pith_moments_init(ctx, &c->moments, m->cols));
-  PITH_TRY(pith_calloc(ctx, m->cols, m->cols * sizeof *c->u, &c->u));
-  PITH_TRY(pith_calloc(ctx, pith_parallel_threads(ctx->parallel), 2 * PITH_PANEL * (size_t)m->cols * sizeof *c->scratch, &c->scratch));
   PITH_TRY(pith_layerwise_replan(ctx, &c->run));
   (void)pith_layerwise_rewind(&c->run);
   c->unit = PITH_CALIBRATE_COLLECT;
@@ -88,9 +86,16 @@ static pith_status collect(pith_ctx *ctx, pith_calibration *c) {
   if (!pith_forward_until(&run->forward, pith_forward_half_of(config_of(c), c->id), c->id, &x, &stride)) return PITH_PENDING;
   c->copied = false;
   pith_moments_add(ctx, c->source->model->kernels, &c->moments, run->n_batch, x, stride);
-  if (pith_layerwise_next_batch(run)) return PITH_PENDING;
-  c->unit = PITH_CALIBRATE_FACTOR;
+  if (!pith_layerwise_next_batch(run)) c->unit = PITH_CALIBRATE_COLLECTED;
+  return PITH_PENDING;
+}
+
+static pith_status begin_factoring(pith_ctx *ctx, pith_calibration *c) {
+  const size_t cols = c->moments.cols;
+  PITH_TRY(pith_calloc(ctx, cols, cols * sizeof *c->u, &c->u));
+  PITH_TRY(pith_calloc(ctx, pith_parallel_threads(ctx->parallel), 2 * PITH_PANEL * cols * sizeof *c->scratch, &c->scratch));
   PITH_TRY(pith_second_order_begin(ctx, &c->second_order, &c->moments, DAMPING, c->u));
+  c->unit = PITH_CALIBRATE_FACTOR;
   return PITH_PENDING;
 }
 
@@ -118,6 +123,7 @@ static pith_status approach(pith_ctx *ctx, pith_calibration *c, int32_t stage, i
     const pith_status status = pith_layerwise_step(ctx, run);
     if (status == PITH_OK) return pith_fail(ctx, PITH_E_INTERNAL, "the calibration ran past the model");
     if (status != PITH_PENDING) return status;
+    if (run->unit == PITH_LAYERWISE_HALVES && run->stage != stage) PITH_TRY(pith_layerwise_next_stage(ctx, run));   /* one that goes */
     c->stage = run->stage;
     c->half_done[0] = c->half_done[1] = false;
     c->id = PITH_N_LAYER_WEIGHTS;
@@ -126,12 +132,30 @@ static pith_status approach(pith_ctx *ctx, pith_calibration *c, int32_t stage, i
   return c->stage == stage && (half == 0 || c->half_done[0]) ? PITH_OK : move_rows(ctx, c);
 }
 
-pith_status pith_calibration_step(pith_ctx *ctx, pith_calibration *c, int32_t stage, uint32_t id) {
+static bool is_at(const pith_calibration *c, int32_t stage, uint32_t id, pith_calibration_unit unit) {
+  return c->stage == stage && c->id == reader_of(id) && c->unit == unit;
+}
+
+pith_status pith_calibration_collect(pith_ctx *ctx, pith_calibration *c, int32_t stage, uint32_t id) {
   if (c->unit == PITH_CALIBRATE_TOKENS) {
     const pith_status status = tokenize(ctx, c);
     return status == PITH_OK ? PITH_PENDING : status;
   }
   if (c->unit == PITH_CALIBRATE_COLLECT) return collect(ctx, c);
+  if (is_at(c, stage, id, PITH_CALIBRATE_COLLECTED)) return PITH_OK;
+  const pith_status status = approach(ctx, c, stage, pith_forward_half_of(config_of(c), id));
+  return status == PITH_OK ? begin_collecting(ctx, c, reader_of(id)) : status;
+}
+
+pith_weights *pith_calibration_layer(pith_calibration *c) { return &c->run.weights; }
+
+void pith_calibration_reshape(pith_calibration *c, pith_layer_shape shape) {
+  c->shape = shape;
+  c->run.config.layers = &c->shape;   /* it runs one layer at a time */
+  c->id = PITH_N_LAYER_WEIGHTS;
+}
+
+pith_status pith_calibration_step(pith_ctx *ctx, pith_calibration *c, int32_t stage, uint32_t id) {
   if (c->unit == PITH_CALIBRATE_FACTOR) {
     const pith_status status = pith_second_order_step(ctx, &c->second_order);
     if (status != PITH_OK) return status;
@@ -139,10 +163,9 @@ pith_status pith_calibration_step(pith_ctx *ctx, pith_calibration *c, int32_t st
     c->unit = PITH_CALIBRATE_READY;
     return PITH_OK;
   }
-  const uint32_t reader = reader_of(id);
-  if (c->stage == stage && c->id == reader && c->unit == PITH_CALIBRATE_READY) return PITH_OK;
-  const pith_status status = approach(ctx, c, stage, pith_forward_half_of(config_of(c), id));
-  return status == PITH_OK ? begin_collecting(ctx, c, reader) : status;
+  if (is_at(c, stage, id, PITH_CALIBRATE_READY)) return PITH_OK;
+  const pith_status status = pith_calibration_collect(ctx, c, stage, id);
+  return status == PITH_OK ? begin_factoring(ctx, c) : status;
 }
 
 pith_rounding pith_calibration_rounding(const pith_calibration *c, uint32_t thread) {

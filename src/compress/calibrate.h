@@ -16,7 +16,7 @@ enum {
 typedef enum pith_calibration_unit {
   PITH_CALIBRATE_TOKENS,     /* the texts */
   PITH_CALIBRATE_MOVE,       /* rows through what comes before */
-  PITH_CALIBRATE_COLLECT, PITH_CALIBRATE_FACTOR,
+  PITH_CALIBRATE_COLLECT, PITH_CALIBRATE_COLLECTED, PITH_CALIBRATE_FACTOR,
   PITH_CALIBRATE_READY
 } pith_calibration_unit;
 
@@ -33,6 +33,7 @@ typedef struct pith_calibration {
   /* the inputs at hand: those of weight `id` in `stage`, and of all others that read the same */
   int32_t stage;
   uint32_t id;
+  pith_layer_shape shape;    /* of the stage, where it was changed */
   bool half_done[2];         /* of the stage: its rows have gone through it */
   bool moving;               /* through the next one */
   pith_part *learned;        /* of the matrix that is being learned */
@@ -46,6 +47,12 @@ typedef struct pith_calibration {
 
 /* Zero-initialise first. The texts are tokenised in the first steps: PITH_E_ARGUMENT where they have fewer than PITH_CALIBRATION_LEAST tokens. */
 pith_status pith_calibration_begin(pith_ctx *ctx, pith_calibration *c, pith_source *source, pith_attention attention, const pith_texts *texts);
+/* Until PITH_OK: the moments of the inputs of weight `id` of layer `stage` are there, for whoever changes the layer before it is rounded: order as
+ * below. Layers that are never asked for are taken for gone. */
+pith_status pith_calibration_collect(pith_ctx *ctx, pith_calibration *c, int32_t stage, uint32_t id);
+/* The layer's weights, which its owner may replace after collecting (edit.h), and what its shape then is: the moments are of no more use. */
+pith_weights *pith_calibration_layer(pith_calibration *c);
+void pith_calibration_reshape(pith_calibration *c, pith_layer_shape shape);
 /* Until PITH_OK: makes ready what rounding weight `id` (a matrix) of layer `stage` minds. Layers in order, weights of a layer in forward order. */
 pith_status pith_calibration_step(pith_ctx *ctx, pith_calibration *c, int32_t stage, uint32_t id);
 pith_rounding pith_calibration_rounding(const pith_calibration *c, uint32_t thread);

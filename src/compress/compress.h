@@ -3,7 +3,7 @@
 #ifndef PITH_COMPRESS_H
 #define PITH_COMPRESS_H
 
-#include "compress/calibrate.h"
+#include "compress/prune.h"
 #include "compress/sparsity.h"
 #include "eval/evaluate.h"
 #include "package/writer.h"
@@ -21,7 +21,8 @@ typedef struct pith_compression_options {
 
 /* One tensor on its way into the package, a few panels a step, part by part. Panels are encoded on all threads. */
 typedef struct pith_tensor_encoder {
-  const pith_slot *slot;             /* NULL: none is open */
+  const pith_slot *slot;             /* the package's; NULL: none is open */
+  const float *edited;               /* (rows, cols), borrowed: what is read in the checkpoint's place; or NULL */
   const pith_checkpoint_file *file;
   pith_tensor_entry entry;
   pith_matrix matrix;                /* shape and encoding, no parts; a vector: f32. Sparse: u7, until a part is whole */
@@ -68,6 +69,7 @@ typedef struct pith_compression {
   pith_json *tensors;
   pith_tensor_encoder encoder;
   uint64_t n_parameters;
+  pith_pruning pruning;              /* its configuration is the package's */
   pith_calibration calibration;
   pith_json *calibration_json;
   /* measuring */
@@ -79,9 +81,9 @@ typedef struct pith_compression {
   pith_json *quality;
 } pith_compression;
 
-/* encode.c: opening a slot's tensor, one step of it (PITH_OK: all of it is in the writer), its manifest entry. */
+/* encode.c: opening a slot's tensor, which the checkpoint has as `from` unless it was edited, one step of it (PITH_OK: all of it is in the writer), its manifest entry. */
 pith_status pith_tensor_encoder_open(pith_ctx *ctx, pith_tensor_encoder *t, const pith_checkpoint *checkpoint, const pith_slot *slot,
-                                     const pith_recipe *recipe, pith_calibration *calibration, uint64_t shard_bytes);
+                                     const pith_slot *from, const pith_edit *edit, const pith_recipe *recipe, pith_calibration *calibration, uint64_t shard_bytes);
 pith_status pith_tensor_encoder_step(pith_ctx *ctx, pith_tensor_encoder *t, pith_package_writer *writer);
 pith_json *pith_tensor_encoder_entry(pith_tensor_encoder *t);
 void pith_tensor_encoder_free(pith_ctx *ctx, pith_tensor_encoder *t);

@@ -11,6 +11,8 @@
 typedef struct pith_moments {
   size_t cols;
   double *sums;              /* (cols, cols), of which the lower triangle is kept: sums[i * cols + j], j <= i */
+  double *totals;            /* (cols) sums of the inputs themselves, and of their magnitudes */
+  double *magnitudes;
   float *columns;            /* (cols, PITH_MOMENT_ROWS): a chunk of inputs, turned */
   float *panels;             /* [ceil(cols / 8)][PITH_MOMENT_ROWS][8]: the same in panels */
   float *products;           /* (threads, cols, 8) */
