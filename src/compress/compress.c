@@ -33,7 +33,8 @@ static pith_status open_parent(pith_ctx *ctx, pith_compression *c) {
   c->parent.kernels = c->options.kernels;
   PITH_TRY(pith_model_checkpoint_tokenizer(ctx, &c->checkpoint, &c->parent.tokenizer));
   c->parent_source = pith_source_checkpoint(&c->parent, &c->checkpoint);
-  return c->options.calibration ? pith_calibration_begin(ctx, &c->calibration, &c->parent_source, c->recipe.attention, c->options.calibration) : PITH_OK;
+  return c->options.calibration ? pith_calibration_begin(ctx, &c->calibration, &c->parent_source, c->recipe.attention, c->options.calibration,
+                                                               c->pruning.layers && !c->checkpoint.config.parallel) : PITH_OK;
 }
 
 /* The parent's files, each hashed from end to end. */

@@ -183,6 +183,7 @@ static pith_status choose_units(pith_ctx *ctx, pith_pruning *p, const structure 
 static pith_status edit_reader(pith_ctx *ctx, pith_pruning *p, const structure *s) {
   const pith_weight *weight = weight_of(p, s->reader);
   const float *bias = weight_of(p, s->reader + 1)->vector;
+  const pith_moments *m = p->calibration ? &p->calibration->moments : NULL;
   const uint32_t rows = weight->matrix.rows, cols = weight->matrix.cols;
   float *values, *biases = NULL, *row;
   PITH_TRY(pith_edits_take(ctx, &p->edits, s->reader, rows, (uint32_t)(s->n_keep * s->width), &values));
@@ -196,7 +197,7 @@ static pith_status edit_reader(pith_ctx *ctx, pith_pruning *p, const structure *
       if (solved) shift += ((double)row[j] - solved[j]) * p->means[j];
       if (!p->gone[j / s->width]) *values++ = solved ? (float)solved[j] : row[j];
     }
-    if (biases) biases[r] = (float)((double)bias[r] + shift);
+    if (biases) biases[r] = (float)((double)bias[r] + shift + (m && m->n_errors ? m->error_totals[r] / (double)m->n_rows : 0.0));
   }
   pith_free(ctx, row);
   if (biases) PITH_TRY(pith_edits_bind(ctx, &p->edits, s->reader + 1, layer_of(p)));
@@ -242,7 +243,7 @@ static void reshape(pith_pruning *p, int half) {
 
 static pith_status step_half(pith_ctx *ctx, pith_pruning *p, pith_source *source, int half) {
   const structure s = structure_of(p, half);
-  if (s.n_keep == s.n_units) return PITH_OK;
+  if (s.n_keep == s.n_units && !p->calibration) return PITH_OK;
   if (p->unit == PITH_PRUNE_REACH) {
     const pith_status status = reach(ctx, p, source, &s);
     return status == PITH_OK ? begin_units(ctx, p, &s) : status;
@@ -254,7 +255,7 @@ static pith_status step_half(pith_ctx *ctx, pith_pruning *p, pith_source *source
     return PITH_PENDING;
   }
   PITH_TRY(p->n_edited == 0 ? edit_reader(ctx, p, &s) : edit_maker(ctx, p, &s, p->n_edited - 1));
-  if (p->n_edited++ < s.n_makers) return PITH_PENDING;
+  if (p->n_edited++ < s.n_makers && s.n_keep < s.n_units) return PITH_PENDING;
   end_half(ctx, p);
   if (p->calibration) reshape(p, half);
   p->unit = PITH_PRUNE_REACH;

@@ -10,9 +10,11 @@
 static pith_status condition(pith_ctx *ctx, const pith_moments *m, bool centred, double damping) {
   const size_t n = m->cols;
   double trace = 0.0;
+  for (size_t r = 0; centred && r < m->n_errors; r++)
+    for (size_t j = 0; j < n; j++) m->errors[r * n + j] -= m->error_totals[r] * m->totals[j] / (double)m->n_rows;
   for (size_t i = 0; i < n; i++) {
     double *row = m->sums + i * n;
-    if (centred && m->n_rows > 0)
+    if (centred)
       for (size_t j = 0; j <= i; j++) row[j] -= m->totals[i] * m->totals[j] / (double)m->n_rows;
     trace += row[i];
   }
@@ -29,6 +31,7 @@ pith_status pith_surgeon_begin(pith_ctx *ctx, pith_surgeon *s, pith_moments *mom
   s->width = width;
   s->n_units = s->n_left = moments->cols / width;
   s->inverse = moments->sums;
+  s->moments = moments;
   s->given = scores != NULL;
   PITH_TRY(pith_calloc(ctx, rows, s->cols * sizeof *s->w, &s->w));
   PITH_TRY(pith_calloc(ctx, s->n_units, sizeof *s->scores, &s->scores));
@@ -86,6 +89,32 @@ static pith_status sweep(pith_ctx *ctx, pith_surgeon *s) {
     for (size_t i = 0; i < s->cols; i++)
       for (size_t j = 0; j <= i; j++) *entry(s, i, j) = -*entry(s, i, j);
   return PITH_OK;
+}
+
+typedef struct aim_work {
+  pith_surgeon *s;
+  size_t begin, end;
+} aim_work;
+
+/* Rows of w: += errors · inverse, of which the lower triangle is there. */
+static void aim_rows(void *arg, uint32_t part, uint32_t n_parts, uint32_t thread) {
+  const aim_work *work = arg;
+  const pith_surgeon *s = work->s;
+  const size_t n = work->end - work->begin, cols = s->cols, end = work->begin + pith_share_end(n, part, n_parts);
+  (void)thread;
+  for (size_t r = work->begin + pith_share_begin(n, part, n_parts); r < end; r++) {
+    const double *e = s->moments->errors + r * cols;
+    double *w = s->w + r * cols;
+    for (size_t k = 0; k < cols; k++) {
+      const double *row = s->inverse + k * cols;
+      double sum = e[k] * row[k];
+      for (size_t j = 0; j < k; j++) {
+        w[j] += e[k] * row[j];
+        sum += e[j] * row[j];
+      }
+      w[k] += sum;
+    }
+  }
 }
 
 /* ---- what removing a unit costs ---- */
@@ -193,6 +222,12 @@ pith_status pith_surgeon_step(pith_ctx *ctx, pith_surgeon *s, size_t n_keep) {
     if (s->n_inverted < s->cols) {
       PITH_TRY(sweep(ctx, s));
       macs += cols * cols / 2;
+    } else if (s->n_aimed < s->moments->n_errors) {
+      const size_t left = s->rows - s->n_aimed, wished = 1 + (size_t)(STEP_MACS / (cols * cols));
+      aim_work w = {s, s->n_aimed, s->n_aimed + (wished < left ? wished : left)};
+      pith_parallel_run(ctx->parallel, pith_parallel_parts(ctx->parallel, w.end - w.begin, cols * cols * MAC_NS), aim_rows, &w);
+      macs += cols * cols * (double)(w.end - w.begin);
+      s->n_aimed = w.end;
     } else if (s->n_left <= n_keep) {
       return PITH_OK;
     } else if (!s->given && s->n_scored < s->n_units) {

@@ -22,11 +22,13 @@ typedef struct pith_surgeon {
   double *column;            /* (rows) of w */
   double *block;             /* (threads, width, width + rows): a unit that is tried */
   double divisor;
-  size_t n_inverted, n_scored;
+  const pith_moments *moments;   /* borrowed */
+  size_t n_inverted, n_aimed, n_scored;
 } pith_surgeon;
 
 /* moments: of the inputs, which are overwritten and must live on. centred: a bias takes up what does not vary, so H is of the inputs less their mean.
  * damping: of the mean of H's diagonal, added to it; an input that never varies costs nothing. w is zero, for the caller to fill.
+ * Where the moments have errors, w first moves to where they are least, W + E H⁻¹, E being the sums of their products with the inputs.
  * scores: NULL, or what the caller would rather choose by; copied. */
 pith_status pith_surgeon_begin(pith_ctx *ctx, pith_surgeon *s, pith_moments *moments, bool centred, double damping, size_t rows, size_t width, const double *scores);
 /* Until PITH_OK: removes the units of least score, of equal ones the first, until n_keep are left. PITH_E_UNSUPPORTED where the inputs were not finite. */
