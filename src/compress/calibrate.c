@@ -5,17 +5,19 @@
 enum { TOKENIZE_BYTES = 1 << 14 /* of text a step */ };
 #define DAMPING 0.01           /* of the mean of H's diagonal, as in the paper */
 
-pith_status pith_calibration_begin(pith_ctx *ctx, pith_calibration *c, pith_source *source, pith_attention attention, const pith_texts *texts) {
+pith_status pith_calibration_begin(pith_ctx *ctx, pith_calibration *c, pith_source *source, pith_attention attention, const pith_texts *texts, bool aims) {
   memset(c, 0, sizeof *c);
   c->texts = texts;
   c->source = source;
   c->attention = attention;
+  c->aims = aims;
   c->stage = -1;
   return pith_calloc(ctx, texts->n ? texts->n : 1, sizeof *c->sequences, &c->sequences);
 }
 
 void pith_calibration_free(pith_ctx *ctx, pith_calibration *c) {
   pith_layerwise_free(ctx, &c->run);
+  pith_target_free(ctx, &c->target);
   pith_moments_free(ctx, &c->moments);
   pith_second_order_free(ctx, &c->second_order);
   pith_ids_free(ctx, &c->ids);
@@ -50,6 +52,7 @@ pith_status pith_calibration_tokenize(pith_ctx *ctx, pith_calibration *c) {
     return pith_fail(ctx, PITH_E_ARGUMENT, "the calibration texts have %zu tokens; give at least %d, better some thousands, of the kind that the model will read", c->ids.n,
                      PITH_CALIBRATION_LEAST);
   PITH_TRY(pith_layerwise_begin(ctx, &c->run, c->source, c->ids.ids, c->sequences, c->n_sequences));
+  if (c->aims) PITH_TRY(pith_target_begin(ctx, &c->target, c->source, c->ids.ids, c->sequences, c->n_sequences));
   c->run.config.attention = c->attention;
   c->unit = PITH_CALIBRATE_MOVE;
   return pith_calloc(ctx, c->run.max_rows, (size_t)config->hidden_size * sizeof *c->rows, &c->rows);
@@ -62,36 +65,59 @@ static uint32_t reader_of(uint32_t id) { return id == PITH_KEY || id == PITH_VAL
 
 static float *rows_of(const pith_calibration *c) { return c->run.x + (size_t)c->run.row * (size_t)c->run.config.hidden_size; }
 
-static pith_status begin_collecting(pith_ctx *ctx, pith_calibration *c, uint32_t id) {
+static pith_status begin_collecting(pith_ctx *ctx, pith_calibration *c, uint32_t id, bool aiming) {
   const pith_matrix *m = &pith_weights_stage(&c->run.weights, 0)->weights[id].matrix;
   pith_moments_free(ctx, &c->moments);
   pith_free(ctx, c->u);
   pith_free(ctx, c->scratch);
   c->u = c->scratch = NULL;
   c->id = id;
-  PITH_TRY(pith_moments_init(ctx, &c->moments, m->cols));
-  PITH_TRY(pith_calloc(ctx, m->cols, m->cols * sizeof *c->u, &c->u));
-  PITH_TRY(pith_calloc(ctx, pith_parallel_threads(ctx->parallel), 2 * PITH_PANEL * (size_t)m->cols * sizeof *c->scratch, &c->scratch));
+  c->aiming = aiming;
+  c->aimed = false;
+  PITH_TRY(pith_moments_init(ctx, &c->moments, m->cols, aiming ? m->rows : 0));
   PITH_TRY(pith_layerwise_replan(ctx, &c->run));
   (void)pith_layerwise_rewind(&c->run);
-  c->unit = PITH_CALIBRATE_COLLECT;
+  c->unit = aiming ? PITH_CALIBRATE_AIM : PITH_CALIBRATE_COLLECT;
   return PITH_PENDING;
+}
+
+/* The target's sums less the batch's own, which are its rows and the product's. */
+static void miss(pith_calibration *c, const float *x, size_t x_stride) {
+  const size_t hidden = (size_t)c->run.config.hidden_size, n = c->run.n_batch * hidden;
+  const pith_weight *weight = &pith_weights_stage(&c->run.weights, 0)->weights[c->id];
+  const float *before = rows_of(c);
+  pith_forward_product(&c->run.forward, &weight->matrix, weight[1].vector, c->run.n_batch, x, x_stride, c->rows, hidden);
+  for (size_t i = 0; i < n; i++) c->target.sums[i] -= before[i] + c->rows[i];
 }
 
 /* Some of the way to a batch's inputs of the weight, from a copy of its rows: they are not to go through the half-layer yet. */
 static pith_status collect(pith_ctx *ctx, pith_calibration *c) {
   pith_layerwise *run = &c->run;
+  const int half = pith_forward_half_of(config_of(c), c->id);
   const float *x;
   size_t stride;
+  if (c->aiming && !c->aimed) {
+    c->aimed = pith_target_step(&c->target, half, c->id);
+    return PITH_PENDING;
+  }
   if (!c->copied) memcpy(c->rows, rows_of(c), (size_t)run->n_batch * (size_t)run->config.hidden_size * sizeof *c->rows);
   c->copied = true;
   pith_forward_resume(&run->forward, c->rows, run->n_batch, run->spans, run->n_spans);
-  if (!pith_forward_until(&run->forward, pith_forward_half_of(config_of(c), c->id), c->id, &x, &stride)) return PITH_PENDING;
-  c->copied = false;
-  pith_moments_add(ctx, c->source->model->kernels, &c->moments, run->n_batch, x, stride);
-  if (pith_layerwise_next_batch(run)) return PITH_PENDING;
-  c->unit = PITH_CALIBRATE_FACTOR;
+  if (!pith_forward_until(&run->forward, half, c->id, &x, &stride)) return PITH_PENDING;
+  c->copied = c->aimed = false;
+  if (c->aiming) miss(c, x, stride);
+  pith_moments_add(ctx, c->source->model->kernels, &c->moments, run->n_batch, x, stride, c->target.sums);
+  if (c->aiming) (void)pith_layerwise_next_batch(&c->target.run);
+  if (!pith_layerwise_next_batch(run)) c->unit = PITH_CALIBRATE_COLLECTED;
+  return PITH_PENDING;
+}
+
+static pith_status begin_factoring(pith_ctx *ctx, pith_calibration *c) {
+  const size_t cols = c->moments.cols;
+  PITH_TRY(pith_calloc(ctx, cols, cols * sizeof *c->u, &c->u));
+  PITH_TRY(pith_calloc(ctx, pith_parallel_threads(ctx->parallel), 2 * PITH_PANEL * cols * sizeof *c->scratch, &c->scratch));
   PITH_TRY(pith_second_order_begin(ctx, &c->second_order, &c->moments, DAMPING, c->u));
+  c->unit = PITH_CALIBRATE_FACTOR;
   return PITH_PENDING;
 }
 
@@ -118,6 +144,7 @@ pith_status pith_calibration_reach(pith_ctx *ctx, pith_calibration *c, int32_t s
     const pith_status status = pith_layerwise_step(ctx, run);
     if (status == PITH_OK) return pith_fail(ctx, PITH_E_INTERNAL, "the calibration ran past the model");
     if (status != PITH_PENDING) return status;
+    if (run->unit == PITH_LAYERWISE_HALVES && run->stage != stage) PITH_TRY(pith_layerwise_next_stage(ctx, run));   /* one that goes */
     c->stage = run->stage;
     c->half_done[0] = c->half_done[1] = false;
     c->id = PITH_N_LAYER_WEIGHTS;
@@ -126,12 +153,41 @@ pith_status pith_calibration_reach(pith_ctx *ctx, pith_calibration *c, int32_t s
   return c->stage == stage && (half == 0 || c->half_done[0]) ? PITH_OK : move_rows(ctx, c);
 }
 
-pith_status pith_calibration_step(pith_ctx *ctx, pith_calibration *c, int32_t stage, uint32_t id) {
+static bool is_at(const pith_calibration *c, int32_t stage, uint32_t id, pith_calibration_unit unit) {
+  return c->stage == stage && c->id == reader_of(id) && c->unit == unit;
+}
+
+static pith_status gather(pith_ctx *ctx, pith_calibration *c, int32_t stage, uint32_t id, bool aiming) {
   if (c->unit == PITH_CALIBRATE_TOKENS) {
     const pith_status status = pith_calibration_tokenize(ctx, c);
     return status == PITH_OK ? PITH_PENDING : status;
   }
+  const int half = pith_forward_half_of(config_of(c), id);
+  if (c->unit == PITH_CALIBRATE_AIM) {
+    const pith_status status = pith_target_approach(ctx, &c->target, stage, half);
+    if (status != PITH_OK) return status;
+    c->unit = PITH_CALIBRATE_COLLECT;
+    return PITH_PENDING;
+  }
   if (c->unit == PITH_CALIBRATE_COLLECT) return collect(ctx, c);
+  if (is_at(c, stage, id, PITH_CALIBRATE_COLLECTED)) return PITH_OK;
+  const pith_status status = pith_calibration_reach(ctx, c, stage, half);
+  return status == PITH_OK ? begin_collecting(ctx, c, reader_of(id), aiming) : status;
+}
+
+pith_status pith_calibration_collect(pith_ctx *ctx, pith_calibration *c, int32_t stage, uint32_t id) {
+  return gather(ctx, c, stage, id, c->aims && (id == PITH_ATTENTION_OUT || id == PITH_DOWN));
+}
+
+pith_weights *pith_calibration_layer(pith_calibration *c) { return &c->run.weights; }
+
+void pith_calibration_reshape(pith_calibration *c, pith_layer_shape shape) {
+  c->shape = shape;
+  c->run.config.layers = &c->shape;   /* it runs one layer at a time */
+  c->id = PITH_N_LAYER_WEIGHTS;
+}
+
+pith_status pith_calibration_step(pith_ctx *ctx, pith_calibration *c, int32_t stage, uint32_t id) {
   if (c->unit == PITH_CALIBRATE_FACTOR) {
     const pith_status status = pith_second_order_step(ctx, &c->second_order);
     if (status != PITH_OK) return status;
@@ -139,10 +195,9 @@ pith_status pith_calibration_step(pith_ctx *ctx, pith_calibration *c, int32_t st
     c->unit = PITH_CALIBRATE_READY;
     return PITH_OK;
   }
-  const uint32_t reader = reader_of(id);
-  if (c->stage == stage && c->id == reader && c->unit == PITH_CALIBRATE_READY) return PITH_OK;
-  const pith_status status = pith_calibration_reach(ctx, c, stage, pith_forward_half_of(config_of(c), id));
-  return status == PITH_OK ? begin_collecting(ctx, c, reader) : status;
+  if (is_at(c, stage, id, PITH_CALIBRATE_READY)) return PITH_OK;
+  const pith_status status = gather(ctx, c, stage, id, false);
+  return status == PITH_OK ? begin_factoring(ctx, c) : status;
 }
 
 pith_rounding pith_calibration_rounding(const pith_calibration *c, uint32_t thread) {

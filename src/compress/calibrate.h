@@ -5,6 +5,7 @@
 
 #include "compress/quantize.h"
 #include "compress/second_order.h"
+#include "compress/target.h"
 #include "eval/evaluate.h"
 #include "eval/layerwise.h"
 
@@ -16,7 +17,8 @@ enum {
 typedef enum pith_calibration_unit {
   PITH_CALIBRATE_TOKENS,     /* the texts */
   PITH_CALIBRATE_MOVE,       /* rows through what comes before */
-  PITH_CALIBRATE_COLLECT, PITH_CALIBRATE_FACTOR,
+  PITH_CALIBRATE_AIM,        /* the parent to where it goes on, for who wants that */
+  PITH_CALIBRATE_COLLECT, PITH_CALIBRATE_COLLECTED, PITH_CALIBRATE_FACTOR,
   PITH_CALIBRATE_READY
 } pith_calibration_unit;
 
@@ -24,6 +26,7 @@ typedef struct pith_calibration {
   const pith_texts *texts;   /* borrowed */
   pith_source *source;       /* borrowed: the parent */
   pith_attention attention;
+  bool aims;                 /* what is collected for others than rounding goes with the errors against the parent's rows */
   size_t n_tokenized;
   pith_ids ids;
   pith_span *sequences;
@@ -33,11 +36,14 @@ typedef struct pith_calibration {
   /* the inputs at hand: those of weight `id` in `stage`, and of all others that read the same */
   int32_t stage;
   uint32_t id;
+  pith_layer_shape shape;    /* of the stage, where it was changed */
   bool half_done[2];         /* of the stage: its rows have gone through it */
   bool moving;               /* through the next one */
   pith_part *learned;        /* of the matrix that is being learned */
   float *rows;               /* (max_rows, hidden): a batch that goes through a part of a layer */
   bool copied;               /* it is under way */
+  pith_target target;        /* where it aims */
+  bool aiming, aimed;        /* the collection at hand does; the batch's target is there */
   pith_moments moments;
   pith_second_order second_order;
   float *u;                  /* (cols, cols) */
@@ -45,7 +51,13 @@ typedef struct pith_calibration {
 } pith_calibration;
 
 /* Zero-initialise first. The texts are tokenised in the first steps: PITH_E_ARGUMENT where they have fewer than PITH_CALIBRATION_LEAST tokens. */
-pith_status pith_calibration_begin(pith_ctx *ctx, pith_calibration *c, pith_source *source, pith_attention attention, const pith_texts *texts);
+pith_status pith_calibration_begin(pith_ctx *ctx, pith_calibration *c, pith_source *source, pith_attention attention, const pith_texts *texts, bool aims);
+/* Until PITH_OK: the moments of the inputs of weight `id` of layer `stage` are there, for whoever changes the layer before it is rounded: order as
+ * below. With `aims`, and where a half-layer ends with that product, so are the errors: by how much its rows then miss the parent's. Layers that are never asked for are taken for gone. */
+pith_status pith_calibration_collect(pith_ctx *ctx, pith_calibration *c, int32_t stage, uint32_t id);
+/* The layer's weights, which its owner may replace after collecting (edit.h), and what its shape then is: the moments are of no more use. */
+pith_weights *pith_calibration_layer(pith_calibration *c);
+void pith_calibration_reshape(pith_calibration *c, pith_layer_shape shape);
 /* Until PITH_OK: makes ready what rounding weight `id` (a matrix) of layer `stage` minds. Layers in order, weights of a layer in forward order. */
 pith_status pith_calibration_step(pith_ctx *ctx, pith_calibration *c, int32_t stage, uint32_t id);
 /* Parts of the above, for who measures layers by the same run. The texts' tokens: PITH_OK when they are there and run is at its first stage. */

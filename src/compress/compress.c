@@ -16,7 +16,8 @@ pith_status pith_compression_begin(pith_ctx *ctx, pith_compression *c, const pit
   PITH_TRY(check_options(ctx, options));
   PITH_TRY(pith_recipe_parse(ctx, options->recipe, "the recipe", &c->recipe));
   PITH_TRY(pith_checkpoint_open(ctx, options->source, &c->checkpoint));
-  PITH_TRY(pith_recipe_check(ctx, &c->recipe, &c->checkpoint.config));
+  PITH_TRY(pith_pruning_begin(ctx, &c->pruning, &c->recipe.prune, &c->checkpoint.config, options->calibration != NULL));
+  PITH_TRY(pith_recipe_check(ctx, &c->recipe, &c->pruning.config));
   PITH_TRY(pith_package_writer_open(ctx, &c->writer, options->output, options->source, options->shard_bytes, options->force));
   PITH_TRY(pith_malloc(ctx, CHUNK_BYTES, &c->chunk));
   c->parent_files = pith_json_new_array();
@@ -33,7 +34,8 @@ static pith_status open_parent(pith_ctx *ctx, pith_compression *c) {
   c->parent.kernels = c->options.kernels;
   PITH_TRY(pith_model_checkpoint_tokenizer(ctx, &c->checkpoint, &c->parent.tokenizer));
   c->parent_source = pith_source_checkpoint(&c->parent, &c->checkpoint);
-  return c->options.calibration ? pith_calibration_begin(ctx, &c->calibration, &c->parent_source, c->recipe.attention, c->options.calibration) : PITH_OK;
+  return c->options.calibration ? pith_calibration_begin(ctx, &c->calibration, &c->parent_source, c->recipe.attention, c->options.calibration,
+                                                               c->pruning.layers && !c->checkpoint.config.parallel) : PITH_OK;
 }
 
 /* The parent's files, each hashed from end to end. */
@@ -59,8 +61,9 @@ static pith_status step_hash(pith_ctx *ctx, pith_compression *c) {
   c->phase = PITH_COMPRESS_QUANTIZE;
   c->done = 0;
   c->total = 0;
-  for (int32_t stage = -1; stage <= c->checkpoint.config.n_layers; stage++) {
-    const uint32_t k = c->checkpoint.config.family->slots(&c->checkpoint.config, stage, c->slots);
+  const pith_config *config = &c->pruning.config;
+  for (int32_t stage = -1; stage <= config->n_layers; stage++) {
+    const uint32_t k = config->family->slots(config, stage, c->slots);
     for (uint32_t i = 0; i < k; i++) c->total += (double)c->slots[i].rows * c->slots[i].cols;
   }
   return PITH_PENDING;
@@ -68,7 +71,7 @@ static pith_status step_hash(pith_ctx *ctx, pith_compression *c) {
 
 /* Opens the next weight; PITH_OK when there is none left. */
 static pith_status next_slot(pith_ctx *ctx, pith_compression *c) {
-  const pith_config *config = &c->checkpoint.config;
+  const pith_config *config = &c->pruning.config, *parent = &c->checkpoint.config;
   while (c->slot >= c->n_slots) {
     c->stage = c->stage == -2 ? -1 : c->stage + 1;
     if (c->stage > config->n_layers) return PITH_OK;
@@ -76,14 +79,17 @@ static pith_status next_slot(pith_ctx *ctx, pith_compression *c) {
     c->slot = 0;
   }
   const pith_slot *slot = &c->slots[c->slot];
-  const bool calibrated = c->options.calibration && slot->role == PITH_ROLE_MATRIX;
-  if (calibrated) {
-    const pith_status status = pith_calibration_step(ctx, &c->calibration, c->stage, slot->id);
-    if (status != PITH_OK) return status;
-  }
+  const bool calibrated = c->options.calibration && slot->role == PITH_ROLE_MATRIX, layer = c->stage >= 0 && c->stage < config->n_layers;
+  const int32_t from = pith_pruning_parent_stage(&c->pruning, c->stage);
+  pith_status status = pith_pruning_step(ctx, &c->pruning, &c->parent_source, c->options.calibration ? &c->calibration : NULL, c->stage, slot->id);
+  if (status == PITH_OK && calibrated) status = pith_calibration_step(ctx, &c->calibration, from, slot->id);
+  if (status != PITH_OK) return status;
+  pith_slot slots[PITH_MAX_SLOTS];
+  (void)parent->family->slots(parent, from, slots);   /* the same weights in the same order */
   pith_recipe_rule rule;
   if (slot->role != PITH_ROLE_VECTOR) PITH_TRY(pith_recipe_rule_for(ctx, &c->recipe, slot, &rule));
-  PITH_TRY(pith_tensor_encoder_open(ctx, &c->encoder, &c->checkpoint, slot, &rule, calibrated ? &c->calibration : NULL, c->options.shard_bytes));
+  PITH_TRY(pith_tensor_encoder_open(ctx, &c->encoder, &c->checkpoint, slot, &slots[c->slot], layer ? &c->pruning.edits.weights[slot->id] : NULL, &rule,
+                                    calibrated ? &c->calibration : NULL, c->options.shard_bytes));
   return PITH_PENDING;
 }
 
@@ -96,17 +102,17 @@ static pith_status write_tokenizer(pith_ctx *ctx, pith_compression *c) {
   return status;
 }
 
-/* The names of tensors that no verb of this family reads. */
+/* The names of tensors that no verb of this family reads, and of layers that are gone. */
 static pith_json *omitted(pith_compression *c) {
   pith_json *list = pith_json_new_array();
   pith_slot slots[PITH_MAX_SLOTS];
-  const pith_config *config = &c->checkpoint.config;
+  const pith_config *config = &c->checkpoint.config, *left = &c->pruning.config;
   for (size_t f = 0; f < c->checkpoint.n_files; f++)
     for (size_t i = 0; i < c->checkpoint.files[f].index.n_entries; i++) {
       const pith_tensor_entry *entry = &c->checkpoint.files[f].index.entries[i];
       bool used = false;
-      for (int32_t stage = -1; stage <= config->n_layers && !used; stage++) {
-        const uint32_t n = config->family->slots(config, stage, slots);
+      for (int32_t stage = -1; stage <= left->n_layers && !used; stage++) {
+        const uint32_t n = config->family->slots(config, pith_pruning_parent_stage(&c->pruning, stage), slots);
         for (uint32_t k = 0; k < n && !used; k++) {
           const pith_checkpoint_file *file;
           const pith_tensor_entry *found;
@@ -141,7 +147,7 @@ static pith_status write_manifest(pith_ctx *ctx, pith_compression *c, uint64_t *
   pith_json_add(json, "parent", parent_json(c));
   pith_json_add(json, "omitted", omitted(c));
   pith_json_add(json, "config", pith_json_copy(c->checkpoint.config_json));
-  pith_config config = c->checkpoint.config;
+  pith_config config = c->pruning.config;
   config.attention = c->recipe.attention;
   pith_json_add(json, "settings", pith_settings_print(&config));
   pith_json_add(json, "tokenizer", pith_json_copy(c->tokenizer));
@@ -229,6 +235,7 @@ static pith_status step_quantize(pith_ctx *ctx, pith_compression *c) {
   c->n_parameters += (uint64_t)slot->rows * slot->cols;
   pith_json_add(c->tensors, NULL, pith_tensor_encoder_entry(&c->encoder));
   pith_tensor_encoder_free(ctx, &c->encoder);
+  if (c->stage >= 0 && c->stage < c->pruning.config.n_layers) pith_edits_drop(ctx, &c->pruning.edits, slot->id);
   c->slot++;
   return PITH_PENDING;
 }
@@ -273,6 +280,7 @@ void pith_compression_report(const pith_compression *c, pith_json *out) {
 void pith_compression_free(pith_ctx *ctx, pith_compression *c) {
   pith_evaluation_free(ctx, &c->evaluation);
   pith_calibration_free(ctx, &c->calibration);
+  pith_pruning_free(ctx, &c->pruning);
   pith_json_free(c->calibration_json);
   pith_source_close(ctx, &c->package_source);
   pith_source_close(ctx, &c->parent_source);

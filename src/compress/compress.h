@@ -3,7 +3,7 @@
 #ifndef PITH_COMPRESS_H
 #define PITH_COMPRESS_H
 
-#include "compress/calibrate.h"
+#include "compress/prune.h"
 #include "compress/sparsity.h"
 #include "eval/evaluate.h"
 #include "package/writer.h"
@@ -22,7 +22,8 @@ typedef struct pith_compression_options {
 
 /* One tensor on its way into the package, a few panels a step, part by part. Panels are encoded on all threads. */
 typedef struct pith_tensor_encoder {
-  const pith_slot *slot;             /* NULL: none is open */
+  const pith_slot *slot;             /* the package's; NULL: none is open */
+  const float *edited;               /* (rows, cols), borrowed: what is read in the checkpoint's place; or NULL */
   const pith_checkpoint_file *file;
   pith_tensor_entry entry;
   pith_matrix matrix;                /* shape and encoding, no parts; a vector: f32. Sparse: u7, until a part is whole */
@@ -69,6 +70,7 @@ typedef struct pith_compression {
   pith_json *tensors;
   pith_tensor_encoder encoder;
   uint64_t n_parameters;
+  pith_pruning pruning;              /* its configuration is the package's */
   pith_calibration calibration;
   pith_json *calibration_json;
   /* measuring */
@@ -80,10 +82,11 @@ typedef struct pith_compression {
   pith_json *quality;
 } pith_compression;
 
-/* encode.c: opening a slot's tensor, one step of it (PITH_OK: all of it is in the writer), its manifest entry. rule: not for vectors. Without a
- * writer it stays here: in one part where it was opened with shards without bound. */
-pith_status pith_tensor_encoder_open(pith_ctx *ctx, pith_tensor_encoder *t, const pith_checkpoint *checkpoint, const pith_slot *slot,
-                                     const pith_recipe_rule *rule, pith_calibration *calibration, uint64_t shard_bytes);
+/* encode.c: opening a slot's tensor, which the checkpoint has as `from` unless it was edited (edit: NULL, or without values: it was not), one step of it
+ * (PITH_OK: all of it is in the writer), its manifest entry. rule: not for vectors. Without a writer it stays here: in one part where it was opened
+ * with shards without bound. */
+pith_status pith_tensor_encoder_open(pith_ctx *ctx, pith_tensor_encoder *t, const pith_checkpoint *checkpoint, const pith_slot *slot, const pith_slot *from,
+                                     const pith_edit *edit, const pith_recipe_rule *rule, pith_calibration *calibration, uint64_t shard_bytes);
 pith_status pith_tensor_encoder_step(pith_ctx *ctx, pith_tensor_encoder *t, pith_package_writer *writer);
 /* What stayed, as products and look-ups read it; its memory is the encoder's. */
 pith_matrix pith_tensor_encoder_matrix(const pith_tensor_encoder *t, pith_part *part);

@@ -54,9 +54,11 @@ static pith_status plan_parts(pith_ctx *ctx, pith_tensor_encoder *t, uint64_t sh
 }
 
 pith_status pith_tensor_encoder_open(pith_ctx *ctx, pith_tensor_encoder *t, const pith_checkpoint *checkpoint, const pith_slot *slot,
-                                     const pith_recipe_rule *rule, pith_calibration *calibration, uint64_t shard_bytes) {
+                                     const pith_slot *from, const pith_edit *edit, const pith_recipe_rule *rule, pith_calibration *calibration, uint64_t shard_bytes) {
   memset(t, 0, sizeof *t);
-  PITH_TRY(pith_checkpoint_need(ctx, checkpoint, slot, &t->file, &t->entry));
+  t->edited = edit ? edit->values : NULL;
+  if (!t->edited) PITH_TRY(pith_checkpoint_need(ctx, checkpoint, from, &t->file, &t->entry));
+  else if (edit->cols != slot->cols || (edit->rows != slot->rows && slot->role != PITH_ROLE_VECTOR)) return pith_fail(ctx, PITH_E_INTERNAL, "tensor \"%s\" was edited to another shape", slot->name);
   t->slot = slot;
   t->matrix = (pith_matrix){PITH_ENC_F32, PITH_F32, slot->rows, slot->cols, 0, 0, NULL};   /* F32 scales until the scan says otherwise: room for them */
   if (!is_vector(t)) {
@@ -75,7 +77,7 @@ pith_status pith_tensor_encoder_open(pith_ctx *ctx, pith_tensor_encoder *t, cons
   PITH_TRY(pith_malloc(ctx, (size_t)t->batch_rows * slot->cols * sizeof *t->rows, &t->rows));
   if (t->sparsity.form == PITH_SPARSITY_BLOCK)
     PITH_TRY(pith_calloc(ctx, pith_parallel_threads(ctx->parallel), (slot->cols + PITH_QUAD - 1) / PITH_QUAD * sizeof *t->scores, &t->scores));
-  const bool q4 = t->entry.dtype == PITH_Q4_0 || t->entry.dtype == PITH_Q4_1;
+  const bool q4 = !t->edited && (t->entry.dtype == PITH_Q4_0 || t->entry.dtype == PITH_Q4_1);
   if (t->matrix.encoding == PITH_ENC_U4_MIN && t->matrix.group_size == Q4_GROUP && q4) {
     const size_t n = (size_t)t->batch_rows * slot->cols;
     PITH_TRY(pith_malloc(ctx, n, &t->q4_codes));
@@ -91,6 +93,10 @@ pith_status pith_tensor_encoder_open(pith_ctx *ctx, pith_tensor_encoder *t, cons
 static pith_status read_rows(pith_ctx *ctx, pith_tensor_encoder *t, size_t *n) {
   const uint64_t end = !t->scanning && t->part_begin + t->part_rows < t->slot->rows ? t->part_begin + t->part_rows : t->slot->rows, left = end - t->row;
   *n = left < t->batch_rows ? (size_t)left : t->batch_rows;
+  if (t->edited) {
+    memcpy(t->rows, t->edited + (size_t)t->row * t->slot->cols, *n * t->slot->cols * sizeof *t->rows);
+    return PITH_OK;
+  }
   if (t->q4_codes) return pith_checkpoint_read_q4(ctx, t->file, &t->entry, t->row, *n, t->q4_codes, t->q4_scales, t->q4_mins);
   return pith_checkpoint_read(ctx, t->file, &t->entry, t->row * t->slot->cols, *n * t->slot->cols, t->rows);
 }
@@ -145,7 +151,7 @@ static pith_status encode_rows(pith_ctx *ctx, pith_tensor_encoder *t, size_t n) 
   pith_parallel_run(ctx->parallel, pith_parallel_parts(ctx->parallel, n_panels, t->slot->cols * PITH_PANEL * WEIGHT_NS), encode_panels, &b);
   for (int i = 0; i < PITH_MAX_THREADS; i++)
     if (b.overflow[i])
-      return pith_fail(ctx, PITH_E_UNSUPPORTED, "tensor \"%s\" holds a value that half precision cannot (above 65504): use another recipe", t->entry.name);
+      return pith_fail(ctx, PITH_E_UNSUPPORTED, "tensor \"%s\" holds a value that half precision cannot (above 65504): use another recipe", t->slot->name);
   return PITH_OK;
 }
 

@@ -106,6 +106,41 @@ static pith_status parse_rule(pith_ctx *ctx, const pith_json *json, const char *
   return PITH_OK;
 }
 
+static bool is_share(const pith_json *json) {
+  const double f = pith_json_number(json, -1);
+  return f >= 0.0 && f < 1.0;
+}
+
+static pith_status parse_shares(pith_ctx *ctx, const pith_json *rule, const char *key, const char *what, const pith_json **out) {
+  const pith_json *json = pith_json_get(rule, key);
+  *out = json;
+  bool fine = !json || (pith_json_is_array(json) ? pith_json_count(json) > 0 : is_share(json));
+  for (const pith_json *item = pith_json_is_array(json) ? pith_json_first(json) : NULL; item; item = pith_json_next(item)) fine = fine && is_share(item);
+  if (fine) return PITH_OK;
+  return pith_fail(ctx, PITH_E_FORMAT, "%s: \"%s\" of \"prune\" should be a fraction from 0 to below 1, or a list of one for each layer", what, key);
+}
+
+static pith_status parse_prune(pith_ctx *ctx, const pith_json *json, const char *what, pith_prune_rule *out) {
+  static const char *const keys[] = {"neurons", "heads", "layers", "importance", NULL}, *const names[] = {"obs", "first-order", "magnitude"};
+  if (!json) return PITH_OK;
+  if (!pith_json_is_object(json)) return pith_fail(ctx, PITH_E_FORMAT, "%s: \"prune\" should be an object", what);
+  PITH_TRY(refuse_unknown(ctx, json, keys, what));
+  PITH_TRY(parse_shares(ctx, json, "neurons", what, &out->neurons));
+  PITH_TRY(parse_shares(ctx, json, "heads", what, &out->heads));
+  out->layers = pith_json_get(json, "layers");
+  if (!out->neurons && !out->heads && !out->layers) return pith_fail(ctx, PITH_E_FORMAT, "%s: \"prune\" should name \"neurons\", \"heads\" or \"layers\"", what);
+  if (out->layers && (!pith_json_is_array(out->layers) || pith_json_count(out->layers) == 0))
+    return pith_fail(ctx, PITH_E_FORMAT, "%s: \"layers\" of \"prune\" should be a list of the layers that go", what);
+  const pith_json *importance = pith_json_get(json, "importance");
+  const char *name = importance ? pith_json_string(importance) : "obs";
+  for (size_t i = 0; name && i < sizeof names / sizeof *names; i++)
+    if (strcmp(names[i], name) == 0) {
+      out->importance = (pith_importance)i;
+      return PITH_OK;
+    }
+  return pith_fail(ctx, PITH_E_UNSUPPORTED, "%s: the \"importance\" of \"prune\" should be obs, first-order or magnitude", what);
+}
+
 /* That each is a rule shows when it is asked for: which encodings it may have depends on the tensor. */
 static pith_status parse_tensors(pith_ctx *ctx, const pith_json *json, const char *what) {
   if (!pith_json_is_array(json)) return pith_fail(ctx, PITH_E_FORMAT, "%s: \"tensors\" should be a list", what);
@@ -124,7 +159,7 @@ static pith_status parse_kind(pith_ctx *ctx, const pith_json *recipe, const char
 }
 
 pith_status pith_recipe_parse(pith_ctx *ctx, const pith_json *json, const char *what, pith_recipe *out) {
-  static const char *const keys[] = {"name", "description", "matrices", "head", "tables", "tensors", "attention", NULL};
+  static const char *const keys[] = {"name", "description", "matrices", "head", "tables", "tensors", "attention", "prune", NULL};
   memset(out, 0, sizeof *out);
   if (!pith_json_is_object(json)) return pith_fail(ctx, PITH_E_FORMAT, "%s: a recipe is a JSON object", what);
   const char *name;
@@ -132,6 +167,7 @@ pith_status pith_recipe_parse(pith_ctx *ctx, const pith_json *json, const char *
   PITH_TRY(pith_json_need_string(ctx, json, "name", what, &name));
   if (!*name || strlen(name) >= sizeof out->name) return pith_fail(ctx, PITH_E_FORMAT, "%s: a recipe's name has 1 to 63 bytes", what);
   memcpy(out->name, name, strlen(name) + 1);
+  PITH_TRY(parse_prune(ctx, pith_json_get(json, "prune"), what, &out->prune));
   PITH_TRY(parse_kind(ctx, json, "matrices", what, &out->matrices));
   PITH_TRY(parse_kind(ctx, json, "tables", what, &out->tables));
   out->head = out->matrices;

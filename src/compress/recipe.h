@@ -17,8 +17,17 @@ typedef struct pith_recipe_rule {
   pith_sparsity sparsity;    /* of u7 and its sparse forms */
 } pith_recipe_rule;
 
+/* What goes for good, so that the model shrinks (prune.h), and by what it is chosen. Members of the recipe's JSON, borrowed; NULL: nothing of it. */
+typedef enum pith_importance { PITH_IMPORTANCE_OBS, PITH_IMPORTANCE_FIRST_ORDER, PITH_IMPORTANCE_MAGNITUDE } pith_importance;
+typedef struct pith_prune_rule {
+  const pith_json *neurons, *heads;   /* a fraction in [0, 1), or a list of one for each of the parent's layers */
+  const pith_json *layers;            /* a list of the parent's layers that go */
+  pith_importance importance;
+} pith_prune_rule;
+
 typedef struct pith_recipe {
   char name[64];
+  pith_prune_rule prune;
   pith_recipe_rule matrices, head, tables;
   const pith_json *tensors;  /* rules of tensors by name, which go before those of their kind; NULL: none. Borrowed from the recipe's JSON */
   pith_attention attention;

@@ -11,17 +11,32 @@
 
 static size_t panels_of(size_t cols) { return (cols + PITH_PANEL - 1) / PITH_PANEL; }
 
-pith_status pith_moments_init(pith_ctx *ctx, pith_moments *m, size_t cols) {
+static size_t product_rows(const pith_moments *m) { return m->cols > m->n_errors ? m->cols : m->n_errors; }
+
+pith_status pith_moments_init(pith_ctx *ctx, pith_moments *m, size_t cols, size_t n_errors) {
   memset(m, 0, sizeof *m);
   m->cols = cols;
+  m->n_errors = n_errors;
+  if (n_errors) {
+    PITH_TRY(pith_calloc(ctx, n_errors, cols * sizeof *m->errors, &m->errors));
+    PITH_TRY(pith_calloc(ctx, n_errors, sizeof *m->error_totals, &m->error_totals));
+    PITH_TRY(pith_calloc(ctx, n_errors, PITH_MOMENT_ROWS * sizeof *m->turned, &m->turned));
+  }
   PITH_TRY(pith_calloc(ctx, cols, cols * sizeof *m->sums, &m->sums));
+  PITH_TRY(pith_calloc(ctx, cols, sizeof *m->totals, &m->totals));
+  PITH_TRY(pith_calloc(ctx, cols, sizeof *m->magnitudes, &m->magnitudes));
   PITH_TRY(pith_calloc(ctx, cols, PITH_MOMENT_ROWS * sizeof *m->columns, &m->columns));
   PITH_TRY(pith_calloc(ctx, panels_of(cols), PITH_MOMENT_ROWS * PITH_PANEL * sizeof *m->panels, &m->panels));
-  return pith_calloc(ctx, pith_parallel_threads(ctx->parallel), cols * PITH_PANEL * sizeof *m->products, &m->products);
+  return pith_calloc(ctx, pith_parallel_threads(ctx->parallel), product_rows(m) * PITH_PANEL * sizeof *m->products, &m->products);
 }
 
 void pith_moments_free(pith_ctx *ctx, pith_moments *m) {
   pith_free(ctx, m->sums);
+  pith_free(ctx, m->totals);
+  pith_free(ctx, m->magnitudes);
+  pith_free(ctx, m->errors);
+  pith_free(ctx, m->error_totals);
+  pith_free(ctx, m->turned);
   pith_free(ctx, m->columns);
   pith_free(ctx, m->panels);
   pith_free(ctx, m->products);
@@ -38,7 +53,7 @@ typedef struct moment_work {
 static void add_panels(void *arg, uint32_t part, uint32_t n_parts, uint32_t thread) {
   const moment_work *w = arg;
   pith_moments *m = w->m;
-  float *products = m->products + thread * m->cols * PITH_PANEL;
+  float *products = m->products + thread * product_rows(m) * PITH_PANEL;
   const size_t n_panels = panels_of(m->cols);
   for (size_t p = part; p < n_panels; p += n_parts) {   /* later panels have less to do, so they are dealt out in turn */
     const size_t first = p * PITH_PANEL, n = m->cols - first, width = n < PITH_PANEL ? n : PITH_PANEL;
@@ -46,20 +61,32 @@ static void add_panels(void *arg, uint32_t part, uint32_t n_parts, uint32_t thre
                          products, PITH_PANEL);
     for (size_t i = 0; i < n; i++)
       for (size_t c = 0; c < width && c <= i; c++) m->sums[(first + i) * m->cols + first + c] += (double)products[i * PITH_PANEL + c];
+    if (m->n_errors == 0) continue;
+    w->kernels->gemm_f32(m->n_errors, width, w->n_rows, m->turned, PITH_MOMENT_ROWS, m->panels + first * PITH_MOMENT_ROWS, 0, NULL, products, PITH_PANEL);
+    for (size_t i = 0; i < m->n_errors; i++)
+      for (size_t c = 0; c < width; c++) m->errors[i * m->cols + first + c] += (double)products[i * PITH_PANEL + c];
   }
 }
 
-void pith_moments_add(const pith_ctx *ctx, const pith_kernels *kernels, pith_moments *m, size_t n_rows, const float *x, size_t x_stride) {
+void pith_moments_add(const pith_ctx *ctx, const pith_kernels *kernels, pith_moments *m, size_t n_rows, const float *x, size_t x_stride, const float *errors) {
   for (size_t begin = 0; begin < n_rows; begin += PITH_MOMENT_ROWS) {
     moment_work w = {kernels, m, n_rows - begin < PITH_MOMENT_ROWS ? n_rows - begin : PITH_MOMENT_ROWS};
     for (size_t t = 0; t < w.n_rows; t++) {
       const float *row = x + (begin + t) * x_stride;
       for (size_t k = 0; k < m->cols; k++) {
+        m->totals[k] += (double)row[k];
+        m->magnitudes[k] += fabs((double)row[k]);
         m->columns[k * PITH_MOMENT_ROWS + t] = row[k];
         m->panels[(k / PITH_PANEL * PITH_MOMENT_ROWS + t) * PITH_PANEL + k % PITH_PANEL] = row[k];
       }
     }
-    pith_parallel_run(ctx->parallel, pith_parallel_parts(ctx->parallel, panels_of(m->cols), (double)m->cols / 2 * PITH_PANEL * (double)w.n_rows * MAC_F32_NS), add_panels, &w);
+    for (size_t t = 0; t < w.n_rows; t++)
+      for (size_t k = 0; k < m->n_errors; k++) {
+        const float error = errors[(begin + t) * m->n_errors + k];
+        m->error_totals[k] += (double)error;
+        m->turned[k * PITH_MOMENT_ROWS + t] = error;
+      }
+    pith_parallel_run(ctx->parallel, pith_parallel_parts(ctx->parallel, panels_of(m->cols), ((double)m->cols / 2 + (double)m->n_errors) * PITH_PANEL * (double)w.n_rows * MAC_F32_NS), add_panels, &w);
   }
   m->n_rows += n_rows;
 }

@@ -11,16 +11,22 @@
 typedef struct pith_moments {
   size_t cols;
   double *sums;              /* (cols, cols), of which the lower triangle is kept: sums[i * cols + j], j <= i */
+  double *totals;            /* (cols) sums of the inputs themselves, and of their magnitudes */
+  double *magnitudes;
+  size_t n_errors;           /* where what is multiplied is aimed at something else: the width of what it misses by. 0: nowhere */
+  double *errors;            /* (n_errors, cols) sums of products of errors and inputs */
+  double *error_totals;      /* (n_errors) sums of the errors */
+  float *turned;             /* (n_errors, PITH_MOMENT_ROWS): a chunk of errors */
   float *columns;            /* (cols, PITH_MOMENT_ROWS): a chunk of inputs, turned */
   float *panels;             /* [ceil(cols / 8)][PITH_MOMENT_ROWS][8]: the same in panels */
-  float *products;           /* (threads, cols, 8) */
+  float *products;           /* (threads, cols or n_errors, 8) */
   uint64_t n_rows;
 } pith_moments;
 enum { PITH_MOMENT_ROWS = 128 };
 
-pith_status pith_moments_init(pith_ctx *ctx, pith_moments *moments, size_t cols);
-/* x: (n_rows, cols) finite floats, rows x_stride floats apart. */
-void pith_moments_add(const pith_ctx *ctx, const pith_kernels *kernels, pith_moments *moments, size_t n_rows, const float *x, size_t x_stride);
+pith_status pith_moments_init(pith_ctx *ctx, pith_moments *moments, size_t cols, size_t n_errors);
+/* x: (n_rows, cols) finite floats, rows x_stride floats apart. errors: (n_rows, n_errors). */
+void pith_moments_add(const pith_ctx *ctx, const pith_kernels *kernels, pith_moments *moments, size_t n_rows, const float *x, size_t x_stride, const float *errors);
 void pith_moments_free(pith_ctx *ctx, pith_moments *moments);
 
 /* The upper factor U of the inverse, H⁻¹ = Uᵀ U, in steps. H first gets `damping` times the mean of its diagonal added to the diagonal; an input

@@ -68,7 +68,7 @@ pith_status pith_sensitivity_begin(pith_ctx *ctx, pith_sensitivity *s, const pit
   }
   pith_sha256_final(&sha, s->texts_hash);
   PITH_TRY(list_tensors(ctx, s));
-  return pith_calibration_begin(ctx, &s->calibration, source, attention, texts);
+  return pith_calibration_begin(ctx, &s->calibration, source, attention, texts, false);
 }
 
 static void drop_encoders(pith_ctx *ctx, pith_sensitivity *s) {
@@ -158,7 +158,7 @@ static pith_status encode(pith_ctx *ctx, pith_sensitivity *s, uint32_t tensor, u
   const pith_tensor_choices *t = &s->tensors[tensor];
   pith_tensor_encoder *encoder = &s->encoders[s->n_encoders];
   if (!s->encoding) {
-    PITH_TRY(pith_tensor_encoder_open(ctx, encoder, s->checkpoint, &t->slot, &t->choices[choice].rule, calibrated ? &s->calibration : NULL, UINT64_MAX));
+    PITH_TRY(pith_tensor_encoder_open(ctx, encoder, s->checkpoint, &t->slot, &t->slot, NULL, &t->choices[choice].rule, calibrated ? &s->calibration : NULL, UINT64_MAX));
     s->encoding = true;
   }
   const pith_status status = pith_tensor_encoder_step(ctx, encoder, NULL);

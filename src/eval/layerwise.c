@@ -34,9 +34,11 @@ void pith_layerwise_free(pith_ctx *ctx, pith_layerwise *run) {
 
 static pith_status begin_stage(pith_ctx *ctx, pith_layerwise *run, int32_t stage) {
   const bool outer = stage < 0 || stage >= run->source->model->config.n_layers;
+  const pith_layer_shape *layers = run->source->model->config.layers;
   drop_stage(ctx, run);
   run->stage = stage;
   run->unit = PITH_LAYERWISE_READ;
+  run->config.layers = outer || !layers ? NULL : layers + stage;   /* its only layer */
   memset(run->limits, 0, sizeof run->limits);
   if (stage < 0) {
     run->limits[PITH_EMBED_POSITIONS] = run->longest + (uint32_t)run->config.position_offset;

@@ -172,7 +172,8 @@ void pith_slot_norm(pith_slot *slots, uint32_t *n, uint32_t id, int32_t cols, co
 
 uint32_t pith_encoder_slots(const pith_config *c, int32_t stage, const pith_encoder_names *names, pith_slot out[PITH_MAX_SLOTS]) {
   uint32_t n = 0;
-  const int32_t h = c->hidden_size, f = c->intermediate_size;
+  const pith_layer_shape shape = pith_layer_shape_of(c, stage);
+  const int32_t h = c->hidden_size, f = shape.intermediate_size, q = shape.n_heads * c->head_dim;
   if (stage < 0) {
     pith_slot_add(out, &n, PITH_EMBED_TOKENS, PITH_ROLE_TABLE, c->vocab_size, h, "embeddings.word_embeddings.weight", 0);
     pith_slot_add(out, &n, PITH_EMBED_POSITIONS, PITH_ROLE_TABLE, c->position_offset + c->max_positions, h, "embeddings.position_embeddings.weight", 0);
@@ -180,10 +181,10 @@ uint32_t pith_encoder_slots(const pith_config *c, int32_t stage, const pith_enco
       pith_slot_add(out, &n, PITH_EMBED_TYPES, PITH_ROLE_TABLE, c->type_vocab_size, h, "embeddings.token_type_embeddings.weight", 0);
     pith_slot_norm(out, &n, PITH_EMBED_NORM, h, "embeddings.LayerNorm", 0, true);
   } else if (stage < c->n_layers) {
-    pith_slot_linear(out, &n, PITH_QUERY, h, h, names->query, stage, true);
-    pith_slot_linear(out, &n, PITH_KEY, h, h, names->key, stage, true);
-    pith_slot_linear(out, &n, PITH_VALUE, h, h, names->value, stage, true);
-    pith_slot_linear(out, &n, PITH_ATTENTION_OUT, h, h, names->attention_out, stage, true);
+    pith_slot_linear(out, &n, PITH_QUERY, q, h, names->query, stage, true);
+    pith_slot_linear(out, &n, PITH_KEY, q, h, names->key, stage, true);
+    pith_slot_linear(out, &n, PITH_VALUE, q, h, names->value, stage, true);
+    pith_slot_linear(out, &n, PITH_ATTENTION_OUT, h, q, names->attention_out, stage, true);
     pith_slot_norm(out, &n, PITH_NORM_1, h, names->norm_1, stage, true);
     pith_slot_linear(out, &n, PITH_UP, f, h, names->up, stage, true);
     pith_slot_linear(out, &n, PITH_DOWN, h, f, names->down, stage, true);
@@ -204,7 +205,8 @@ static void view_as(pith_slot *slots, uint32_t from, uint32_t to, const char *na
 uint32_t pith_decoder_slots(const pith_config *c, int32_t stage, const pith_decoder_names *names, pith_slot out[PITH_MAX_SLOTS]) {
   static const char *const parts[] = {":query", ":key", ":value"};
   uint32_t n = 0;
-  const int32_t h = c->hidden_size, f = c->intermediate_size;
+  const pith_layer_shape shape = pith_layer_shape_of(c, stage);
+  const int32_t h = c->hidden_size, f = shape.intermediate_size, q = shape.n_heads * c->head_dim;
   if (stage < 0) {
     pith_slot_add(out, &n, PITH_EMBED_TOKENS, c->tied ? PITH_ROLE_HEAD : PITH_ROLE_TABLE, c->vocab_size, h, names->tokens, 0);
     if (names->positions) pith_slot_add(out, &n, PITH_EMBED_POSITIONS, PITH_ROLE_TABLE, c->max_positions, h, names->positions, 0);
@@ -212,10 +214,10 @@ uint32_t pith_decoder_slots(const pith_config *c, int32_t stage, const pith_deco
     pith_slot_norm(out, &n, PITH_NORM_1, h, names->norm_1, stage, true);
     for (uint32_t part = 0; part < 3; part++) {
       const uint32_t first = n;
-      pith_slot_linear(out, &n, PITH_QUERY + part * (PITH_KEY - PITH_QUERY), h, h, names->qkv, stage, c->qkv_bias);
+      pith_slot_linear(out, &n, PITH_QUERY + part * (PITH_KEY - PITH_QUERY), q, h, names->qkv, stage, c->qkv_bias);
       view_as(out, first, n, parts[part], (pith_view){3, part, (uint32_t)(names->transposed ? h : c->head_dim), false});
     }
-    pith_slot_linear(out, &n, PITH_ATTENTION_OUT, h, h, names->attention_out, stage, c->out_bias);
+    pith_slot_linear(out, &n, PITH_ATTENTION_OUT, h, q, names->attention_out, stage, c->out_bias);
     pith_slot_norm(out, &n, PITH_NORM_2, h, names->norm_2, stage, true);
     pith_slot_linear(out, &n, PITH_UP, f, h, names->up, stage, c->feed_bias);
     pith_slot_linear(out, &n, PITH_DOWN, h, f, names->down, stage, c->feed_bias);

@@ -412,7 +412,7 @@ static void activate_some(const row_work *w, size_t n, float *up, float *gate) {
 static void activate_rows(void *arg, uint32_t part, uint32_t n_parts, uint32_t thread) {
   const row_work *w = arg;
   const pith_forward *f = w->f;
-  const size_t ff = (size_t)f->config->intermediate_size;
+  const size_t ff = (size_t)f->shape.intermediate_size;
   const bool gated = w->stage->weights[PITH_GATE].matrix.n_parts != 0;
   size_t begin, left = part_rows(f->n_rows, part, n_parts, &begin);
   (void)thread;
@@ -476,7 +476,7 @@ int pith_forward_half_of(const pith_config *c, uint32_t id) { return c->parallel
 static bool run_op(pith_forward *f, int32_t layer, layer_op op, double *budget) {
   const pith_config *c = f->config;
   const pith_stage *stage = pith_weights_stage(f->weights, layer);
-  const size_t h = (size_t)c->hidden_size, ff = (size_t)c->intermediate_size;
+  const size_t h = (size_t)c->hidden_size, ff = (size_t)f->shape.intermediate_size;
   const float *input = c->norms_after ? f->x : f->h;
   const bool gated = stage->weights[PITH_GATE].matrix.n_parts != 0;
   row_work activation = {.f = f, .stage = stage, .reader = &stage->weights[PITH_DOWN].matrix};
@@ -491,11 +491,11 @@ static bool run_op(pith_forward *f, int32_t layer, layer_op op, double *budget) 
     case OP_PLACE:
       f->span = 0;
       f->quantized_group = 0;
-      place(f, stage, PITH_QUERY_NORM, f->q, c->n_heads);
-      place(f, stage, PITH_KEY_NORM, f->k, c->n_kv_heads);
+      place(f, stage, PITH_QUERY_NORM, f->q, f->shape.n_heads);
+      place(f, stage, PITH_KEY_NORM, f->k, f->shape.n_kv_heads);
       return true;
     case OP_ATTEND: return pith_attend(f, f->n_cached_layers > 1 ? (uint32_t)layer : 0, budget);
-    case OP_ATTENTION_OUT: return project(f, stage, PITH_ATTENTION_OUT, f->attended, (size_t)c->n_heads * (size_t)c->head_dim, f->h, budget);
+    case OP_ATTENTION_OUT: return project(f, stage, PITH_ATTENTION_OUT, f->attended, (size_t)f->shape.n_heads * (size_t)c->head_dim, f->h, budget);
     case OP_ATTENTION_SUM:
       if (c->norms_after) residual(f, stage, PITH_NORM_1, &stage->weights[PITH_UP].matrix);
       else residual(f, stage, -1, NULL);
@@ -514,6 +514,7 @@ static bool run_op(pith_forward *f, int32_t layer, layer_op op, double *budget) 
 
 bool pith_forward_half(pith_forward *f, int32_t half) {
   const op_list list = ops_of(f->config, half);
+  f->shape = pith_layer_shape_of(f->config, half / 2);
   for (double budget = STEP_MACS; f->op < list.n; f->op++)
     do {
       if (budget <= 0) return false;
@@ -528,11 +529,12 @@ bool pith_forward_until(pith_forward *f, int32_t half, uint32_t id, const float 
   const pith_config *c = f->config;
   const op_list list = ops_of(c, half);
   const bool gated = pith_weights_stage(f->weights, half / 2)->weights[PITH_GATE].matrix.n_parts != 0;
+  f->shape = pith_layer_shape_of(c, half / 2);
   for (double budget = STEP_MACS; budget > 0;) {
     if (ids[list.ops[f->op]] == id) {
       f->op = 0;
       f->done = 0;
-      *x_stride = (size_t)(id == PITH_DOWN ? c->intermediate_size : id == PITH_ATTENTION_OUT ? c->n_heads * c->head_dim : c->hidden_size);
+      *x_stride = (size_t)(id == PITH_DOWN ? f->shape.intermediate_size : id == PITH_ATTENTION_OUT ? f->shape.n_heads * c->head_dim : c->hidden_size);
       *x = id == PITH_DOWN ? (gated ? f->gate : f->up) : id == PITH_ATTENTION_OUT ? f->attended : c->norms_after ? f->x : f->h;
       return true;
     }

@@ -26,6 +26,7 @@ typedef struct pith_forward {
   uint32_t n_rows, n_spans;
   /* where in a half-layer the next call goes on: the operation, its span, and the panels or rows of it that are done */
   uint32_t op, span;
+  pith_layer_shape shape;    /* of its layer */
   size_t done;
   /* buffers in the arena */
   float *x;                  /* (max_rows, hidden) the residual stream */

@@ -26,7 +26,8 @@ pith_status pith_llama_parse(pith_ctx *ctx, const pith_json *json, const char *w
 #define LAYER "model.layers.%d."
 uint32_t pith_llama_slots(const pith_config *c, int32_t stage, pith_slot out[PITH_MAX_SLOTS]) {
   uint32_t n = 0;
-  const int32_t h = c->hidden_size, f = c->intermediate_size, q = c->n_heads * c->head_dim, kv = c->n_kv_heads * c->head_dim;
+  const pith_layer_shape shape = pith_layer_shape_of(c, stage);
+  const int32_t h = c->hidden_size, f = shape.intermediate_size, q = shape.n_heads * c->head_dim, kv = shape.n_kv_heads * c->head_dim;
   if (stage < 0) {
     pith_slot_add(out, &n, PITH_EMBED_TOKENS, c->tied ? PITH_ROLE_HEAD : PITH_ROLE_TABLE, c->vocab_size, h, "model.embed_tokens.weight", 0);
   } else if (stage < c->n_layers) {

@@ -13,11 +13,18 @@ typedef enum pith_pooling { PITH_POOL_MEAN, PITH_POOL_CLS } pith_pooling;
 typedef enum pith_attention { PITH_ATTENTION_F32, PITH_ATTENTION_I16, PITH_ATTENTION_I8 } pith_attention;
 typedef enum pith_activation { PITH_GELU_ERF, PITH_GELU_TANH, PITH_SILU, PITH_RELU } pith_activation;
 
+/* What may differ from layer to layer, where heads and neurons were pruned. */
+typedef struct pith_layer_shape {
+  int32_t n_heads, n_kv_heads, intermediate_size;
+} pith_layer_shape;
+
 #define PITH_MAX_EOS 8
 typedef struct pith_family pith_family;
 typedef struct pith_config {
   const pith_family *family;
   int32_t vocab_size, hidden_size, n_layers, n_heads, n_kv_heads, head_dim, intermediate_size;
+  const pith_layer_shape *layers; /* (n_layers) of a pruned model, whose sizes above are then the largest of any layer. NULL: they are every layer's.
+                                     Borrowed: pith_model has those of a package */
   int32_t max_positions;          /* that a sequence may have: the position table's, or the trained context */
   int32_t position_offset;        /* the position table's row of the first token: RoBERTa keeps those of padding before it */
   int32_t type_vocab_size;        /* BERT's token types; 0 elsewhere */
@@ -38,6 +45,12 @@ typedef struct pith_config {
   bool normalize;
   pith_attention attention;
 } pith_config;
+
+/* Outside of the layers: the configuration's. */
+static inline pith_layer_shape pith_layer_shape_of(const pith_config *c, int32_t layer) {
+  if (c->layers && layer >= 0 && layer < c->n_layers) return c->layers[layer];
+  return (pith_layer_shape){c->n_heads, c->n_kv_heads, c->intermediate_size};
+}
 
 typedef enum pith_role {
   PITH_ROLE_VECTOR,               /* norms, biases: f32 (cols) */

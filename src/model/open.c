@@ -55,8 +55,8 @@ pith_status pith_model_read_manifest(pith_ctx *ctx, const char *path, pith_model
   PITH_TRY(status);
   model->is_package = true;
   PITH_TRY(pith_config_parse(ctx, pith_json_get(model->manifest.json, "config"), path, &model->config));
-  PITH_TRY(check_agreement(ctx, &model->manifest, &model->config, path));
-  return pith_settings_parse(ctx, pith_json_get(model->manifest.json, "settings"), path, &model->config);
+  PITH_TRY(pith_settings_parse(ctx, pith_json_get(model->manifest.json, "settings"), path, model));
+  return check_agreement(ctx, &model->manifest, &model->config, path);
 }
 
 static pith_status begin_package(pith_ctx *ctx, pith_model_loader *l, const char *path) {
@@ -262,6 +262,7 @@ void pith_model_close(pith_ctx *ctx, pith_model *model) {
   pith_weights_free(ctx, &model->weights);
   pith_tokenizer_close(ctx, model->tokenizer);
   pith_manifest_free(ctx, &model->manifest);
+  pith_free(ctx, model->layers);
   memset(model, 0, sizeof *model);
 }
 

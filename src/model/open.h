@@ -9,6 +9,7 @@
 
 typedef struct pith_model {
   pith_config config;
+  pith_layer_shape *layers;        /* of a pruned package: config.layers */
   pith_weights weights;
   pith_tokenizer *tokenizer;
   const pith_kernels *kernels;
@@ -93,6 +94,6 @@ pith_status pith_package_check(pith_ctx *ctx, const pith_slot *slot, const pith_
 pith_status pith_package_bind(pith_ctx *ctx, pith_model *model, uint8_t **shards, const pith_safetensors *indexes);
 /* Settings that a manifest records beside the parent's config.json, and their reading. */
 pith_json *pith_settings_print(const pith_config *config);
-pith_status pith_settings_parse(pith_ctx *ctx, const pith_json *json, const char *what, pith_config *config);
+pith_status pith_settings_parse(pith_ctx *ctx, const pith_json *json, const char *what, pith_model *model);
 
 #endif

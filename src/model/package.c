@@ -296,6 +296,17 @@ pith_json *pith_settings_print(const pith_config *c) {
   pith_json *json = pith_json_new_object();
   pith_json_add_string(json, "attention", pith_attention_name(c->attention));
   pith_json_add_number(json, "max_tokens", c->max_tokens);
+  if (c->layers) {
+    pith_json *list = pith_json_new_array();
+    for (int32_t i = 0; i < c->n_layers; i++) {
+      pith_json *layer = pith_json_new_object();
+      pith_json_add_number(layer, "heads", c->layers[i].n_heads);
+      pith_json_add_number(layer, "kv_heads", c->layers[i].n_kv_heads);
+      pith_json_add_number(layer, "intermediate", c->layers[i].intermediate_size);
+      pith_json_add(list, NULL, layer);
+    }
+    pith_json_add(json, "layers", list);
+  }
   if (c->family->task == PITH_TASK_EMBED) {
     pith_json_add_string(json, "pooling", c->pooling == PITH_POOL_CLS ? "cls" : "mean");
     pith_json_add_bool(json, "normalize", c->normalize);
@@ -309,10 +320,42 @@ pith_json *pith_settings_print(const pith_config *c) {
   return json;
 }
 
-pith_status pith_settings_parse(pith_ctx *ctx, const pith_json *json, const char *what, pith_config *c) {
+static void keep_larger(int32_t *largest, int32_t size) {
+  if (size > *largest) *largest = size;
+}
+
+/* The layers that are left, none larger than the parent's. */
+static pith_status parse_layers(pith_ctx *ctx, const pith_json *list, const char *what, pith_model *model) {
+  pith_config *c = &model->config;
+  const pith_layer_shape parent = pith_layer_shape_of(c, -1);
+  const size_t n = pith_json_count(list);
+  if (pith_json_is_null(list)) return PITH_OK;
+  if (!pith_json_is_array(list) || n < 1 || n > (size_t)c->n_layers)
+    return pith_fail(ctx, PITH_E_FORMAT, "%s: \"layers\" should be a list of 1 to %d layers", what, (int)c->n_layers);
+  PITH_TRY(pith_calloc(ctx, n, sizeof *model->layers, &model->layers));
+  c->n_layers = (int32_t)n;
+  c->n_heads = c->n_kv_heads = c->intermediate_size = 0;
+  pith_layer_shape *shape = model->layers;
+  for (const pith_json *layer = pith_json_first(list); layer; layer = pith_json_next(layer), shape++) {
+    PITH_TRY(pith_config_size(ctx, layer, "heads", parent.n_heads, what, &shape->n_heads));
+    PITH_TRY(pith_config_size(ctx, layer, "kv_heads", parent.n_kv_heads, what, &shape->n_kv_heads));
+    PITH_TRY(pith_config_size(ctx, layer, "intermediate", parent.intermediate_size, what, &shape->intermediate_size));
+    if (shape->n_heads % shape->n_kv_heads != 0)
+      return pith_fail(ctx, PITH_E_FORMAT, "%s: %d \"heads\" of a layer cannot share %d \"kv_heads\" evenly", what, (int)shape->n_heads, (int)shape->n_kv_heads);
+    keep_larger(&c->n_heads, shape->n_heads);
+    keep_larger(&c->n_kv_heads, shape->n_kv_heads);
+    keep_larger(&c->intermediate_size, shape->intermediate_size);
+  }
+  c->layers = model->layers;
+  return PITH_OK;
+}
+
+pith_status pith_settings_parse(pith_ctx *ctx, const pith_json *json, const char *what, pith_model *model) {
+  pith_config *c = &model->config;
   if (!pith_json_is_object(json)) return pith_fail(ctx, PITH_E_FORMAT, "%s has no \"settings\"", what);
   PITH_TRY(pith_config_size(ctx, json, "max_tokens", c->max_positions, what, &c->max_tokens));
   PITH_TRY(pith_attention_parse(ctx, pith_json_get(json, "attention"), what, &c->attention));
+  PITH_TRY(parse_layers(ctx, pith_json_get(json, "layers"), what, model));
   if (c->family->task == PITH_TASK_EMBED) {
     const char *pooling;
     PITH_TRY(pith_json_need_string(ctx, json, "pooling", what, &pooling));

@@ -44,9 +44,9 @@ typedef struct factored {
 static pith_status factor(factored *f, const float *x, double damping) {
   pith_second_order s;
   pith_ctx_init(&f->ctx, &stdio_host, NULL);
-  assert_int_equal(pith_moments_init(&f->ctx, &f->moments, N), PITH_OK);
-  pith_moments_add(&f->ctx, pith_kernels_find("auto"), &f->moments, 100, x, N);
-  pith_moments_add(&f->ctx, pith_kernels_find("auto"), &f->moments, TOKENS - 100, x + 100 * N, N);
+  assert_int_equal(pith_moments_init(&f->ctx, &f->moments, N, 0), PITH_OK);
+  pith_moments_add(&f->ctx, pith_kernels_find("auto"), &f->moments, 100, x, N, NULL);
+  pith_moments_add(&f->ctx, pith_kernels_find("auto"), &f->moments, TOKENS - 100, x + 100 * N, N, NULL);
   for (size_t i = 0; i < N; i++)
     for (size_t j = 0; j < N; j++) f->sums[i * N + j] = f->moments.sums[i > j ? i * N + j : j * N + i];
   pith_status status = pith_second_order_begin(&f->ctx, &s, &f->moments, damping, f->u);

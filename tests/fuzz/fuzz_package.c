@@ -10,7 +10,7 @@ static void bind(pith_ctx *ctx, pith_model *model, const uint8_t *shard, size_t 
   uint8_t *place;
   if (n_bytes < 8 || model->manifest.n_shards != 1) return;
   if (pith_config_parse(ctx, pith_json_get(model->manifest.json, "config"), "pith.json", &model->config) != PITH_OK) return;
-  if (pith_settings_parse(ctx, pith_json_get(model->manifest.json, "settings"), "pith.json", &model->config) != PITH_OK) return;
+  if (pith_settings_parse(ctx, pith_json_get(model->manifest.json, "settings"), "pith.json", model) != PITH_OK) return;
   if (pith_safetensors_header_bytes(ctx, shard, n_bytes, "shard", &header_bytes) != PITH_OK) return;
   if (pith_safetensors_parse(ctx, (const char *)shard + 8, header_bytes, n_bytes, "shard", &index) != PITH_OK) return;
   if (model->config.n_layers <= 64 && pith_weights_init(ctx, &model->weights, model->config.n_layers) == PITH_OK &&
