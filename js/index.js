@@ -378,6 +378,8 @@ export async function compress(source, options = {}) {
  * @property {number} loss as `Budget` has it, on the texts that were measured
  * @property {number} bits a weight of the layers' matrices, scales and zero points counted
  * @property {number} gap by what share of it the loss of the best recipe could be less
+ * @property {{name: string, layer?: number, encoding: string, group_size?: number, weights: number, bytes: number, loss: number}[]} tensors what was chosen,
+ *   and what each is predicted to cost
  * @property {Sensitivity} sensitivity for other budgets of the same model
  */
 /**

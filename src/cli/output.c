@@ -192,6 +192,23 @@ static pith_status put_inspection(pith_ctx *ctx, const pith_json *result, pith_b
   return PITH_OK;
 }
 
+/* What was chosen for every tensor; with --json also what every other choice would have cost. */
+static pith_status put_plan(pith_ctx *ctx, const pith_json *result, pith_buffer *out) {
+  for (const pith_json *t = pith_json_first(pith_json_get(result, "tensors")); t; t = pith_json_next(t)) {
+    const pith_json *group = pith_json_get(t, "group_size");
+    char encoding[32];
+    if (group) pith_snprintf(encoding, sizeof encoding, "%s/%.0f", pith_json_string(pith_json_get(t, "encoding")), pith_json_number(group, 0));
+    else pith_snprintf(encoding, sizeof encoding, "%s", pith_json_string(pith_json_get(t, "encoding")));
+    const double bytes = pith_json_number(pith_json_get(t, "bytes"), 0);
+    PITH_TRY(pith_buffer_printf(ctx, out, "%-60s %-8s %6.3f bits %12.0f bytes  loss %.3g\n", pith_json_string(pith_json_get(t, "name")), encoding,
+                                8 * bytes / pith_json_number(pith_json_get(t, "weights"), 1), bytes, pith_json_number(pith_json_get(t, "loss"), 0)));
+  }
+  static const char *const keys[] = {"bytes", "loss", "bits", "gap"};
+  for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+    PITH_TRY(pith_buffer_printf(ctx, out, "%-24s %.10g\n", keys[i], pith_json_number(pith_json_get(result, keys[i]), 0)));
+  return PITH_OK;
+}
+
 static pith_status put_result(pith_ctx *ctx, const pith_output *o, const char *command, const pith_json *subject, const pith_json *result, const void *data,
                               pith_buffer *out) {
   if (strcmp(command, "embed") == 0) return put_embeddings(ctx, o->json, subject, result, data, out);
@@ -204,6 +221,7 @@ static pith_status put_result(pith_ctx *ctx, const pith_output *o, const char *c
     return status;
   }
   if (strcmp(command, "inspect") == 0) return put_inspection(ctx, result, out);
+  if (strcmp(command, "plan") == 0) return put_plan(ctx, result, out);
   return put_members(ctx, result, 0, out);
 }
 

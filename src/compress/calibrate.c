@@ -32,22 +32,24 @@ void pith_calibration_free(pith_ctx *ctx, pith_calibration *c) {
 
 static const pith_config *config_of(const pith_calibration *c) { return &c->source->model->config; }
 
+static size_t most_tokens(const pith_calibration *c) { return c->aims ? PITH_SOLVING_TOKENS : PITH_CALIBRATION_TOKENS; }
+
 /* A text is a sequence, cut where the model's context ends. */
 pith_status pith_calibration_tokenize(pith_ctx *ctx, pith_calibration *c) {
   if (c->unit != PITH_CALIBRATE_TOKENS) return PITH_OK;
   const pith_config *config = config_of(c);
   const bool embeds = config->family->task == PITH_TASK_EMBED;
   size_t n_done = 0;
-  while (c->n_tokenized < c->texts->n && c->ids.n < PITH_CALIBRATION_TOKENS && n_done < TOKENIZE_BYTES) {
+  while (c->n_tokenized < c->texts->n && c->ids.n < most_tokens(c) && n_done < TOKENIZE_BYTES) {
     const size_t i = c->n_tokenized++, before = c->ids.n;
     PITH_TRY(pith_model_encode(ctx, c->source->model, c->texts->texts[i], c->texts->n_bytes[i], true, embeds, &c->ids));
-    const size_t limit = (size_t)config->max_positions, room = PITH_CALIBRATION_TOKENS - before;
+    const size_t limit = (size_t)config->max_positions, room = most_tokens(c) - before;
     if (c->ids.n - before > limit) c->ids.n = before + limit;
     if (c->ids.n - before > room) c->ids.n = before + room;
     if (c->ids.n > before) c->sequences[c->n_sequences++] = (pith_span){(uint32_t)before, (uint32_t)(c->ids.n - before), 0};
     n_done += c->texts->n_bytes[i] + 64;
   }
-  if (c->n_tokenized < c->texts->n && c->ids.n < PITH_CALIBRATION_TOKENS) return PITH_PENDING;
+  if (c->n_tokenized < c->texts->n && c->ids.n < most_tokens(c)) return PITH_PENDING;
   if (c->ids.n < PITH_CALIBRATION_LEAST)
     return pith_fail(ctx, PITH_E_ARGUMENT, "the calibration texts have %zu tokens; give at least %d, better some thousands, of the kind that the model will read", c->ids.n,
                      PITH_CALIBRATION_LEAST);

@@ -11,6 +11,7 @@
 
 enum {
   PITH_CALIBRATION_TOKENS = 16384,   /* at most, of the texts in order; the rest is not looked at */
+  PITH_SOLVING_TOKENS = 65536,       /* the same where weights are solved for: many more unknowns (docs/COMPRESSION.md has what they bring) */
   PITH_CALIBRATION_LEAST = 256
 };
 

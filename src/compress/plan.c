@@ -34,6 +34,7 @@ void pith_plan_free(pith_ctx *ctx, pith_plan *p) {
   pith_model_close(ctx, &p->parent);
   pith_checkpoint_close(ctx, &p->checkpoint);
   pith_texts_free(ctx, &p->default_texts);
+  pith_free(ctx, p->chosen);
   pith_json_free(p->recipe);
   memset(p, 0, sizeof *p);
 }
@@ -106,6 +107,7 @@ static void add_up(pith_plan *p, const pith_group *groups) {
   for (uint32_t i = 0; i < p->sensitivity.n_tensors; i++) {
     const pith_tensor_choices *t = &p->sensitivity.tensors[i];
     const pith_choice *c = &t->choices[groups[i].chosen];
+    p->chosen[i] = groups[i].chosen;
     p->bytes += (double)c->n_bytes;
     p->loss += c->loss;
     if (t->slot.role != PITH_ROLE_MATRIX) continue;
@@ -139,6 +141,7 @@ pith_status pith_plan_choose(pith_ctx *ctx, pith_plan *p, double limit) {
   pith_group *groups;
   double *values;
   p->options.limit = limit;
+  if (!p->chosen) PITH_TRY(pith_calloc(ctx, p->sensitivity.n_tensors, sizeof *p->chosen, &p->chosen));
   PITH_TRY(pith_calloc(ctx, p->sensitivity.n_tensors, sizeof *groups, &groups));
   pith_status status = pith_calloc(ctx, p->sensitivity.n_tensors, 2 * PITH_MAX_CHOICES * sizeof *values, &values);
   if (status == PITH_OK) status = choose(ctx, p, groups, values);
@@ -160,5 +163,17 @@ void pith_plan_report(const pith_plan *p, pith_json *out) {
   pith_json_add_number(out, "loss", p->loss);
   pith_json_add_number(out, "bits", p->bits);
   pith_json_add_number(out, "gap", p->gap);
+  pith_json *tensors = pith_json_new_array();
+  for (uint32_t i = 0; i < p->sensitivity.n_tensors; i++) {
+    const pith_tensor_choices *t = &p->sensitivity.tensors[i];
+    const pith_choice *c = &t->choices[p->chosen[i]];
+    pith_json *tensor = pith_rule_print(&c->rule, t->slot.name);
+    if (t->stage >= 0 && t->stage < p->checkpoint.config.n_layers) pith_json_add_number(tensor, "layer", t->stage);
+    pith_json_add_number(tensor, "weights", (double)t->slot.rows * t->slot.cols);
+    pith_json_add_number(tensor, "bytes", (double)c->n_bytes);
+    pith_json_add_number(tensor, "loss", c->loss);
+    pith_json_add(tensors, NULL, tensor);
+  }
+  pith_json_add(out, "tensors", tensors);
   pith_json_add(out, "sensitivity", pith_sensitivity_print(&p->sensitivity));
 }

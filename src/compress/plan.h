@@ -25,6 +25,7 @@ typedef struct pith_plan {
   pith_texts default_texts;
   pith_sensitivity sensitivity;
   double fixed_bytes;                    /* of the package whatever is chosen: tokenizer, norms and biases, manifest, headers */
+  uint32_t *chosen;                      /* (sensitivity.n_tensors) */
   pith_json *recipe;
   double bytes, loss, gap;               /* of the recipe, as predicted */
   double bits;                           /* a weight, of the layers' matrices, scales and zero points counted */
@@ -35,7 +36,7 @@ pith_status pith_plan_begin(pith_ctx *ctx, pith_plan *plan, const pith_plan_opti
 pith_status pith_plan_step(pith_ctx *ctx, pith_plan *plan);
 /* After PITH_OK: another recipe for another limit, nothing measured anew. PITH_E_LIMIT where no recipe keeps to it, with the nearest. */
 pith_status pith_plan_choose(pith_ctx *ctx, pith_plan *plan, double limit);
-/* The members "recipe", "bytes", "loss", "bits", "gap", "sensitivity". */
+/* The members "recipe", "bytes", "loss", "bits", "gap", "tensors" (what was chosen), "sensitivity". */
 void pith_plan_report(const pith_plan *plan, pith_json *out);
 void pith_plan_free(pith_ctx *ctx, pith_plan *plan);
 
