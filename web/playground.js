@@ -1,5 +1,5 @@
 // The playground: the embedded model beside its parent's precision, and compression of a checkpoint that the visitor brings.
-import { compress, load, version } from '/pith/js/index.js';
+import { compress, load, plan, version } from '/pith/js/index.js';
 import { downloadZip } from '/vendor/client-zip/index.js';
 
 /** @param {string} id @returns {any} */
@@ -145,13 +145,33 @@ $('prompt').addEventListener('keydown', (event) => {
 // ---- compress your own ----
 /** What the visitor chose: {files, name}; what was made of it: {files, name}, the recipe in its name. */
 let picked = null, job = null, made = null, embedders = null;
+/** What planning found: {sensitivity, source, texts, least, most}, and the recipe for the budget that the slider shows. */
+let planned = null, choosing = 0;
 
 function choose(map, name) {
   picked = { files: map, name };
   const bytes = [...map.values()].reduce((sum, file) => sum + file.size, 0);
   $('chosen').textContent = `${name}: ${map.size} files, ${megabytes(bytes)}`;
-  $('compress').disabled = job !== null;
+  forgetPlan();
+  $('compress').disabled = $('plan').disabled = job !== null;
 }
+
+// What was found belongs to one model and one set of texts.
+function forgetPlan() {
+  planned = null;
+  $('budget').hidden = true;
+  $('recipe').querySelector('[value=planned]').disabled = true;
+  if ($('recipe').value === 'planned') $('recipe').value = 'int8';
+}
+
+/** The lines of the file of calibration texts; nothing where none was chosen. */
+async function calibration() {
+  const file = $('calibration').files[0];
+  if (!file) return {};
+  const lines = (await file.text()).split(/\r?\n/).filter((line) => line.trim() !== '');
+  return { calibrate: lines };
+}
+$('calibration').addEventListener('change', forgetPlan);
 
 $('folder').addEventListener('change', () => {
   const list = [...$('folder').files];
@@ -191,7 +211,7 @@ drop.addEventListener('drop', async (event) => {
   }
 });
 
-const phases = { hash: 'Reading', quantize: 'Quantising', measure: 'Measuring the quality' };
+const phases = { plan: 'Trying every way of storing every tensor', hash: 'Reading', quantize: 'Quantising', measure: 'Measuring the quality' };
 
 async function openStory() {
   await small.open('/models/story/', 'story, int8');
@@ -228,23 +248,85 @@ async function comparable(task, source, signal) {
   $('compare').hidden = false;
 }
 
+/** The recipe for the slider's budget, and what it would cost by layer. */
+async function choosePlan() {
+  const turn = ++choosing, share = $('bytes').valueAsNumber / 100, { least, most, sensitivity, source, texts } = planned;
+  const maxBytes = Math.ceil(least + (most - least) * share);
+  $('bytes-text').textContent = megabytes(maxBytes);
+  const result = await plan(source.files, { ...texts, sensitivity, maxBytes });
+  if (turn !== choosing || !planned) return; // the slider has moved on
+  planned.recipe = result.recipe;
+  $('predicted').textContent = `Predicted: ${megabytes(result.bytes)}, loss ${result.loss.toPrecision(3)}, ${result.bits.toFixed(2)} bits a weight in the layers.`;
+  const rows = new Map();
+  for (const { layer, weights, bytes, loss } of result.tensors) {
+    const row = rows.get(layer) ?? { weights: 0, bytes: 0, loss: 0 };
+    rows.set(layer, { weights: row.weights + weights, bytes: row.bytes + bytes, loss: row.loss + loss });
+  }
+  $('plan-table').tBodies[0].replaceChildren(...[...rows].map(([layer, { weights, bytes, loss }]) => {
+    const row = document.createElement('tr');
+    row.append(...[layer === undefined ? 'embeddings, head' : String(layer), (8 * bytes / weights).toFixed(2), megabytes(bytes), loss.toPrecision(2)].map((text, i) => {
+      const cell = document.createElement(i === 0 ? 'th' : 'td');
+      if (i === 0) cell.scope = 'row';
+      cell.textContent = text;
+      return cell;
+    }));
+    return row;
+  }));
+}
+
+$('bytes').addEventListener('input', () => choosePlan().catch(showProblem));
+
+$('plan').addEventListener('click', async () => {
+  clearProblem();
+  forgetPlan();
+  job = new AbortController();
+  const source = picked, { signal } = job;
+  $('compress').disabled = $('plan').disabled = true;
+  $('cancel').disabled = false;
+  $('progress').hidden = false;
+  try {
+    const texts = await calibration();
+    const { bytes, tensors, sensitivity } = await plan(source.files, { ...texts, maxBytes: Number.MAX_SAFE_INTEGER, signal,
+      onProgress: ({ phase, done, total }) => {
+        $('progress').value = total ? done / total : 0;
+        $('compress-state').textContent = `${phases[phase] ?? phase}…`;
+      } });
+    const chosen = new Map(tensors.map((tensor) => [tensor.name, tensor.bytes]));
+    const less = sensitivity.tensors.reduce((sum, { name, choices }) => sum + chosen.get(name) - Math.min(...choices.map((choice) => choice.bytes)), 0);
+    planned = { sensitivity, source, texts, least: bytes - less, most: bytes, recipe: null };
+    $('budget').hidden = false;
+    $('recipe').querySelector('[value=planned]').disabled = false;
+    $('recipe').value = 'planned';
+    await choosePlan();
+    $('compress-state').textContent = 'Planned: choose a budget, then compress.';
+  } catch (error) {
+    $('compress-state').textContent = error.name === 'AbortError' ? 'Cancelled.' : 'Failed.';
+    showProblem(error);
+  } finally {
+    job = null;
+    $('compress').disabled = $('plan').disabled = false;
+    $('cancel').disabled = true;
+    $('progress').hidden = true;
+  }
+});
+
 $('compress').addEventListener('click', async () => {
   clearProblem();
   job = new AbortController();
   made = null;
-  const source = picked, recipe = $('recipe').value, { signal } = job;
-  $('compress').disabled = $('download').disabled = true;
+  const source = picked, name = $('recipe').value, recipe = name === 'planned' ? planned.recipe : name, { signal } = job;
+  $('compress').disabled = $('plan').disabled = $('download').disabled = true;
   $('cancel').disabled = false;
   $('progress').hidden = false;
   $('compare').hidden = true;
   showFacts($('result'), {});
   try {
-    const { files: packed, bytes, ratio, quality } = await compress(source.files, { recipe, signal,
+    const { files: packed, bytes, ratio, quality } = await compress(source.files, { recipe, ...await calibration(), signal,
       onProgress: ({ phase, done, total }) => {
         $('progress').value = total ? done / total : 0;
         $('compress-state').textContent = `${phases[phase] ?? phase}…`;
       } });
-    made = { files: packed, name: `${source.name}-${recipe}` };
+    made = { files: packed, name: `${source.name}-${name}` };
     showFacts($('result'), { Package: `${made.name}, ${megabytes(bytes)}`, 'Smaller by': `${ratio.toFixed(2)} ×`, Shards: [...packed.keys()].filter((name) => name.startsWith('shard')).length, ...qualityOf({ quality }) });
     $('download').disabled = false;
     $('compress-state').textContent = 'Compressed. Loading both to compare…';
@@ -257,7 +339,7 @@ $('compress').addEventListener('click', async () => {
     showProblem(error);
   } finally {
     job = null;
-    $('compress').disabled = false;
+    $('compress').disabled = $('plan').disabled = false;
     $('cancel').disabled = true;
     $('progress').hidden = true;
   }

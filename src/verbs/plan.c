@@ -35,7 +35,7 @@ static pith_status start(pith_job *job) {
 static pith_status step(pith_job *job) {
   plan_state *s = job->state;
   const pith_status status = pith_plan_step(job->ctx, &s->plan);
-  job->progress = (pith_progress){"sense", "trials", s->plan.sensitivity.done, s->plan.sensitivity.total};
+  job->progress = (pith_progress){"plan", "trials", s->plan.sensitivity.done, s->plan.sensitivity.total};
   if (status == PITH_OK || status == PITH_PENDING || status == PITH_E_LIMIT) PITH_TRY(pith_sensitivity_file_update(job->ctx, &s->sensitivity, &s->plan));
   if (status != PITH_OK) return status;
   if (s->output) PITH_TRY(pith_json_write_file(job->ctx, s->plan.recipe, s->output));
