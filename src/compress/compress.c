@@ -75,7 +75,7 @@ static pith_status next_slot(pith_ctx *ctx, pith_compression *c) {
     c->slot = 0;
   }
   const pith_slot *slot = &c->slots[c->slot];
-  const bool calibrated = c->options.calibration && slot->role == PITH_ROLE_MATRIX;
+  const bool calibrated = c->options.calibration && slot->role == PITH_ROLE_MATRIX && c->stage < config->n_layers;
   if (calibrated) {
     const pith_status status = pith_calibration_step(ctx, &c->calibration, c->stage, slot->id);
     if (status != PITH_OK) return status;

@@ -101,5 +101,8 @@ pith_status pith_recipe_parse(pith_ctx *ctx, const pith_json *json, const char *
 }
 
 const pith_recipe_rule *pith_recipe_rule_of(const pith_recipe *recipe, pith_role role) {
+  /* A label's row decides alone, and all of them are less than a thousandth of the bytes: they keep half precision whatever the recipe. */
+  static const pith_recipe_rule labels = {.encoding = PITH_ENC_F16};
+  if (role == PITH_ROLE_LABELS) return &labels;
   return role == PITH_ROLE_TABLE ? &recipe->tables : role == PITH_ROLE_HEAD ? &recipe->head : &recipe->matrices;
 }

@@ -39,6 +39,13 @@ void pith_slot_linear(pith_slot *slots, uint32_t *n, uint32_t id, int32_t rows, 
 /* The same for a norm. */
 void pith_slot_norm(pith_slot *slots, uint32_t *n, uint32_t id, int32_t cols, const char *module, int32_t layer, bool bias);
 
+/* heads.c: the task by the architecture's name, and what config.json says of its outputs. */
+pith_status pith_head_parse(pith_ctx *ctx, const pith_json *json, const char *architecture, const char *what, pith_config *out);
+/* The encoder alone is wanted. */
+void pith_head_drop(pith_config *config);
+/* The head's slots, after n others of the stage. */
+void pith_head_slots(const pith_config *c, pith_slot *slots, uint32_t *n);
+
 /* What families share that differ little. */
 pith_status pith_bert_parse(pith_ctx *ctx, const pith_json *json, const char *what, pith_config *out);
 uint32_t pith_bert_slots(const pith_config *c, int32_t stage, pith_slot out[PITH_MAX_SLOTS]);

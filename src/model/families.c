@@ -20,6 +20,7 @@ static pith_status unknown_architecture(pith_ctx *ctx, const char *name, const c
   size_t used = 0;
   for (const pith_family *const *family = pith_families(); *family; family++) {
     for (const char *const *a = (*family)->architectures; *a; a++) {
+      if ((*family)->heads && a > (*family)->architectures) break;   /* those with heads are the same of each family */
       const size_t n = strlen(*a);
       if (used + n + 3 > sizeof list) break;
       if (used) {
@@ -30,7 +31,8 @@ static pith_status unknown_architecture(pith_ctx *ctx, const char *name, const c
       used += n;
     }
   }
-  return pith_fail(ctx, PITH_E_UNSUPPORTED, "%s: the architecture \"%.80s\" is not supported; supported are %s", what, name, list);
+  return pith_fail(ctx, PITH_E_UNSUPPORTED, "%s: the architecture \"%.80s\" is not supported; supported are %s, and of the encoders …ForSequenceClassification, …ForTokenClassification and …ForMaskedLM",
+                   what, name, list);
 }
 
 pith_status pith_config_parse(pith_ctx *ctx, const pith_json *json, const char *what, pith_config *out) {
@@ -50,6 +52,8 @@ pith_status pith_config_parse(pith_ctx *ctx, const pith_json *json, const char *
   out->family = family;
   out->pooling = PITH_POOL_MEAN;
   out->bos_id = -1;
+  out->task = family->task;
   PITH_TRY(family->parse(ctx, json, what, out));
+  if (architecture && family->heads) PITH_TRY(pith_head_parse(ctx, json, architecture, what, out));
   return family->task == PITH_TASK_GENERATE ? pith_config_special_ids(ctx, json, what, out) : PITH_OK;
 }
