@@ -3,7 +3,7 @@
 
 #include "model/config.h"
 
-static const char *const architectures[] = {"BertModel", "BertForSequenceClassification", "BertForTokenClassification", "BertForMaskedLM", NULL};
+static const char *const architectures[] = {"BertModel", NULL};
 /* BertModel itself stores bare names; a head's checkpoint puts "bert." before them. */
 static const char *const prefixes[] = {"", "bert.", NULL};
 

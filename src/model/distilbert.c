@@ -1,7 +1,7 @@
 /* DistilBERT: BERT without token types, under names of its own. */
 #include "model/config.h"
 
-static const char *const architectures[] = {"DistilBertModel", "DistilBertForSequenceClassification", "DistilBertForTokenClassification", "DistilBertForMaskedLM", NULL};
+static const char *const architectures[] = {"DistilBertModel", NULL};
 static const char *const prefixes[] = {"", "distilbert.", NULL};
 
 static const pith_config_keys keys = {"vocab_size", "dim", "n_layers", "n_heads", "hidden_dim", "max_position_embeddings", "activation"};

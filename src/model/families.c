@@ -11,7 +11,7 @@ const pith_family *const *pith_families(void) {
 static const pith_family *family_of_architecture(const char *architecture) {
   for (const pith_family *const *family = pith_families(); *family; family++)
     for (const char *const *name = (*family)->architectures; *name; name++)
-      if (strcmp(*name, architecture) == 0) return *family;
+      if (strcmp(*name, architecture) == 0 || ((*family)->heads && pith_head_find(*family, architecture) >= 0)) return *family;
   return NULL;
 }
 
@@ -20,7 +20,6 @@ static pith_status unknown_architecture(pith_ctx *ctx, const char *name, const c
   size_t used = 0;
   for (const pith_family *const *family = pith_families(); *family; family++) {
     for (const char *const *a = (*family)->architectures; *a; a++) {
-      if ((*family)->heads && a > (*family)->architectures) break;   /* those with heads are the same of each family */
       const size_t n = strlen(*a);
       if (used + n + 3 > sizeof list) break;
       if (used) {
@@ -54,6 +53,6 @@ pith_status pith_config_parse(pith_ctx *ctx, const pith_json *json, const char *
   out->bos_id = -1;
   out->task = family->task;
   PITH_TRY(family->parse(ctx, json, what, out));
-  if (architecture && family->heads) PITH_TRY(pith_head_parse(ctx, json, architecture, what, out));
+  if (architecture && family->heads) PITH_TRY(pith_head_parse(ctx, json, pith_head_find(family, architecture), what, out));
   return family->task == PITH_TASK_GENERATE ? pith_config_special_ids(ctx, json, what, out) : PITH_OK;
 }

@@ -37,19 +37,23 @@ static pith_status parse_scoring(pith_ctx *ctx, const pith_json *json, const cha
   if (name && strcmp(name, "regression") == 0) out->scoring = PITH_SCORE_RAW;
   else if (name && strcmp(name, "multi_label_classification") == 0) out->scoring = PITH_SCORE_SIGMOID;
   else if (!name || strcmp(name, "single_label_classification") != 0)
-    return pith_fail(ctx, PITH_E_UNSUPPORTED, "%s: \"problem_type\" is \"%.40s\"; supported are regression, single_label_classification and multi_label_classification",
-                     what, name ? name : "");
+    return pith_fail(ctx, PITH_E_UNSUPPORTED, "%s: \"problem_type\" is \"%.40s\", which Pith does not know", what, name ? name : "");
   return PITH_OK;
 }
 
-pith_status pith_head_parse(pith_ctx *ctx, const pith_json *json, const char *architecture, const char *what, pith_config *out) {
+int pith_head_find(const pith_family *family, const char *architecture) {
   static const char *const ends[] = {"ForSequenceClassification", "ForTokenClassification", "ForMaskedLM"};
-  for (int i = 0; i < 3; i++)
-    if (strstr(architecture, ends[i])) {
-      out->task = (pith_task)(PITH_TASK_CLASSIFY + i);
-      out->head = &out->family->heads[i];
-    }
-  if (!out->head) return PITH_OK;
+  const char *model = *family->architectures;
+  const size_t n = strlen(model) - strlen("Model");
+  for (int i = 0; strncmp(architecture, model, n) == 0 && i < 3; i++)
+    if (strcmp(architecture + n, ends[i]) == 0) return i;
+  return -1;
+}
+
+pith_status pith_head_parse(pith_ctx *ctx, const pith_json *json, int head, const char *what, pith_config *out) {
+  if (head < 0) return PITH_OK;
+  out->task = (pith_task)(PITH_TASK_CLASSIFY + head);
+  out->head = &out->family->heads[head];
   if (out->task == PITH_TASK_FILL) {
     out->tied = pith_config_true(json, "tie_word_embeddings");
     return PITH_OK;

@@ -79,7 +79,7 @@ typedef struct pith_slot {
 struct pith_family {
   const char *name;                       /* config.json's "model_type" */
   pith_task task;
-  const char *const *architectures;       /* config.json's "architectures" that it reads; NULL-terminated */
+  const char *const *architectures;       /* config.json's "architectures" that it reads; NULL-terminated. With heads: XModel alone, also XFor… */
   pith_status (*parse)(pith_ctx *ctx, const pith_json *config_json, const char *what, pith_config *out);
   /* The weights of a stage: -1 before the layers, 0 … n_layers - 1, n_layers after them. Returns the count. */
   uint32_t (*slots)(const pith_config *config, int32_t stage, pith_slot out[PITH_MAX_SLOTS]);

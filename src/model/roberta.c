@@ -2,9 +2,7 @@
  * padding token itself has other positions in the reference implementation, which counts tokens that are no padding. */
 #include "model/config.h"
 
-static const char *const roberta[] = {"RobertaModel", "RobertaForSequenceClassification", "RobertaForTokenClassification", "RobertaForMaskedLM", NULL};
-static const char *const xlm_roberta[] = {"XLMRobertaModel", "XLMRobertaForSequenceClassification", "XLMRobertaForTokenClassification",
-                                          "XLMRobertaForMaskedLM", NULL};
+static const char *const roberta[] = {"RobertaModel", NULL}, *const xlm_roberta[] = {"XLMRobertaModel", NULL};
 static const char *const prefixes[] = {"", "roberta.", NULL};
 
 static pith_status parse(pith_ctx *ctx, const pith_json *json, const char *what, pith_config *out) {

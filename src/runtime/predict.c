@@ -13,13 +13,12 @@ pith_status pith_predictor_init(pith_ctx *ctx, pith_predictor *p, const pith_mod
   const pith_config *c = &model->config;
   memset(p, 0, sizeof *p);
   if (c->task != task)
-    return pith_fail(ctx, PITH_E_UNSUPPORTED, "a %s model for %s cannot %s", c->family->name, pith_task_name(c->task), pith_task_name(task));
+    return pith_fail(ctx, PITH_E_UNSUPPORTED, "a %s model cannot %s; it can %s", c->family->name, pith_task_name(task), pith_task_name(c->task));
   p->n_outputs = (uint32_t)pith_head_outputs(c);
   p->n_best = n_best == 0 || n_best > p->n_outputs ? p->n_outputs : n_best;
-  p->mask_id = pith_tokenizer_token_id(model->tokenizer, "[MASK]");
-  if (p->mask_id < 0) p->mask_id = pith_tokenizer_token_id(model->tokenizer, "<mask>");
-  if (task == PITH_TASK_FILL && p->mask_id < 0)
-    return pith_fail(ctx, PITH_E_UNSUPPORTED, "the tokenizer has neither [MASK] nor <mask>: there is no saying which word to fill in");
+  p->mask = pith_tokenizer_token_id(model->tokenizer, "[MASK]") >= 0 ? "[MASK]" : "<mask>";
+  p->mask_id = pith_tokenizer_token_id(model->tokenizer, p->mask);
+  if (task == PITH_TASK_FILL && p->mask_id < 0) return pith_fail(ctx, PITH_E_UNSUPPORTED, "the tokenizer has neither [MASK] nor <mask>");
   return pith_encoder_init(ctx, &p->encoder, model, (size_t)tile_of(p) * p->n_outputs, &p->logits);
 }
 
@@ -31,56 +30,38 @@ void pith_predictor_free(pith_ctx *ctx, pith_predictor *p) {
 }
 
 pith_status pith_predictor_begin(pith_ctx *ctx, pith_predictor *p, const char *const *texts, const size_t *n_bytes, size_t n) {
-  p->scoring = false;
-  p->n = 0;
+  pith_free(ctx, p->best);
+  pith_free(ctx, p->at);
+  p->best = NULL;
+  p->at = NULL;
+  p->n = p->n_done = 0;
+  p->n_rows = p->n_scored = 0;
   return pith_encoder_begin(ctx, &p->encoder, texts, n_bytes, n);
 }
 
-static pith_status reserve(pith_ctx *ctx, pith_predictor *p, size_t n) {
-  if (n <= p->capacity) return PITH_OK;
-  const size_t capacity = n > 2 * p->capacity ? n : 2 * p->capacity;
-  pith_prediction *best;
-  size_t *at;
-  PITH_TRY(pith_calloc(ctx, capacity, p->n_best * sizeof *best, &best));
-  const pith_status status = pith_calloc(ctx, capacity, sizeof *at, &at);
-  if (status != PITH_OK) {
-    pith_free(ctx, best);
-    return status;
-  }
-  if (p->n) {
-    memcpy(best, p->best, p->n * p->n_best * sizeof *best);
-    memcpy(at, p->at, p->n * sizeof *at);
-  }
-  pith_free(ctx, p->best);
-  pith_free(ctx, p->at);
-  p->best = best;
-  p->at = at;
-  p->capacity = capacity;
-  return PITH_OK;
-}
-
-/* The rows that are asked about move to the front of the batch: the rest is not needed any more. */
-static pith_status begin_scoring(pith_ctx *ctx, pith_predictor *p) {
+/* All texts have their tokens: which of them are asked about. */
+static pith_status find_rows(pith_ctx *ctx, pith_predictor *p) {
   const pith_encoder *e = &p->encoder;
   const pith_task task = e->model->config.task;
-  const size_t h = (size_t)e->model->config.hidden_size, first = pith_encoder_first(e, e->first);
-  PITH_TRY(reserve(ctx, p, p->n + e->forward.n_rows));
-  p->n_rows = p->n_scored = 0;
-  for (size_t i = e->first; i < e->next; i++) {
-    const pith_span span = e->spans[i - e->first];
-    const uint32_t before = p->n_rows, end = span.row + (task == PITH_TASK_CLASSIFY && span.n_rows > 1 ? 1 : span.n_rows);
-    for (uint32_t row = span.row; row < end; row++) {
-      if (task == PITH_TASK_FILL && e->ids.ids[first + row] != p->mask_id) continue;
-      memmove(e->forward.x + p->n_rows * h, e->forward.x + row * h, h * sizeof(float));
-      p->at[p->n + p->n_rows++] = first + row;
-    }
-    if (task == PITH_TASK_TAG || p->n_rows > before) continue;
-    if (task == PITH_TASK_CLASSIFY) return pith_fail(ctx, PITH_E_ARGUMENT, "text %llu has no token to classify", (unsigned long long)i + 1);
-    return pith_fail(ctx, PITH_E_ARGUMENT, "text %llu has no %s", (unsigned long long)i + 1, pith_tokenizer_token_id(e->model->tokenizer, "[MASK]") >= 0 ? "[MASK]" : "<mask>");
+  PITH_TRY(pith_calloc(ctx, e->ids.n, sizeof *p->at, &p->at));
+  for (size_t i = 0; i < e->n_texts; i++) {
+    const size_t before = p->n, first = pith_encoder_first(e, i);
+    for (size_t k = first; k < e->ends[i]; k++)
+      if (task == PITH_TASK_TAG || (task == PITH_TASK_FILL ? e->ids.ids[k] == p->mask_id : k == first)) p->at[p->n++] = k;
+    if (p->n == before && task != PITH_TASK_TAG)
+      return pith_fail(ctx, PITH_E_ARGUMENT, "text %llu has no %s", (unsigned long long)i + 1, task == PITH_TASK_FILL ? p->mask : "token");
   }
-  pith_head_rows(&p->encoder.forward, p->n_rows, e->forward.x);
-  p->scoring = true;
-  return PITH_PENDING;
+  return pith_calloc(ctx, p->n, p->n_best * sizeof *p->best, &p->best);
+}
+
+/* The batch's rows that are asked about move to its front: the others are not needed any more. */
+static void begin_scoring(pith_predictor *p) {
+  const pith_encoder *e = &p->encoder;
+  const size_t h = (size_t)e->model->config.hidden_size, first = pith_encoder_first(e, e->first);
+  for (p->n_rows = 0; p->n_done + p->n_rows < p->n && p->at[p->n_done + p->n_rows] < e->ends[e->next - 1]; p->n_rows++)
+    memmove(e->forward.x + p->n_rows * h, e->forward.x + (p->at[p->n_done + p->n_rows] - first) * h, h * sizeof(float));
+  p->n_scored = 0;
+  if (p->n_rows > 0) pith_head_rows(&p->encoder.forward, p->n_rows, e->forward.x);
 }
 
 void pith_scores(pith_scoring scoring, uint32_t n, float *x) {
@@ -96,30 +77,30 @@ void pith_scores(pith_scoring scoring, uint32_t n, float *x) {
   for (uint32_t i = 0; i < n; i++) x[i] = (float)((double)x[i] / sum);
 }
 
-void pith_best(const float *scores, uint32_t n, uint32_t k, pith_prediction *out) {
-  uint32_t n_out = 0;
-  for (uint32_t i = 0; i < n; i++) {
+void pith_best(const float *scores, uint32_t first, uint32_t n, uint32_t k, pith_prediction *out) {
+  for (uint32_t i = 0, n_out = first < k ? first : k; i < n; i++) {
     if (n_out == k && !(scores[i] > out[k - 1].score)) continue;
     uint32_t to = n_out < k ? n_out++ : k - 1;
     for (; to > 0 && scores[i] > out[to - 1].score; to--) out[to] = out[to - 1];
-    out[to] = (pith_prediction){(int32_t)i, scores[i]};
+    out[to] = (pith_prediction){(int32_t)(first + i), scores[i]};
   }
 }
 
 pith_status pith_predictor_step(pith_ctx *ctx, pith_predictor *p) {
   pith_encoder *e = &p->encoder;
-  if (!p->scoring) {
+  if (p->n_scored == p->n_rows) {
+    if (!p->best && e->n_tokenized == e->n_texts) PITH_TRY(find_rows(ctx, p));
     PITH_TRY(pith_encoder_step(ctx, e));
-    return e->first == e->next ? PITH_OK : begin_scoring(ctx, p);
+    if (e->first < e->next) begin_scoring(p);
+  } else {
+    const uint32_t left = p->n_rows - p->n_scored, tile = tile_of(p), n = left < tile ? left : tile;
+    pith_head_logits(&e->forward, n, e->forward.x + (size_t)p->n_scored * (size_t)e->model->config.hidden_size, p->logits);
+    for (uint32_t r = 0; r < n; r++) {
+      float *scores = p->logits + (size_t)r * p->n_outputs;
+      pith_scores(e->model->config.scoring, p->n_outputs, scores);
+      pith_best(scores, 0, p->n_outputs, p->n_best, p->best + p->n_done++ * p->n_best);
+    }
+    p->n_scored += n;
   }
-  const uint32_t left = p->n_rows - p->n_scored, tile = tile_of(p), n = left < tile ? left : tile;
-  pith_head_logits(&e->forward, n, e->forward.x + (size_t)p->n_scored * (size_t)e->model->config.hidden_size, p->logits);
-  for (uint32_t r = 0; r < n; r++) {
-    float *scores = p->logits + (size_t)r * p->n_outputs;
-    pith_scores(e->model->config.scoring, p->n_outputs, scores);
-    pith_best(scores, p->n_outputs, p->n_best, p->best + p->n++ * p->n_best);
-  }
-  p->n_scored += n;
-  p->scoring = p->n_scored < p->n_rows;
-  return p->scoring || !pith_encoder_done(e) ? PITH_PENDING : PITH_OK;
+  return p->n_scored < p->n_rows || !pith_encoder_done(e) ? PITH_PENDING : PITH_OK;
 }

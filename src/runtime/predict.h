@@ -13,14 +13,14 @@ typedef struct pith_prediction {
 typedef struct pith_predictor {
   pith_encoder encoder;
   uint32_t n_outputs, n_best;       /* n_best: predictions of a row */
-  int32_t mask_id;                  /* PITH_TASK_FILL */
-  bool scoring;                     /* a batch is through, and some of its rows have no answer yet */
+  const char *mask;                 /* the token that stands for a masked word, as a text writes it */
+  int32_t mask_id;
   uint32_t n_rows, n_scored;        /* of the batch: that are asked about, that are answered */
   float *logits;                    /* (tile, outputs) in the arena */
-  /* the answers so far */
-  pith_prediction *best;            /* (n, n_best), best first; equal scores in order of ids */
+  /* the answers */
+  size_t n, n_done;
   size_t *at;                       /* (n) which of encoder.ids the row is */
-  size_t n, capacity;
+  pith_prediction *best;            /* (n, n_best), best first; equal scores in order of ids */
 } pith_predictor;
 
 /* Zero-initialise first; free accepts a half-made one. n_best: 0 means all. PITH_E_UNSUPPORTED for a model of another task. */
@@ -33,7 +33,7 @@ pith_status pith_predictor_step(pith_ctx *ctx, pith_predictor *p);
 
 /* Scores out of a row's logits, in place: probabilities of one choice, of each output by itself, or the logits as they are. */
 void pith_scores(pith_scoring scoring, uint32_t n, float *logits);
-/* The k best of n scores: out (k), k <= n. */
-void pith_best(const float *scores, uint32_t n, uint32_t k, pith_prediction *out);
+/* The k best of scores [first, first + n) and of those before, which `out` holds. out: (k), best first, equal ones in order of ids */
+void pith_best(const float *scores, uint32_t first, uint32_t n, uint32_t k, pith_prediction *out);
 
 #endif
