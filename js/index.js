@@ -15,7 +15,7 @@ export * from './errors.js';
  */
 /**
  * @typedef {object} Progress
- * @property {string} phase 'load', 'fetch', 'plan', 'hash', 'quantize', 'measure', 'embed', 'prompt', 'generate'
+ * @property {string} phase 'load', 'fetch', 'plan', 'hash', 'quantize', 'measure', 'embed', 'classify', 'tag', 'fill', 'prompt', 'generate'
  * @property {string} unit  of done and total: 'bytes', 'weights', 'texts', 'tokens', 'trials'
  * @property {number} done
  * @property {number} total 0 when it is not known
@@ -44,7 +44,7 @@ export * from './errors.js';
  * @typedef {object} ModelInfo
  * @property {'package' | 'checkpoint'} kind
  * @property {string} family 'bert', 'llama', …: config.json's `model_type`
- * @property {'embed' | 'generate'} task
+ * @property {'embed' | 'classify' | 'tag' | 'fill' | 'generate'} task an encoder with a head (the middle three) embeds too
  * @property {string} module the WebAssembly module in use: 'pith-relaxed-dot' or 'pith-relaxed-pairs' where the engine has relaxed SIMD, else
  *   'pith-simd128'; 'pith-relaxed-complete' or 'pith-simd128-complete' for what is no package; then '-threads' where there are some
  * @property {number} threads that work
@@ -57,6 +57,7 @@ export * from './errors.js';
  * @property {number} hiddenSize
  * @property {number} vocabSize
  * @property {number} maxTokens
+ * @property {string[]} [labels] that `classify` or `tag` gives
  * @property {Record<string, unknown>} [recipe] of a package
  * @property {Quality} [quality] of a package, against its parent
  * @property {Record<string, unknown>} [parent] of a package
@@ -73,6 +74,9 @@ export * from './errors.js';
  * @property {number} [seed] 0
  * @property {string | string[]} [stop] texts that end the generation; they are not part of the text
  */
+/** @typedef {{label: string, score: number}} LabelScore */
+/** @typedef {{id: number, token: string, score: number}} TokenScore */
+/** @typedef {{id: number, token: string, label: string, score: number}} TokenLabel */
 /**
  * @typedef {object} GenerationResult
  * @property {string} text
@@ -239,9 +243,9 @@ export class Model {
     return answer;
   }
 
-  /** @param {'embed' | 'generate'} task */
+  /** @param {ModelInfo['task']} task */
   #need(task) {
-    if (this.info.task !== task) throw new UnsupportedError(`a ${this.info.family} model cannot ${task}; it can ${this.info.task}`);
+    if (this.info.task !== task && (task !== 'embed' || this.info.task === 'generate')) throw new UnsupportedError(`a ${this.info.family} model cannot ${task}; it can ${this.info.task}`);
   }
 
   /**
@@ -259,6 +263,51 @@ export class Model {
     const { result, data } = await this.#run('embed', { texts: list, ...rest }, { signal, onProgress });
     return { data: data ? new Float32Array(data.buffer, 0, data.byteLength / 4) : new Float32Array(0), dims: result.dims, tokens: result.tokens };
   }
+
+  /**
+   * @param {'classify' | 'tag' | 'fill'} verb
+   * @param {string | string[]} texts
+   * @param {TaskOptions & {topK?: number}} options
+   * @param {string[]} known
+   * @returns {Promise<any>} what one text is answered with; of a list, a list
+   */
+  async #predict(verb, texts, options, known) {
+    checkOptions(options, ['signal', 'onProgress', ...known], verb);
+    checkSignal(options.signal);
+    this.#need(verb);
+    const list = (Array.isArray(texts) ? texts : [texts]).map((text) => checkText(text, 'a text'));
+    const { signal, onProgress, ...rest } = options;
+    const { results } = (await this.#run(verb, { texts: list, ...rest }, { signal, onProgress })).result;
+    return Array.isArray(texts) ? results : results[0];
+  }
+
+  /**
+   * Labels with their scores, best first: probabilities of one choice, or of each label by itself where the model may give several; a regression's
+   * values as they are. For a list of texts, a list of such lists.
+   * @template {string | string[]} T
+   * @param {T} texts
+   * @param {TaskOptions & {topK?: number}} [options] topK: so many labels; all unless given
+   * @returns {Promise<T extends string ? LabelScore[] : LabelScore[][]>}
+   */
+  async classify(texts, options = {}) { return this.#predict('classify', texts, options, ['topK']); }
+
+  /**
+   * The label of each token of the text, special tokens left out. `token` is the text that the token alone has ('##ing' is the end of a word).
+   * @template {string | string[]} T
+   * @param {T} texts
+   * @param {TaskOptions} [options]
+   * @returns {Promise<T extends string ? TokenLabel[] : TokenLabel[][]>}
+   */
+  async tag(texts, options = {}) { return this.#predict('tag', texts, options, []); }
+
+  /**
+   * The likeliest tokens for each masked word, which a text writes as [MASK] or <mask>, whichever the model's tokenizer has: a list a mask, best first.
+   * @template {string | string[]} T
+   * @param {T} texts
+   * @param {TaskOptions & {topK?: number}} [options] topK: 5
+   * @returns {Promise<T extends string ? TokenScore[][] : TokenScore[][][]>}
+   */
+  async fill(texts, options = {}) { return this.#predict('fill', texts, options, ['topK']); }
 
   /**
    * Continues the prompt.
@@ -426,14 +475,15 @@ export async function inspect(source, options = {}) {
 }
 
 /**
- * Measures a model, alone (perplexity) or against another: cosine of embeddings, correlation with scores, KL divergence.
+ * Measures a model, alone (perplexity) or against another: cosine of embeddings, correlation with scores, accuracy, KL divergence.
  * @param {ModelSource} source
  * @param {TaskOptions & {against?: ModelSource, texts?: string[], pairs?: {a: string, b: string, score: number}[], perplexity?: string,
- *   kernels?: string, attention?: 'f32' | 'i16' | 'i8', threads?: number | 'auto', worker?: boolean}} [options] one of texts, pairs and perplexity; Pith's own texts when none is given
+ *   classify?: {text: string, label: string}[], topKOverlap?: number,
+ *   kernels?: string, attention?: 'f32' | 'i16' | 'i8', threads?: number | 'auto', worker?: boolean}} [options] one of texts, pairs, classify and perplexity; Pith's own texts when none is given
  * @returns {Promise<Quality>}
  */
 export async function evaluate(source, options = {}) {
-  checkOptions(options, ['signal', 'onProgress', 'worker', 'against', 'texts', 'pairs', 'perplexity', 'kernels', 'attention', 'threads'], 'evaluate');
+  checkOptions(options, ['signal', 'onProgress', 'worker', 'against', 'texts', 'pairs', 'classify', 'perplexity', 'topKOverlap', 'kernels', 'attention', 'threads'], 'evaluate');
   const { signal, onProgress, worker, against, ...rest } = options;
   const parent = against === undefined ? {} : { against: describe(against) };
   return (await once('eval', { source: describe(source), ...parent, ...rest, threads: checkThreads(rest.threads) }, { signal, onProgress, worker })).result;

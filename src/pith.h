@@ -15,12 +15,16 @@
  *        "threads": 1…64 or "auto", here and in `compress` and `eval`: for all work of the instance from now on; without it one. The bits
  *        are the same with any number. An instance keeps the number that it got first.
  *   {"verb":"unload","model":1}        → {}
- *   {"verb":"inspect","path":P}        → {"kind":"package|checkpoint","family","task":"embed|generate","parameters","bytes",
+ *   {"verb":"inspect","path":P}        → {"kind":"package|checkpoint","family","task":"embed|generate|classify|tag|fill","parameters","bytes",
  *        "config":{…},"tensors":[{"name","shape","encoding","bytes"}], package also "recipe","parent","quality","shards","omitted"}
  *   {"verb":"tokenize","model":1,"text":T,"specialTokens":true,"truncate":false}  → {"ids":[…],"tokens":n}
  *   {"verb":"detokenize","model":1,"ids":[…],"skipSpecialTokens":true}    → {"text"}
  *   {"verb":"embed","model":1,"texts":[…],"normalize":null}  → {"dims":[n,d],"tokens":[…]}; data: f32 (n, d)
  *        "normalize": as the checkpoint's modules say unless true or false is given.
+ *   {"verb":"classify","model":1,"texts":[…],"topK":0}   → {"results":[[{"label","score"}…]…],"tokens":[…]}: a text's labels, best first; topK 0: all
+ *   {"verb":"tag","model":1,"texts":[…]}                 → "results":[[{"id","token","label","score"}…]…]: a text's tokens without special ones
+ *   {"verb":"fill","model":1,"texts":[…],"topK":5}       → "results":[[[{"id","token","score"}…]…]…]: of a text's masked words the likeliest tokens
+ *        A model of these tasks embeds too.
  *   {"verb":"generate","model":1,"prompt":T, "maxTokens":128,"temperature":0,"topK":0,"topP":1,"minP":0,
  *        "repetitionPenalty":1,"seed":0,"stop":[…]}
  *        temperature 0 is greedy, whatever the rest says; without one it is 1 where topK, topP or minP is given. seed: below 2^53
@@ -28,9 +32,11 @@
  *        text arrives piece by piece through pith_job_take_text; "text" is their concatenation.
  *   {"verb":"compress","source":P,"output":Q,"recipe":"int8"|{…},"shardSize":4194304,"texts":[…],"force":false}
  *        → {"bytes","ratio","shards":n,"quality":{…}}      Q appears only when whole
- *   {"verb":"eval","source":P,"against":P2, one of "texts":[…] | "pairs":[{"a","b","score"}] | "perplexity":T}
+ *   {"verb":"eval","source":P,"against":P2, one of "texts":[…] | "pairs":[{"a","b","score"}] | "classify":[{"text","label"}] | "perplexity":T,
+ *        "topKOverlap":K}
  *        → as they apply {"texts":n,"cosineMean","cosineMin","spearmanX100","pearsonX100","spearmanX100Against",
- *           "perplexity","nllMean","bitsPerByte","klMean","perplexityAgainst","nllMeanAgainst","top1Agreement","tokens"}
+ *           "perplexity","nllMean","bitsPerByte","klMean","perplexityAgainst","nllMeanAgainst","top1Agreement","tokens",
+ *           "topKOverlap","tested","accuracy","macroF1","accuracyAgainst","macroF1Against","labelAgreement","absoluteErrorMean"}
  *   {"verb":"digest","model":1,"texts":[…]}   → {"digest":sha256 hex,…}: one hash over embeddings, or over logits and greedy
  *        ids, of fixed texts (or those given): equal on every engine for the same package
  */

@@ -1,16 +1,14 @@
 /* A command is a few requests one after another: most load a model first, then run one verb over the words or lines. */
 #include "cli/cli.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "base/decimal.h"
 #include "base/utf8.h"
+#include "cli/inputs.h"
 #include "cli/options.h"
 #include "cli/output.h"
 
-enum { MAX_INPUT = 1 << 30, BATCH_TEXTS = 64 };
+enum { BATCH_TEXTS = 64 };
 
 struct pith_cli {
   pith_ctx ctx;                  /* the command line's own: files, messages */
@@ -21,7 +19,7 @@ struct pith_cli {
   pith_output output;
   bool started, loaded;
   pith_buffer input;             /* standard input */
-  pith_json *texts;              /* for embed and tokenize */
+  pith_json *texts;              /* for commands that work text by text */
   const pith_json *next_text;    /* of texts: the first that is not done */
   pith_json *batch;
   pith_buffer for_host;          /* arguments of a command that is the host's affair */
@@ -76,7 +74,7 @@ static pith_status read_stdin(pith_cli *cli) {
     if (n == PITH_HOST_WAIT) return PITH_PENDING;
     PITH_TRY(pith_io_status(&cli->ctx, n, "read", "standard input"));
     if (n == 0) return pith_buffer_append(&cli->ctx, &cli->input, "", 0);
-    if (offset + (uint64_t)n > MAX_INPUT) return pith_fail(&cli->ctx, PITH_E_LIMIT, "standard input has more than 1 GiB");
+    if (offset + (uint64_t)n > PITH_MAX_INPUT) return pith_fail(&cli->ctx, PITH_E_LIMIT, "standard input has more than 1 GiB");
     PITH_TRY(pith_buffer_append(&cli->ctx, &cli->input, chunk, (size_t)n));
   }
 }
@@ -106,102 +104,12 @@ static pith_status add_lines(pith_cli *cli, pith_json *list, char *text, size_t 
   return PITH_OK;
 }
 
-static pith_status read_text_file(pith_cli *cli, const char *path, char **text, size_t *n_bytes) {
-  PITH_TRY(pith_io_read_file(&cli->ctx, path, MAX_INPUT, text, n_bytes));
-  if (!memchr(*text, '\0', *n_bytes)) return PITH_OK;
-  pith_free(&cli->ctx, *text);
-  return pith_fail(&cli->ctx, PITH_E_FORMAT, "%s holds a NUL byte: it is no text", path);
-}
-
-/* The lines of the file that the option `key` names, as the request's member of that name. */
-static pith_status add_lines_of(pith_cli *cli, pith_json *request, const char *key) {
-  const char *path = argument(cli, key);
-  char *text;
-  size_t n_bytes;
-  if (!path) return PITH_OK;
-  PITH_TRY(read_text_file(cli, path, &text, &n_bytes));
-  pith_json *list = pith_json_new_array();
-  const pith_status status = add_lines(cli, list, text, n_bytes, false, path);
-  pith_json_add(request, key, list);
-  pith_free(&cli->ctx, text);
-  return status;
-}
-
-/* ---- similarity files: tab-separated, no header, no quoting ---- */
-
-static pith_status parse_columns(pith_cli *cli, int columns[3]) {
-  const char *text = argument(cli, "columns");
-  columns[0] = 5;   /* STS-B's own layout: score, and the two sentences after it */
-  columns[1] = 6;
-  columns[2] = 7;
-  if (!text) return PITH_OK;
-  for (int i = 0; i < 3; i++) {
-    char *end;
-    const long value = strtol(text, &end, 10);
-    if (end == text || value < 1 || value > 1000 || *end != (i < 2 ? ',' : '\0'))
-      return pith_fail(&cli->ctx, PITH_E_ARGUMENT, "--columns takes three column numbers from 1: score,a,b");
-    columns[i] = (int)value;
-    text = end + 1;
-  }
-  return PITH_OK;
-}
-
-static pith_status add_pair(pith_cli *cli, pith_json *pairs, char *line, size_t n_bytes, const int columns[3], size_t number, const char *path) {
-  char *fields[3] = {NULL, NULL, NULL};
-  size_t lengths[3] = {0, 0, 0}, begin = 0;
-  for (int column = 1; begin <= n_bytes; column++) {
-    const char *tab = memchr(line + begin, '\t', n_bytes - begin);
-    const size_t end = tab ? (size_t)(tab - line) : n_bytes;
-    for (int i = 0; i < 3; i++)
-      if (columns[i] == column) {
-        fields[i] = line + begin;
-        lengths[i] = end - begin;
-      }
-    begin = end + 1;
-  }
-  if (!fields[0] || !fields[1] || !fields[2])
-    return pith_fail(&cli->ctx, PITH_E_FORMAT, "%s, line %zu: there is no column %d", path, number, columns[fields[0] ? fields[1] ? 2 : 1 : 0]);
-  for (int i = 0; i < 3; i++) fields[i][lengths[i]] = '\0';   /* the tabs and the newline are not needed any more */
-  double score;
-  const size_t n_score = pith_decimal_parse(fields[0], lengths[0], &score);
-  if (n_score == 0 || n_score < lengths[0]) return pith_fail(&cli->ctx, PITH_E_FORMAT, "%s, line %zu: the score \"%.40s\" is no number", path, number, fields[0]);
-  pith_json *pair = pith_json_new_object();
-  pith_json_add_number(pair, "score", score);
-  pith_json_add_string(pair, "a", fields[1]);
-  pith_json_add_string(pair, "b", fields[2]);
-  pith_json_add(pairs, NULL, pair);
-  return PITH_OK;
-}
-
-static pith_status add_similarity(pith_cli *cli, pith_json *request) {
-  const char *path = argument(cli, "similarity");
-  int columns[3];
-  char *text;
-  size_t n_bytes, number = 1;
-  if (!path) return argument(cli, "columns") ? pith_fail(&cli->ctx, PITH_E_ARGUMENT, "--columns goes with --similarity") : PITH_OK;
-  PITH_TRY(parse_columns(cli, columns));
-  PITH_TRY(read_text_file(cli, path, &text, &n_bytes));
-  pith_json *pairs = pith_json_new_array();
-  pith_status status = PITH_OK;
-  for (size_t begin = 0; begin < n_bytes && status == PITH_OK; number++) {
-    char *newline = memchr(text + begin, '\n', n_bytes - begin);
-    const size_t end = newline ? (size_t)(newline - text) : n_bytes;
-    size_t length = end - begin;
-    if (length > 0 && text[end - 1] == '\r') length--;
-    if (length > 0) status = add_pair(cli, pairs, text + begin, length, columns, number, path);
-    begin = end + 1;
-  }
-  pith_json_add(request, "pairs", pairs);
-  pith_free(&cli->ctx, text);
-  return status;
-}
-
 static pith_status add_perplexity(pith_cli *cli, pith_json *request) {
   const char *path = argument(cli, "perplexity");
   char *text;
   size_t n_bytes;
   if (!path) return PITH_OK;
-  PITH_TRY(read_text_file(cli, path, &text, &n_bytes));
+  PITH_TRY(pith_input_file(&cli->ctx, path, &text, &n_bytes));
   pith_json_add_string(request, "perplexity", text);
   pith_free(&cli->ctx, text);
   return PITH_OK;
@@ -228,6 +136,11 @@ static pith_status add_recipe(pith_cli *cli, pith_json *request) {
 
 /* ---- commands ---- */
 
+/* An option that has no meaning without another. */
+static pith_status need_option(pith_cli *cli, const char *key, bool there, const char *message) {
+  return argument(cli, key) && !there ? pith_fail(&cli->ctx, PITH_E_ARGUMENT, "%s", message) : PITH_OK;
+}
+
 static pith_status build_compress(pith_cli *cli, pith_json *request) {
   static const char *const keys[] = {"output", "shardSize", "maxBytes", "maxLoss", "metric", "sensitivity", "force", NULL};
   if (!argument(cli, "output")) return pith_fail(&cli->ctx, PITH_E_ARGUMENT, "compress wants the package's name: -o PKG");
@@ -235,8 +148,9 @@ static pith_status build_compress(pith_cli *cli, pith_json *request) {
   copy_arguments(cli, request, keys);
   add_threads(cli, request);
   PITH_TRY(add_recipe(cli, request));
-  PITH_TRY(add_lines_of(cli, request, "calibrate"));
-  return add_lines_of(cli, request, "texts");
+  PITH_TRY(need_option(cli, "column", argument(cli, "texts") || argument(cli, "calibrate"), "--column goes with --texts and --calibrate"));
+  PITH_TRY(pith_input_texts(&cli->ctx, cli->arguments, "calibrate", request));
+  return pith_input_texts(&cli->ctx, cli->arguments, "texts", request);
 }
 
 static pith_status build_plan(pith_cli *cli, pith_json *request) {
@@ -244,19 +158,23 @@ static pith_status build_plan(pith_cli *cli, pith_json *request) {
   pith_json_add_string(request, "source", pith_json_string(words(cli)));
   copy_arguments(cli, request, keys);
   add_threads(cli, request);
-  PITH_TRY(add_lines_of(cli, request, "calibrate"));
-  return add_lines_of(cli, request, "texts");
+  PITH_TRY(need_option(cli, "column", argument(cli, "texts") || argument(cli, "calibrate"), "--column goes with --texts and --calibrate"));
+  PITH_TRY(pith_input_texts(&cli->ctx, cli->arguments, "calibrate", request));
+  return pith_input_texts(&cli->ctx, cli->arguments, "texts", request);
 }
 
 static pith_status build_eval(pith_cli *cli, pith_json *request) {
-  static const char *const keys[] = {"against", "kernels", "attention", NULL};
+  static const char *const keys[] = {"against", "topKOverlap", "kernels", "attention", NULL};
   pith_json_add_string(request, "source", pith_json_string(words(cli)));
   copy_arguments(cli, request, keys);
   add_threads(cli, request);
-  const int n = (argument(cli, "texts") != NULL) + (argument(cli, "similarity") != NULL) + (argument(cli, "perplexity") != NULL);
-  if (n > 1) return pith_fail(&cli->ctx, PITH_E_ARGUMENT, "eval takes one of --texts, --similarity and --perplexity");
-  PITH_TRY(add_lines_of(cli, request, "texts"));
-  PITH_TRY(add_similarity(cli, request));
+  const int n = (argument(cli, "texts") != NULL) + (argument(cli, "similarity") != NULL) + (argument(cli, "classify") != NULL) + (argument(cli, "perplexity") != NULL);
+  if (n > 1) return pith_fail(&cli->ctx, PITH_E_ARGUMENT, "eval takes one of --texts, --similarity, --classify and --perplexity");
+  PITH_TRY(need_option(cli, "column", argument(cli, "texts") != NULL, "--column goes with --texts"));
+  PITH_TRY(need_option(cli, "columns", argument(cli, "similarity") || argument(cli, "classify"), "--columns goes with --similarity and --classify"));
+  PITH_TRY(pith_input_texts(&cli->ctx, cli->arguments, "texts", request));
+  PITH_TRY(pith_input_pairs(&cli->ctx, cli->arguments, request));
+  PITH_TRY(pith_input_labelled(&cli->ctx, cli->arguments, request));
   return add_perplexity(cli, request);
 }
 
@@ -309,15 +227,17 @@ static pith_status collect_texts(pith_cli *cli) {
 }
 
 static pith_status start_batch(pith_cli *cli) {
-  const bool embed = is_command(cli, "embed");
+  const bool batch = !is_command(cli, "tokenize");
   pith_json *request = new_request(cli->command->name);
   pith_json_add_number(request, "model", 1);
   pith_json_free(cli->batch);
   cli->batch = pith_json_new_array();
-  for (int i = 0; i < (embed ? BATCH_TEXTS : 1) && cli->next_text; i++, cli->next_text = pith_json_next(cli->next_text))
+  for (int i = 0; i < (batch ? BATCH_TEXTS : 1) && cli->next_text; i++, cli->next_text = pith_json_next(cli->next_text))
     pith_json_add_string(cli->batch, NULL, pith_json_string(cli->next_text));
-  if (embed) pith_json_add(request, "texts", pith_json_copy(cli->batch));
+  if (batch) pith_json_add(request, "texts", pith_json_copy(cli->batch));
   else pith_json_add_string(request, "text", pith_json_string(pith_json_first(cli->batch)));
+  static const char *const keys[] = {"topK", NULL};
+  copy_arguments(cli, request, keys);
   return start_job(cli, request);
 }
 
@@ -333,7 +253,7 @@ static pith_status advance(pith_cli *cli, bool *more) {
     return start_with(cli, "load", build_load);
   }
   if (!cli->loaded) {
-    if (is_command(cli, "embed") || is_command(cli, "tokenize")) PITH_TRY(collect_texts(cli));
+    if (cli->command->max_words < 0) PITH_TRY(collect_texts(cli));   /* any number of texts */
     cli->loaded = true;
     if (is_command(cli, "generate")) return start_with(cli, "generate", build_generate);
     if (is_command(cli, "digest")) return start_with(cli, "digest", build_digest);

@@ -209,10 +209,39 @@ static pith_status put_plan(pith_ctx *ctx, const pith_json *result, pith_buffer 
   return PITH_OK;
 }
 
+/* JSON: {"text", "labels" | "tokens" | "masks"} a text. Else a line a text with its labels, a line a token and a blank one behind a text, or a line
+ * a masked word. */
+static pith_status put_predictions(pith_ctx *ctx, bool json, const char *command, const pith_json *texts, const pith_json *result, pith_buffer *out) {
+  const pith_json *answer = pith_json_first(pith_json_get(result, "results"));
+  const bool tags = strcmp(command, "tag") == 0, fills = strcmp(command, "fill") == 0;
+  for (const pith_json *text = pith_json_first(texts); text; text = pith_json_next(text), answer = pith_json_next(answer)) {
+    if (json) {
+      pith_json *line = pith_json_new_object();
+      pith_json_add(line, "text", pith_json_copy(text));
+      pith_json_add(line, tags ? "tokens" : fills ? "masks" : "labels", pith_json_copy(answer));
+      const pith_status status = put_json_line(ctx, line, out);
+      pith_json_free(line);
+      PITH_TRY(status);
+      continue;
+    }
+    const pith_json *list = fills ? pith_json_first(answer) : answer;
+    for (; list; list = fills ? pith_json_next(list) : NULL) {
+      for (const pith_json *item = pith_json_first(list); item; item = pith_json_next(item)) {
+        const char *token = pith_json_string(pith_json_get(item, "token")), *label = pith_json_string(pith_json_get(item, "label"));
+        PITH_TRY(pith_buffer_printf(ctx, out, "%s%s%s %.4f%s", token ? token : "", token && label ? "\t" : "", label ? label : "",
+                                    pith_json_number(pith_json_get(item, "score"), 0), tags ? "\n" : pith_json_next(item) ? ", " : ""));
+      }
+      PITH_TRY(pith_buffer_append(ctx, out, "\n", 1));
+    }
+  }
+  return PITH_OK;
+}
+
 static pith_status put_result(pith_ctx *ctx, const pith_output *o, const char *command, const pith_json *subject, const pith_json *result, const void *data,
                               pith_buffer *out) {
   if (strcmp(command, "embed") == 0) return put_embeddings(ctx, o->json, subject, result, data, out);
   if (strcmp(command, "tokenize") == 0) return put_ids(ctx, o->json, subject, result, out);
+  if (pith_json_get(result, "results")) return put_predictions(ctx, o->json, command, subject, result, out);
   if (strcmp(command, "generate") == 0) return put_generated(ctx, o->json, subject, result, out);
   if (o->json) {
     pith_json *line = strcmp(command, "inspect") == 0 ? pith_json_copy(result) : snake_object(result);

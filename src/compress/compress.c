@@ -79,7 +79,7 @@ static pith_status next_slot(pith_ctx *ctx, pith_compression *c) {
     c->slot = 0;
   }
   const pith_slot *slot = &c->slots[c->slot];
-  const bool calibrated = c->options.calibration && slot->role == PITH_ROLE_MATRIX, layer = c->stage >= 0 && c->stage < config->n_layers;
+  const bool calibrated = c->options.calibration && slot->role == PITH_ROLE_MATRIX && c->stage < config->n_layers, layer = c->stage >= 0 && c->stage < config->n_layers;
   const int32_t from = pith_pruning_parent_stage(&c->pruning, c->stage);
   pith_status status = pith_pruning_step(ctx, &c->pruning, &c->parent_source, c->options.calibration ? &c->calibration : NULL, c->stage, slot->id);
   if (status == PITH_OK && calibrated) status = pith_calibration_step(ctx, &c->calibration, from, slot->id);

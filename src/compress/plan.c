@@ -54,6 +54,10 @@ static pith_status count_fixed(pith_ctx *ctx, pith_plan *p) {
       const double name = (double)strlen(slots[i].name);
       if (slots[i].role == PITH_ROLE_VECTOR) p->fixed_bytes += (double)pith_round_up(slots[i].cols * sizeof(float), PITH_ALIGN) + VECTOR_BYTES + VECTOR_NAMES * name;
       else p->fixed_bytes += MATRIX_BYTES + MATRIX_NAMES * name;
+      pith_recipe_rule rule;
+      const double weights = (double)slots[i].rows * slots[i].cols;
+      if (slots[i].role == PITH_ROLE_LABELS) p->fixed_bytes += weights * sizeof(uint16_t) + PITH_ALIGN * PITH_PANEL;
+      else if (pith_sensitivity_fixed(config, stage, &slots[i], &rule)) p->fixed_bytes += weights * 8.25 / 8 + PITH_ALIGN * PITH_PANEL;
     }
   }
   return PITH_OK;
@@ -93,6 +97,11 @@ static void write_recipe(pith_plan *p, const pith_group *groups) {
   }
   for (uint32_t i = 0; i < s->n_tensors; i++)
     if (groups[i].chosen != usual[s->tensors[i].slot.role]) pith_json_add(tensors, NULL, pith_rule_print(&s->tensors[i].choices[groups[i].chosen].rule, s->tensors[i].slot.name));
+  const pith_config *config = &p->checkpoint.config;
+  pith_slot slots[PITH_MAX_SLOTS];
+  pith_recipe_rule rule;
+  for (uint32_t i = 0, n = config->family->slots(config, config->n_layers, slots); i < n; i++)
+    if (pith_sensitivity_fixed(config, config->n_layers, &slots[i], &rule)) pith_json_add(tensors, NULL, pith_rule_print(&rule, slots[i].name));
   if (pith_json_first(tensors)) pith_json_add(recipe, "tensors", tensors);
   else pith_json_free(tensors);
   pith_json_add_string(recipe, "attention", pith_attention_name(p->options.attention));

@@ -181,7 +181,9 @@ pith_status pith_recipe_rule_for(pith_ctx *ctx, const pith_recipe *recipe, const
   for (const pith_json *rule = pith_json_first(recipe->tensors); rule; rule = pith_json_next(rule))
     if (fits(pith_json_string(pith_json_get(rule, "name")), slot->name))
       return parse_rule(ctx, rule, slot->name, slot->role == PITH_ROLE_TABLE, "the recipe", out);
-  *out = slot->role == PITH_ROLE_TABLE ? recipe->tables : slot->role == PITH_ROLE_HEAD ? recipe->head : recipe->matrices;
+  /* A label's row decides alone, and all of them are less than a thousandth of the bytes: they keep half precision unless named. */
+  static const pith_recipe_rule labels = {.encoding = PITH_ENC_F16};
+  *out = slot->role == PITH_ROLE_LABELS ? labels : slot->role == PITH_ROLE_TABLE ? recipe->tables : slot->role == PITH_ROLE_HEAD ? recipe->head : recipe->matrices;
   return PITH_OK;
 }
 

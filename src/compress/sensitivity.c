@@ -24,13 +24,19 @@ static uint32_t rules_of(pith_role role, pith_recipe_rule out[PITH_MAX_CHOICES])
   static const pith_recipe_rule multiplied[] = {{.encoding = PITH_ENC_U4, .group_size = 64}, {.encoding = PITH_ENC_U4, .group_size = 32}, {.encoding = PITH_ENC_U7, .group_size = 64},
                                                 {.encoding = PITH_ENC_F16}};
   static const pith_recipe_rule looked_up[] = {{.encoding = PITH_ENC_U8_ROW}, {.encoding = PITH_ENC_F16}};
-  if (role == PITH_ROLE_VECTOR) return 0;
+  if (role == PITH_ROLE_VECTOR || role == PITH_ROLE_LABELS) return 0;
   if (role == PITH_ROLE_TABLE) {
     memcpy(out, looked_up, sizeof looked_up);
     return sizeof looked_up / sizeof *looked_up;
   }
   memcpy(out, multiplied, sizeof multiplied);
   return sizeof multiplied / sizeof *multiplied;
+}
+
+bool pith_sensitivity_fixed(const pith_config *config, int32_t stage, const pith_slot *slot, pith_recipe_rule *rule) {
+  if (config->family->task != PITH_TASK_EMBED || stage != config->n_layers || (slot->role != PITH_ROLE_MATRIX && slot->role != PITH_ROLE_HEAD)) return false;
+  *rule = (pith_recipe_rule){.encoding = PITH_ENC_U7, .group_size = 64};
+  return true;
 }
 
 static pith_status list_tensors(pith_ctx *ctx, pith_sensitivity *s) {
@@ -40,9 +46,9 @@ static pith_status list_tensors(pith_ctx *ctx, pith_sensitivity *s) {
   for (int32_t stage = -1; stage <= config->n_layers; stage++) {
     const uint32_t n = config->family->slots(config, stage, slots);
     for (uint32_t i = 0; i < n; i++) {
-      pith_recipe_rule rules[PITH_MAX_CHOICES];
+      pith_recipe_rule rules[PITH_MAX_CHOICES], fixed;
       const uint32_t n_rules = rules_of(slots[i].role, rules);
-      if (n_rules == 0) continue;
+      if (n_rules == 0 || pith_sensitivity_fixed(config, stage, &slots[i], &fixed)) continue;
       pith_tensor_choices *t = &s->tensors[s->n_tensors++];
       t->slot = slots[i];
       t->stage = stage;

@@ -72,6 +72,8 @@ typedef struct pith_sensitivity {
   float *logits[2];                      /* (PITH_HEAD_ROWS, chunk_rows): the parent's, a side's */
 } pith_sensitivity;
 
+/* The rule of a head's matrix that has no choice. */
+bool pith_sensitivity_fixed(const pith_config *config, int32_t stage, const pith_slot *slot, pith_recipe_rule *rule);
 /* Zero-initialise first. calibrated: matrices of layers are rounded as calibration on the same texts would have it. All must live on. */
 pith_status pith_sensitivity_begin(pith_ctx *ctx, pith_sensitivity *s, const pith_checkpoint *checkpoint, pith_source *source, pith_attention attention,
                                    const pith_texts *texts, bool calibrated);

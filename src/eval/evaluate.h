@@ -5,6 +5,7 @@
 
 #include "eval/layerwise.h"
 #include "eval/metrics.h"
+#include "runtime/predict.h"
 
 /* A list of texts in one blob. */
 typedef struct pith_texts {
@@ -24,7 +25,7 @@ enum {
   PITH_EVAL_BLOCK_BYTES = 8 << 20      /* of one model's rows: a block has no more of them, but for a single longer text */
 };
 
-typedef enum pith_evaluation_unit { PITH_EVAL_TOKENIZE, PITH_EVAL_BLOCK, PITH_EVAL_RUN, PITH_EVAL_SCORE, PITH_EVAL_DONE } pith_evaluation_unit;
+typedef enum pith_evaluation_unit { PITH_EVAL_TOKENIZE, PITH_EVAL_BLOCK, PITH_EVAL_RUN, PITH_EVAL_SCORE, PITH_EVAL_NEIGHBOURS, PITH_EVAL_DONE } pith_evaluation_unit;
 
 /* Where the next window of a decoder begins. */
 typedef struct pith_window_cursor {
@@ -49,11 +50,14 @@ typedef struct pith_evaluation {
   pith_window_cursor next_window;
   pith_span *sequences[2];
   uint32_t n_sequences, n_rows;        /* n_rows: what counts for the progress */
+  uint32_t n_scored;                   /* rows that have outputs: all, or one a text */
   int32_t *block_ids, *targets;        /* decoders: (block_rows) */
   uint32_t block_rows;                 /* at most */
   size_t rows_before;                  /* of the blocks before */
   pith_layerwise runs[2];
   float *embeddings[2];                /* of the block: (texts, hidden) */
+  uint32_t width;                      /* of what is kept */
+  float *kept[2];                      /* of all texts: (texts, width) embeddings, or outputs before scoring; NULL where nobody asks */
   double *pair_cosines[2];             /* (texts / 2) */
   /* scoring: chunks of the vocabulary, and for each of them PITH_HEAD_ROWS rows at a time */
   uint32_t chunk_rows, first, n_chunk, row, n_tile;
@@ -62,12 +66,22 @@ typedef struct pith_evaluation {
   /* results */
   double cosine_sum, cosine_min;
   double nll_sum, nll_sum_against, kl_sum, n_agree;
+  uint32_t top_k;                      /* 0: overlaps are not measured */
+  pith_prediction *best[2];            /* (block_rows, top_k) or, of a text's neighbours, (top_k) */
+  float *similarities;                 /* (texts) of one text to all */
+  size_t next_neighbours;              /* the text whose turn it is */
+  double overlap_sum;                  /* of shares in [0, 1] */
   uint64_t n_tokens;                   /* scored */
 } pith_evaluation;
 
-/* `against` may be NULL. Both must be of the same task, and of the same vocabulary or width. Decoders are given the first side's tokens; a
- * side without a tokenizer takes the other's, and then has the same configuration. Paired texts are even in number. Zero-initialise first; free accepts a half-made one. texts and sources must live on. */
+/* `against` may be NULL. Both must be of the same task, and of the same vocabulary, width or labels. All but embedding models are given the
+ * first side's tokens; a side without a tokenizer takes the other's, and then has the same configuration. Paired texts are even in number. Zero-initialise first; free accepts a half-made one. texts and sources must live on. */
 pith_status pith_evaluation_begin(pith_ctx *ctx, pith_evaluation *e, pith_source *source, pith_source *against, const pith_texts *texts, bool paired);
+/* After begin, of models that embed or classify: what is made of each text is kept for both sides. */
+pith_status pith_evaluation_keep(pith_ctx *ctx, pith_evaluation *e);
+/* After begin, of two models that embed, generate or fill: also measures which share the k nearest neighbours of a text among the texts (by
+ * cosine), or the k likeliest tokens of a place, have in common. */
+pith_status pith_evaluation_overlap(pith_ctx *ctx, pith_evaluation *e, uint32_t k);
 pith_status pith_evaluation_step(pith_ctx *ctx, pith_evaluation *e);
 void pith_evaluation_free(pith_ctx *ctx, pith_evaluation *e);
 /* After PITH_OK: the members that apply, added to `out` (src/pith.h names them). */

@@ -43,6 +43,8 @@ static pith_status begin_stage(pith_ctx *ctx, pith_layerwise *run, int32_t stage
   if (stage < 0) {
     run->limits[PITH_EMBED_POSITIONS] = run->longest + (uint32_t)run->config.position_offset;
     run->limits[PITH_EMBED_TYPES] = 1;
+  } else if (outer && run->config.head) {
+    run->limits[PITH_HEAD_DENSE] = (uint32_t)run->config.hidden_size;
   }
   return pith_stage_reader_begin(ctx, &run->reader, run->source, stage, outer ? run->limits : NULL, &run->weights);
 }
@@ -224,6 +226,7 @@ pith_status pith_layerwise_step(pith_ctx *ctx, pith_layerwise *run) {
     case PITH_LAYERWISE_FINISH:
       pith_forward_resume(f, x, run->n_batch, run->spans, run->n_spans);
       pith_forward_finish(f);
+      if (run->config.head) pith_head_rows(f, run->n_batch, f->x);
       return advance(ctx, run);
     case PITH_LAYERWISE_DONE: break;
   }
@@ -238,22 +241,37 @@ double pith_layerwise_progress(const pith_layerwise *run) {
   return ((double)run->stage + rows / (double)run->n_rows) / (double)n_layers;
 }
 
+static pith_status read_head_bias(pith_ctx *ctx, pith_layerwise *run) {
+  pith_weight_reader reader = {0};
+  float *bias;
+  PITH_TRY(pith_weights_take(ctx, &run->weights, (size_t)pith_head_outputs(&run->config) * sizeof *bias, &bias));
+  pith_status status = pith_weight_reader_open(ctx, &reader, run->source, run->source->model->config.n_layers, PITH_HEAD_BIAS);
+  if (status == PITH_OK) status = pith_weight_reader_read(ctx, &reader, 0, 1, bias, NULL);
+  pith_weight_reader_close(ctx, &reader);
+  run->head_bias = bias;
+  return status;
+}
+
 pith_status pith_layerwise_head_begin(pith_ctx *ctx, pith_layerwise *run, uint32_t chunk_rows) {
   drop_stage(ctx, run);
   PITH_TRY(pith_weights_init(ctx, &run->weights, 1));
   if (run->config.tied) PITH_TRY(open_matrix(ctx, run, -1, PITH_EMBED_TOKENS, chunk_rows));
   else PITH_TRY(open_matrix(ctx, run, run->source->model->config.n_layers, PITH_HEAD, chunk_rows));
   PITH_TRY(set_matrix(ctx, run, 1, PITH_HEAD, run->matrix.matrix, chunk_rows, run->codes, run->scales));
+  run->head_bias = NULL;
+  if (run->config.head) PITH_TRY(read_head_bias(ctx, run));
   return plan(ctx, run, PITH_HEAD_ROWS, PITH_PANEL);
 }
 
 pith_status pith_layerwise_head_read(pith_ctx *ctx, pith_layerwise *run, uint32_t first, uint32_t n) {
   pith_matrix *head = &pith_weights_stage(&run->weights, 1)->weights[PITH_HEAD].matrix;
   head->rows = head->parts->n_rows = n;
+  run->head_first = first;
   return pith_weight_reader_read(ctx, &run->matrix, first, n, run->codes, run->scales);
 }
 
 void pith_layerwise_head_logits(pith_layerwise *run, const float *x, uint32_t n_rows, float *dst) {
   const pith_matrix *head = &pith_weights_stage(&run->weights, 1)->weights[PITH_HEAD].matrix;
-  pith_forward_product(&run->forward, head, NULL, n_rows, x, (size_t)run->config.hidden_size, dst, run->chunk_rows);
+  const size_t h = (size_t)run->config.hidden_size;
+  pith_forward_product(&run->forward, head, run->head_bias ? run->head_bias + run->head_first : NULL, n_rows, x, h, dst, run->chunk_rows);
 }

@@ -41,13 +41,15 @@ typedef struct pith_layerwise {
   int32_t *local_ids;          /* (n_rows) ids as places */
   int32_t next_id;
   float *table, *one_row;      /* panels of the block's tokens; (hidden) */
+  const float *head_bias;      /* of the head's outputs, or NULL */
+  uint32_t head_first;         /* of the chunk that was read */
 } pith_layerwise;
 
 /* Zero-initialise first; also ends the block before. sequences lie one behind the other in ids (span.position 0) and may be empty; all
  * arguments must live on. Ids below the vocabulary and lengths within the model's positions are the caller's duty. */
 pith_status pith_layerwise_begin(pith_ctx *ctx, pith_layerwise *run, pith_source *source, const int32_t *ids, const pith_span *sequences,
                                  uint32_t n_sequences);
-/* A megabyte read, or some of a batch's half-layer. PITH_OK: x is what pith_forward_finish leaves. */
+/* A megabyte read, or some of a batch's half-layer. PITH_OK: x is what pith_forward_finish leaves, or pith_head_rows of a model with a head. */
 pith_status pith_layerwise_step(pith_ctx *ctx, pith_layerwise *run);
 void pith_layerwise_free(pith_ctx *ctx, pith_layerwise *run);
 
@@ -62,7 +64,7 @@ pith_status pith_layerwise_next_stage(pith_ctx *ctx, pith_layerwise *run);
 /* In [0, 1] */
 double pith_layerwise_progress(const pith_layerwise *run);
 
-/* After PITH_OK, for decoders: the head by chunks of at most chunk_rows of its rows (a multiple of 8). */
+/* After PITH_OK, for models with outputs: the head by chunks of at most chunk_rows of its rows (a multiple of 8). */
 enum { PITH_HEAD_ROWS = 64 };
 pith_status pith_layerwise_head_begin(pith_ctx *ctx, pith_layerwise *run, uint32_t chunk_rows);
 /* Reads logits' [first, first + n) rows of the head. */

@@ -32,4 +32,10 @@ uint32_t pith_bert_slots(const pith_config *c, int32_t stage, pith_slot out[PITH
   return pith_encoder_slots(c, stage, &names, out);
 }
 
-const pith_family pith_family_bert = {"bert", PITH_TASK_EMBED, architectures, pith_bert_parse, pith_bert_slots, prefixes};
+static const pith_head heads[] = {
+    {.dense = "pooler.dense", .activation = PITH_TANH, .output = "classifier"},
+    {.output = "classifier"},
+    {.dense = "cls.predictions.transform.dense", .hidden_activation = true, .norm = "cls.predictions.transform.LayerNorm",
+     .output = "cls.predictions.decoder", .tied_bias = "cls.predictions.bias"}};
+
+const pith_family pith_family_bert = {"bert", PITH_TASK_EMBED, architectures, pith_bert_parse, pith_bert_slots, prefixes, heads};

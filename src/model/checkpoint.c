@@ -128,6 +128,7 @@ static pith_status apply_sentence_bert(pith_ctx *ctx, pith_checkpoint *c) {
 static pith_status apply_modules(pith_ctx *ctx, pith_checkpoint *c) {
   pith_json *modules, *detail = NULL;
   PITH_TRY(read_json(ctx, c->folder, "modules.json", true, &modules));
+  if (modules) pith_head_drop(&c->config);   /* made for embeddings, from a checkpoint that had a head */
   pith_status status = PITH_OK;
   for (const pith_json *m = pith_json_first(modules); m && status == PITH_OK; m = pith_json_next(m)) {
     const char *type = pith_json_string(pith_json_get(m, "type"));

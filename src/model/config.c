@@ -175,7 +175,7 @@ uint32_t pith_encoder_slots(const pith_config *c, int32_t stage, const pith_enco
   const pith_layer_shape shape = pith_layer_shape_of(c, stage);
   const int32_t h = c->hidden_size, f = shape.intermediate_size, q = shape.n_heads * c->head_dim;
   if (stage < 0) {
-    pith_slot_add(out, &n, PITH_EMBED_TOKENS, PITH_ROLE_TABLE, c->vocab_size, h, "embeddings.word_embeddings.weight", 0);
+    pith_slot_add(out, &n, PITH_EMBED_TOKENS, c->tied ? PITH_ROLE_HEAD : PITH_ROLE_TABLE, c->vocab_size, h, "embeddings.word_embeddings.weight", 0);
     pith_slot_add(out, &n, PITH_EMBED_POSITIONS, PITH_ROLE_TABLE, c->position_offset + c->max_positions, h, "embeddings.position_embeddings.weight", 0);
     if (c->type_vocab_size > 0)
       pith_slot_add(out, &n, PITH_EMBED_TYPES, PITH_ROLE_TABLE, c->type_vocab_size, h, "embeddings.token_type_embeddings.weight", 0);
@@ -189,6 +189,8 @@ uint32_t pith_encoder_slots(const pith_config *c, int32_t stage, const pith_enco
     pith_slot_linear(out, &n, PITH_UP, f, h, names->up, stage, true);
     pith_slot_linear(out, &n, PITH_DOWN, h, f, names->down, stage, true);
     pith_slot_norm(out, &n, PITH_NORM_2, h, names->norm_2, stage, true);
+  } else if (c->head) {
+    pith_head_slots(c, out, &n);
   }
   return n;
 }

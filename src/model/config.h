@@ -39,6 +39,15 @@ void pith_slot_linear(pith_slot *slots, uint32_t *n, uint32_t id, int32_t rows, 
 /* The same for a norm. */
 void pith_slot_norm(pith_slot *slots, uint32_t *n, uint32_t id, int32_t cols, const char *module, int32_t layer, bool bias);
 
+/* heads.c. The head of the family that makes the architecture, or -1. */
+int pith_head_find(const pith_family *family, const char *architecture);
+/* What config.json says of the head's outputs. head: -1 is none */
+pith_status pith_head_parse(pith_ctx *ctx, const pith_json *json, int head, const char *what, pith_config *out);
+/* The encoder alone is wanted. */
+void pith_head_drop(pith_config *config);
+/* The head's slots, after n others of the stage. */
+void pith_head_slots(const pith_config *c, pith_slot *slots, uint32_t *n);
+
 /* What families share that differ little. */
 pith_status pith_bert_parse(pith_ctx *ctx, const pith_json *json, const char *what, pith_config *out);
 uint32_t pith_bert_slots(const pith_config *c, int32_t stage, pith_slot out[PITH_MAX_SLOTS]);

@@ -1,7 +1,7 @@
 /* DistilBERT: BERT without token types, under names of its own. */
 #include "model/config.h"
 
-static const char *const architectures[] = {"DistilBertModel", "DistilBertForMaskedLM", NULL};
+static const char *const architectures[] = {"DistilBertModel", NULL};
 static const char *const prefixes[] = {"", "distilbert.", NULL};
 
 static const pith_config_keys keys = {"vocab_size", "dim", "n_layers", "n_heads", "hidden_dim", "max_position_embeddings", "activation"};
@@ -21,4 +21,9 @@ static uint32_t slots(const pith_config *c, int32_t stage, pith_slot out[PITH_MA
   return pith_encoder_slots(c, stage, &names, out);
 }
 
-const pith_family pith_family_distilbert = {"distilbert", PITH_TASK_EMBED, architectures, parse, slots, prefixes};
+static const pith_head heads[] = {
+    {.dense = "pre_classifier", .activation = PITH_RELU, .output = "classifier"},
+    {.output = "classifier"},
+    {.dense = "vocab_transform", .hidden_activation = true, .norm = "vocab_layer_norm", .output = "vocab_projector", .tied_bias = "vocab_projector.bias"}};
+
+const pith_family pith_family_distilbert = {"distilbert", PITH_TASK_EMBED, architectures, parse, slots, prefixes, heads};

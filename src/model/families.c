@@ -11,7 +11,7 @@ const pith_family *const *pith_families(void) {
 static const pith_family *family_of_architecture(const char *architecture) {
   for (const pith_family *const *family = pith_families(); *family; family++)
     for (const char *const *name = (*family)->architectures; *name; name++)
-      if (strcmp(*name, architecture) == 0) return *family;
+      if (strcmp(*name, architecture) == 0 || ((*family)->heads && pith_head_find(*family, architecture) >= 0)) return *family;
   return NULL;
 }
 
@@ -30,7 +30,8 @@ static pith_status unknown_architecture(pith_ctx *ctx, const char *name, const c
       used += n;
     }
   }
-  return pith_fail(ctx, PITH_E_UNSUPPORTED, "%s: the architecture \"%.80s\" is not supported; supported are %s", what, name, list);
+  return pith_fail(ctx, PITH_E_UNSUPPORTED, "%s: the architecture \"%.80s\" is not supported; supported are %s, and of the encoders …ForSequenceClassification, …ForTokenClassification and …ForMaskedLM",
+                   what, name, list);
 }
 
 pith_status pith_config_parse(pith_ctx *ctx, const pith_json *json, const char *what, pith_config *out) {
@@ -50,6 +51,8 @@ pith_status pith_config_parse(pith_ctx *ctx, const pith_json *json, const char *
   out->family = family;
   out->pooling = PITH_POOL_MEAN;
   out->bos_id = -1;
+  out->task = family->task;
   PITH_TRY(family->parse(ctx, json, what, out));
+  if (architecture && family->heads) PITH_TRY(pith_head_parse(ctx, json, pith_head_find(family, architecture), what, out));
   return family->task == PITH_TASK_GENERATE ? pith_config_special_ids(ctx, json, what, out) : PITH_OK;
 }

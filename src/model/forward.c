@@ -394,19 +394,22 @@ static void residual_rows(void *arg, uint32_t part, uint32_t n_parts, uint32_t t
   }
 }
 
+void pith_activate(const pith_kernels *kernels, pith_activation activation, size_t n, float *x) {
+  switch (activation) {
+    case PITH_GELU_ERF: kernels->gelu_erf(n, x); break;
+    case PITH_GELU_TANH: kernels->gelu_tanh(n, x); break;
+    case PITH_SILU: kernels->silu(n, x); break;
+    case PITH_RELU: kernels->relu(n, x); break;
+    case PITH_TANH:   /* of a head's few rows alone */
+      for (size_t i = 0; i < n; i++) x[i] = pith_tanhf(x[i]);
+      break;
+  }
+}
+
 /* The gate's or the activation's function, in place. */
 static void activate_some(const row_work *w, size_t n, float *up, float *gate) {
-  const pith_forward *f = w->f;
-  if (gate) {
-    f->kernels->silu_mul(n, gate, up);
-    return;
-  }
-  switch (f->config->activation) {
-    case PITH_GELU_ERF: f->kernels->gelu_erf(n, up); break;
-    case PITH_GELU_TANH: f->kernels->gelu_tanh(n, up); break;
-    case PITH_SILU: f->kernels->silu(n, up); break;
-    case PITH_RELU: f->kernels->relu(n, up); break;
-  }
+  if (gate) w->f->kernels->silu_mul(n, gate, up);
+  else pith_activate(w->f->kernels, w->f->config->activation, n, up);
 }
 
 static void activate_rows(void *arg, uint32_t part, uint32_t n_parts, uint32_t thread) {

@@ -72,6 +72,13 @@ void pith_forward_finish(pith_forward *forward);
 /* Logits of one row of x after finish. dst: (vocab_size) */
 void pith_forward_logits(pith_forward *forward, uint32_t row, float *dst);
 
+/* heads.c, of encoders with a head. Outputs of the last product: labels, or the vocabulary. */
+int32_t pith_head_outputs(const pith_config *config);
+/* What the last product reads, in place of the rows after the last layer. x: (n_rows <= max_rows, hidden) */
+void pith_head_rows(pith_forward *forward, uint32_t n_rows, float *x);
+/* y: (n_rows, outputs) before any scoring */
+void pith_head_logits(pith_forward *forward, uint32_t n_rows, const float *x, float *y);
+
 /* y = matrix · x + bias for n_rows rows. Quantises x first where the matrix wants it. */
 void pith_forward_product(pith_forward *forward, const pith_matrix *matrix, const float *bias, uint32_t n_rows, const float *x, size_t x_stride,
                           float *y, size_t y_stride);

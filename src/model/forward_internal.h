@@ -27,6 +27,9 @@ pith_attention_sizes pith_attention_sizes_of(const pith_forward *forward);
 /* Makes the buffers ready for a first span. */
 void pith_attention_init(pith_forward *forward);
 
+/* The activation in place. */
+void pith_activate(const pith_kernels *kernels, pith_activation activation, size_t n, float *x);
+
 /* Attends with the batch's queries, keys and values: all of a short batch at once, many short sequences among them; else the rows of one span
  * after another, as many as the budget of multiplications allows. True when all are done. */
 bool pith_attend(pith_forward *forward, uint32_t cached_layer, double *budget);

@@ -27,4 +27,4 @@ static uint32_t slots(const pith_config *c, int32_t stage, pith_slot out[PITH_MA
   return pith_decoder_slots(c, stage, &names, out);
 }
 
-const pith_family pith_family_gpt_neox = {"gpt_neox", PITH_TASK_GENERATE, architectures, parse, slots, prefixes};
+const pith_family pith_family_gpt_neox = {"gpt_neox", PITH_TASK_GENERATE, architectures, parse, slots, prefixes, NULL};

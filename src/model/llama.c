@@ -51,4 +51,4 @@ uint32_t pith_llama_slots(const pith_config *c, int32_t stage, pith_slot out[PIT
   return n;
 }
 
-const pith_family pith_family_llama = {"llama", PITH_TASK_GENERATE, architectures, pith_llama_parse, pith_llama_slots, prefixes};
+const pith_family pith_family_llama = {"llama", PITH_TASK_GENERATE, architectures, pith_llama_parse, pith_llama_slots, prefixes, NULL};

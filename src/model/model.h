@@ -7,11 +7,15 @@
 #include "kernels/kernels.h"
 #include "tensor/safetensors.h"
 
-typedef enum pith_task { PITH_TASK_EMBED, PITH_TASK_GENERATE } pith_task;
+/* What a model is for. The first two are a family's own; the others are an encoder with a head: labels of texts, labels of tokens, masked words. */
+typedef enum pith_task { PITH_TASK_EMBED, PITH_TASK_GENERATE, PITH_TASK_CLASSIFY, PITH_TASK_TAG, PITH_TASK_FILL } pith_task;
+const char *pith_task_name(pith_task task);   /* "embed", "generate", "classify", "tag", "fill" */
+/* What makes scores of a head's outputs. */
+typedef enum pith_scoring { PITH_SCORE_SOFTMAX, PITH_SCORE_SIGMOID, PITH_SCORE_RAW } pith_scoring;
 typedef enum pith_pooling { PITH_POOL_MEAN, PITH_POOL_CLS } pith_pooling;
 /* How queries meet keys and weights meet values: in f32, or by codes of two bytes or of one (kernels.h, attend). */
 typedef enum pith_attention { PITH_ATTENTION_F32, PITH_ATTENTION_I16, PITH_ATTENTION_I8 } pith_attention;
-typedef enum pith_activation { PITH_GELU_ERF, PITH_GELU_TANH, PITH_SILU, PITH_RELU } pith_activation;
+typedef enum pith_activation { PITH_GELU_ERF, PITH_GELU_TANH, PITH_SILU, PITH_RELU, PITH_TANH } pith_activation;
 
 /* What may differ from layer to layer, where heads and neurons were pruned. */
 typedef struct pith_layer_shape {
@@ -20,8 +24,21 @@ typedef struct pith_layer_shape {
 
 #define PITH_MAX_EOS 8
 typedef struct pith_family pith_family;
+/* What lies between an encoder's last layer and its outputs: a product with an activation, a norm, the product that gives the outputs; modules
+ * that are NULL are not there. The embedding is that last product's matrix where the model is tied. */
+typedef struct pith_head {
+  const char *dense;
+  bool hidden_activation;         /* the layers' own, else `activation` */
+  pith_activation activation;
+  const char *norm, *output;
+  const char *tied_bias;          /* the outputs' bias where the model is tied; else that of `output` */
+} pith_head;
 typedef struct pith_config {
   const pith_family *family;
+  pith_task task;
+  const pith_head *head;          /* NULL: none */
+  int32_t n_labels;               /* of tasks with labels; else 0 */
+  pith_scoring scoring;
   int32_t vocab_size, hidden_size, n_layers, n_heads, n_kv_heads, head_dim, intermediate_size;
   const pith_layer_shape *layers; /* (n_layers) of a pruned model, whose sizes above are then the largest of any layer. NULL: they are every layer's.
                                      Borrowed: pith_model has those of a package */
@@ -56,6 +73,7 @@ typedef enum pith_role {
   PITH_ROLE_VECTOR,               /* norms, biases: f32 (cols) */
   PITH_ROLE_MATRIX,               /* read by products: (rows outputs, cols inputs) */
   PITH_ROLE_HEAD,                 /* a matrix whose product gives logits; where it is tied its rows are looked up too */
+  PITH_ROLE_LABELS,               /* a matrix whose product gives a label each */
   PITH_ROLE_TABLE                 /* rows are looked up, never multiplied */
 } pith_role;
 
@@ -74,18 +92,21 @@ typedef struct pith_slot {
 struct pith_family {
   const char *name;                       /* config.json's "model_type" */
   pith_task task;
-  const char *const *architectures;       /* config.json's "architectures" that it reads; NULL-terminated */
+  const char *const *architectures;       /* config.json's "architectures" that it reads; NULL-terminated. With heads: XModel alone, also XFor… */
   pith_status (*parse)(pith_ctx *ctx, const pith_json *config_json, const char *what, pith_config *out);
   /* The weights of a stage: -1 before the layers, 0 … n_layers - 1, n_layers after them. Returns the count. */
   uint32_t (*slots)(const pith_config *config, int32_t stage, pith_slot out[PITH_MAX_SLOTS]);
   /* Prefixes under which checkpoints of the family store the same names ("", "bert.", "model."); NULL-terminated. */
   const char *const *prefixes;
+  const pith_head *heads;                 /* of PITH_TASK_CLASSIFY, _TAG and _FILL; NULL: the family has none */
 };
 extern const pith_family pith_family_bert, pith_family_distilbert, pith_family_roberta, pith_family_xlm_roberta, pith_family_llama, pith_family_qwen2, pith_family_qwen3,
     pith_family_gpt2, pith_family_gpt_neox;
 /* "f32", "i16", "i8"; absent: f32. */
 pith_status pith_attention_parse(pith_ctx *ctx, const pith_json *json, const char *what, pith_attention *out);
 const char *pith_attention_name(pith_attention attention);
+/* The names of the labels that config.json (or a manifest's copy) gives, in order; NULL for tasks without. */
+pith_json *pith_labels(const pith_config *config, const pith_json *config_json);
 const pith_family *const *pith_families(void);   /* NULL-terminated */
 
 /* Reads config.json (or a manifest's copy of it): finds the family by "architectures", or "model_type", then its own keys.

@@ -56,6 +56,7 @@ pith_status pith_model_read_manifest(pith_ctx *ctx, const char *path, pith_model
   model->is_package = true;
   PITH_TRY(pith_config_parse(ctx, pith_json_get(model->manifest.json, "config"), path, &model->config));
   PITH_TRY(pith_settings_parse(ctx, pith_json_get(model->manifest.json, "settings"), path, model));
+  model->labels = pith_labels(&model->config, pith_json_get(model->manifest.json, "config"));
   return check_agreement(ctx, &model->manifest, &model->config, path);
 }
 
@@ -263,6 +264,7 @@ void pith_model_close(pith_ctx *ctx, pith_model *model) {
   pith_tokenizer_close(ctx, model->tokenizer);
   pith_manifest_free(ctx, &model->manifest);
   pith_free(ctx, model->layers);
+  pith_json_free(model->labels);
   memset(model, 0, sizeof *model);
 }
 
@@ -270,7 +272,7 @@ pith_json *pith_model_info(const pith_model *m) {
   pith_json *info = pith_json_new_object();
   pith_json_add_string(info, "kind", m->is_package ? "package" : "checkpoint");
   pith_json_add_string(info, "family", m->config.family->name);
-  pith_json_add_string(info, "task", m->config.family->task == PITH_TASK_EMBED ? "embed" : "generate");
+  pith_json_add_string(info, "task", pith_task_name(m->config.task));
   pith_json_add_string(info, "kernels", m->kernels->name);
   pith_json_add_string(info, "attention", pith_attention_name(m->config.attention));
   pith_json_add_number(info, "parameters", (double)m->weights.n_parameters);
@@ -279,6 +281,7 @@ pith_json *pith_model_info(const pith_model *m) {
   pith_json_add_number(info, "hiddenSize", m->config.hidden_size);
   pith_json_add_number(info, "vocabSize", m->config.vocab_size);
   pith_json_add_number(info, "maxTokens", m->config.max_tokens);
+  if (m->labels) pith_json_add(info, "labels", pith_json_copy(m->labels));
   if (!m->is_package) return info;
   static const char *const copied[] = {"recipe", "parent", "quality", "omitted"};
   for (size_t i = 0; i < sizeof copied / sizeof *copied; i++) {

@@ -15,6 +15,7 @@ typedef struct pith_model {
   const pith_kernels *kernels;
   bool is_package;
   pith_manifest manifest;          /* packages */
+  pith_json *labels;               /* their names, of tasks that have labels */
   uint64_t n_source_bytes;         /* of the files that were read */
 } pith_model;
 

@@ -14,6 +14,7 @@ pith_status pith_model_checkpoint_tokenizer(pith_ctx *ctx, const pith_checkpoint
 static pith_status begin(pith_ctx *ctx, pith_model_loader *l, const char *source) {
   PITH_TRY(pith_checkpoint_open(ctx, source, &l->checkpoint));
   l->model->config = l->checkpoint.config;
+  l->model->labels = pith_labels(&l->model->config, l->checkpoint.config_json);
   for (size_t i = 0; i < l->checkpoint.n_files; i++) l->model->n_source_bytes += l->checkpoint.files[i].n_bytes;
   PITH_TRY(pith_model_checkpoint_tokenizer(ctx, &l->checkpoint, &l->model->tokenizer));
   PITH_TRY(pith_checkpoint_loader_init(ctx, &l->weights, &l->checkpoint, &l->model->weights));

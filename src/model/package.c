@@ -307,6 +307,7 @@ pith_json *pith_settings_print(const pith_config *c) {
     }
     pith_json_add(json, "layers", list);
   }
+  if (c->head) pith_json_add_string(json, "task", pith_task_name(c->task));
   if (c->family->task == PITH_TASK_EMBED) {
     pith_json_add_string(json, "pooling", c->pooling == PITH_POOL_CLS ? "cls" : "mean");
     pith_json_add_bool(json, "normalize", c->normalize);
@@ -355,6 +356,10 @@ pith_status pith_settings_parse(pith_ctx *ctx, const pith_json *json, const char
   if (!pith_json_is_object(json)) return pith_fail(ctx, PITH_E_FORMAT, "%s has no \"settings\"", what);
   PITH_TRY(pith_config_size(ctx, json, "max_tokens", c->max_positions, what, &c->max_tokens));
   PITH_TRY(pith_attention_parse(ctx, pith_json_get(json, "attention"), what, &c->attention));
+  const char *task = pith_json_string(pith_json_get(json, "task"));
+  if (c->head && !task) pith_head_drop(c);
+  if (task && strcmp(task, pith_task_name(c->task)) != 0)
+    return pith_fail(ctx, PITH_E_FORMAT, "%s: \"task\" is \"%.20s\", and its configuration is of one to %s", what, task, pith_task_name(c->task));
   PITH_TRY(parse_layers(ctx, pith_json_get(json, "layers"), what, model));
   if (c->family->task == PITH_TASK_EMBED) {
     const char *pooling;

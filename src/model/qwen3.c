@@ -13,4 +13,4 @@ static pith_status parse(pith_ctx *ctx, const pith_json *json, const char *what,
   return PITH_OK;
 }
 
-const pith_family pith_family_qwen3 = {"qwen3", PITH_TASK_GENERATE, architectures, parse, pith_llama_slots, prefixes};
+const pith_family pith_family_qwen3 = {"qwen3", PITH_TASK_GENERATE, architectures, parse, pith_llama_slots, prefixes, NULL};

@@ -2,7 +2,7 @@
  * padding token itself has other positions in the reference implementation, which counts tokens that are no padding. */
 #include "model/config.h"
 
-static const char *const roberta[] = {"RobertaModel", "RobertaForMaskedLM", NULL}, *const xlm_roberta[] = {"XLMRobertaModel", "XLMRobertaForMaskedLM", NULL};
+static const char *const roberta[] = {"RobertaModel", NULL}, *const xlm_roberta[] = {"XLMRobertaModel", NULL};
 static const char *const prefixes[] = {"", "roberta.", NULL};
 
 static pith_status parse(pith_ctx *ctx, const pith_json *json, const char *what, pith_config *out) {
@@ -16,5 +16,10 @@ static pith_status parse(pith_ctx *ctx, const pith_json *json, const char *what,
   return PITH_OK;
 }
 
-const pith_family pith_family_roberta = {"roberta", PITH_TASK_EMBED, roberta, parse, pith_bert_slots, prefixes};
-const pith_family pith_family_xlm_roberta = {"xlm-roberta", PITH_TASK_EMBED, xlm_roberta, parse, pith_bert_slots, prefixes};
+static const pith_head heads[] = {
+    {.dense = "classifier.dense", .activation = PITH_TANH, .output = "classifier.out_proj"},
+    {.output = "classifier"},
+    {.dense = "lm_head.dense", .activation = PITH_GELU_ERF, .norm = "lm_head.layer_norm", .output = "lm_head.decoder", .tied_bias = "lm_head.bias"}};
+
+const pith_family pith_family_roberta = {"roberta", PITH_TASK_EMBED, roberta, parse, pith_bert_slots, prefixes, heads};
+const pith_family pith_family_xlm_roberta = {"xlm-roberta", PITH_TASK_EMBED, xlm_roberta, parse, pith_bert_slots, prefixes, heads};

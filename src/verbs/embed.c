@@ -27,12 +27,12 @@ static pith_status start(pith_job *job) {
 static pith_status step(pith_job *job) {
   embed_state *s = job->state;
   const pith_status status = pith_embedder_step(job->ctx, &s->embedder);
-  job->progress.done = (double)s->embedder.first;
+  job->progress.done = (double)s->embedder.encoder.first;
   if (status != PITH_OK) return status;
   pith_json *dims = pith_json_new_array(), *tokens = pith_json_new_array();
   pith_json_add_number(dims, NULL, (double)s->texts.n);
-  pith_json_add_number(dims, NULL, s->embedder.model->config.hidden_size);
-  for (size_t i = 0; i < s->texts.n; i++) pith_json_add_number(tokens, NULL, (double)pith_embedder_tokens(&s->embedder, i));
+  pith_json_add_number(dims, NULL, s->embedder.encoder.model->config.hidden_size);
+  for (size_t i = 0; i < s->texts.n; i++) pith_json_add_number(tokens, NULL, (double)pith_encoder_tokens(&s->embedder.encoder, i));
   pith_json_add(job->result, "dims", dims);
   pith_json_add(job->result, "tokens", tokens);
   return PITH_OK;

@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "eval/labelled.h"
 #include "verbs/verbs.h"
 
 typedef struct eval_state {
@@ -12,6 +13,9 @@ typedef struct eval_state {
   pith_texts texts;
   double *scores;            /* of pairs */
   size_t n_pairs;
+  const char **labels;       /* of texts */
+  pith_labelled labelled;
+  int64_t top_k;             /* 0: no overlap */
   pith_source sources[2];    /* the models, whole */
   pith_evaluation evaluation;
 } eval_state;
@@ -34,13 +38,29 @@ static pith_status read_pairs(pith_job *job, eval_state *s, const pith_json *pai
   return PITH_OK;
 }
 
+static pith_status read_labelled(pith_job *job, eval_state *s, const pith_json *rows) {
+  const size_t n = pith_json_count(rows);
+  PITH_TRY(pith_calloc(job->ctx, n, sizeof *s->labels, &s->labels));
+  PITH_TRY(pith_calloc(job->ctx, n, sizeof *s->texts.texts, &s->texts.texts));
+  PITH_TRY(pith_calloc(job->ctx, n, sizeof *s->texts.n_bytes, &s->texts.n_bytes));
+  for (const pith_json *row = pith_json_first(rows); row; row = pith_json_next(row)) {
+    const char *text = pith_json_string(pith_json_get(row, "text")), *label = pith_json_string(pith_json_get(row, "label"));
+    if (!text || !label) return pith_fail(job->ctx, PITH_E_ARGUMENT, "eval: a row to classify has \"text\" and \"label\"");
+    s->labels[s->texts.n] = label;
+    s->texts.texts[s->texts.n] = text;
+    s->texts.n_bytes[s->texts.n++] = strlen(text);
+  }
+  return PITH_OK;
+}
+
 static pith_status read_texts(pith_job *job, eval_state *s) {
-  const pith_json *pairs = pith_json_get(job->request, "pairs");
+  const pith_json *pairs = pith_json_get(job->request, "pairs"), *labelled = pith_json_get(job->request, "classify");
   const char *perplexity;
   PITH_TRY(pith_request_string(job, "perplexity", false, &perplexity));
-  const int n_given = !pith_json_is_null(pairs) + (perplexity != NULL) + !pith_json_is_null(pith_json_get(job->request, "texts"));
-  if (n_given > 1) return pith_fail(job->ctx, PITH_E_ARGUMENT, "eval takes one of texts, pairs and perplexity");
+  const int n_given = !pith_json_is_null(pairs) + !pith_json_is_null(labelled) + (perplexity != NULL) + !pith_json_is_null(pith_json_get(job->request, "texts"));
+  if (n_given > 1) return pith_fail(job->ctx, PITH_E_ARGUMENT, "eval takes one of texts, pairs, classify and perplexity");
   if (!pith_json_is_null(pairs)) return read_pairs(job, s, pairs);
+  if (!pith_json_is_null(labelled)) return read_labelled(job, s, labelled);
   if (perplexity) {
     PITH_TRY(pith_calloc(job->ctx, 1, sizeof *s->texts.texts, &s->texts.texts));
     PITH_TRY(pith_calloc(job->ctx, 1, sizeof *s->texts.n_bytes, &s->texts.n_bytes));
@@ -68,6 +88,7 @@ static pith_status start(pith_job *job) {
   s->has_against = s->paths[1] != NULL;
   PITH_TRY(pith_request_attention(job, NULL));
   PITH_TRY(pith_request_threads(job));
+  PITH_TRY(pith_request_integer(job, "topKOverlap", 1, 10000, 0, &s->top_k));
   PITH_TRY(read_texts(job, s));
   job->progress = (pith_progress){"load", "bytes", 0, 0};
   return begin_load(job, s);
@@ -85,14 +106,18 @@ static pith_status step_load(pith_job *job, eval_state *s) {
   s->loading = 2;
   const pith_model *model = &s->models[0];
   PITH_TRY(pith_request_attention(job, &s->models[0].config));
-  const bool embeds = model->config.family->task == PITH_TASK_EMBED;
-  if (s->scores && !embeds) return pith_fail(job->ctx, PITH_E_UNSUPPORTED, "eval: pairs measure embeddings, and this model generates");
-  if (pith_json_get(job->request, "perplexity") && embeds)
-    return pith_fail(job->ctx, PITH_E_UNSUPPORTED, "eval: perplexity measures generation, and this model embeds");
-  if (!s->scores && embeds && !s->has_against)
-    return pith_fail(job->ctx, PITH_E_ARGUMENT, "eval: texts compare an embedding model with another: say against which");
+  const pith_task task = model->config.task;
+  if (s->scores && task != PITH_TASK_EMBED)
+    return pith_fail(job->ctx, PITH_E_UNSUPPORTED, "eval: pairs measure embeddings, and this model is for %s", pith_task_name(task));
+  if (pith_json_get(job->request, "perplexity") && task != PITH_TASK_GENERATE)
+    return pith_fail(job->ctx, PITH_E_UNSUPPORTED, "eval: perplexity measures generation, and this model is for %s", pith_task_name(task));
+  if (!s->scores && !s->labels && task != PITH_TASK_GENERATE && !s->has_against)
+    return pith_fail(job->ctx, PITH_E_ARGUMENT, "eval: texts compare such a model with another: say against which");
+  if (s->labels) PITH_TRY(pith_labelled_init(job->ctx, &s->labelled, model, s->labels, s->texts.n));
   for (int i = 0; i < 2; i++) s->sources[i] = pith_source_whole(&s->models[i]);
   PITH_TRY(pith_evaluation_begin(job->ctx, &s->evaluation, &s->sources[0], s->has_against ? &s->sources[1] : NULL, &s->texts, s->scores != NULL));
+  if (s->labels) PITH_TRY(pith_evaluation_keep(job->ctx, &s->evaluation));
+  if (s->top_k) PITH_TRY(pith_evaluation_overlap(job->ctx, &s->evaluation, (uint32_t)s->top_k));
   return PITH_PENDING;
 }
 
@@ -103,6 +128,7 @@ static pith_status step(pith_job *job) {
   job->progress = (pith_progress){"measure", "tokens", s->evaluation.done, s->evaluation.total};
   if (status != PITH_OK) return status;
   pith_evaluation_report(&s->evaluation, job->result);
+  if (s->labels) return pith_labelled_report(job->ctx, &s->labelled, &s->evaluation, job->result);
   return s->scores ? pith_evaluation_similarity(job->ctx, &s->evaluation, s->scores, job->result) : PITH_OK;
 }
 
@@ -114,7 +140,9 @@ static void release(pith_job *job) {
     if (s->opened[i]) pith_model_close(job->ctx, &s->models[i]);
   pith_texts_free(job->ctx, &s->texts);
   pith_free(job->ctx, s->scores);
+  pith_free(job->ctx, s->labels);
+  pith_labelled_free(job->ctx, &s->labelled);
 }
 
-static const char *const keys[] = {"source", "against", "texts", "pairs", "perplexity", "kernels", "attention", "threads", NULL};
+static const char *const keys[] = {"source", "against", "texts", "pairs", "classify", "perplexity", "topKOverlap", "kernels", "attention", "threads", NULL};
 const pith_verb pith_verb_eval = {"eval", keys, sizeof(eval_state), start, step, release};

@@ -17,7 +17,7 @@ static pith_json *shape_of(const uint64_t *dims, uint32_t n_dims) {
 static void add_head(pith_job *job, const char *kind, const pith_config *config, double parameters, double n_bytes) {
   pith_json_add_string(job->result, "kind", kind);
   pith_json_add_string(job->result, "family", config->family->name);
-  pith_json_add_string(job->result, "task", config->family->task == PITH_TASK_EMBED ? "embed" : "generate");
+  pith_json_add_string(job->result, "task", pith_task_name(config->task));
   pith_json_add_number(job->result, "parameters", parameters);
   pith_json_add_number(job->result, "bytes", n_bytes);
 }

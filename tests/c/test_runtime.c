@@ -58,7 +58,7 @@ static void test_embeddings(void **state) {
   pith_embedder e;
   assert_int_equal(pith_embedder_init(&ctx, &e, &model), PITH_OK);
   assert_int_equal(pith_embedder_begin(&ctx, &e, texts, n_bytes, n, -1, out), PITH_OK);
-  while (e.n_tokenized < n) assert_int_equal(pith_embedder_step(&ctx, &e), PITH_PENDING);
+  while (e.encoder.n_tokenized < n) assert_int_equal(pith_embedder_step(&ctx, &e), PITH_PENDING);
   const uint64_t n_allocations = ctx.n_allocations;
   while (pith_embedder_step(&ctx, &e) == PITH_PENDING) continue;
   assert_int_equal(ctx.n_allocations, n_allocations);

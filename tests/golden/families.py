@@ -19,9 +19,18 @@ neox = dict(sizes, hidden_size=32, rotary_pct=0.5, hidden_dropout=0.0, attention
 CASES = [
     ("bert", t.BertModel, t.BertConfig(**sizes), {"add_pooling_layer": False}),
     ("distilbert", t.DistilBertModel, t.DistilBertConfig(vocab_size=VOCAB, dim=HIDDEN, hidden_dim=INNER, n_layers=LAYERS, n_heads=HEADS, max_position_embeddings=CONTEXT), {}),
-    ("distilbert with a head", t.DistilBertForMaskedLM, t.DistilBertConfig(vocab_size=VOCAB, dim=HIDDEN, hidden_dim=INNER, n_layers=1, n_heads=HEADS, max_position_embeddings=CONTEXT, activation="relu"), {}),
+    ("distilbert to fill", t.DistilBertForMaskedLM, t.DistilBertConfig(vocab_size=VOCAB, dim=HIDDEN, hidden_dim=INNER, n_layers=1, n_heads=HEADS, max_position_embeddings=CONTEXT, activation="relu"), {}),
     ("roberta", t.RobertaModel, t.RobertaConfig(**sizes, type_vocab_size=1, layer_norm_eps=1e-5), {"add_pooling_layer": False}),
-    ("xlm-roberta with a head", t.XLMRobertaForMaskedLM, t.XLMRobertaConfig(**sizes, type_vocab_size=1, pad_token_id=2, layer_norm_eps=1e-5), {}),
+    ("xlm-roberta to fill", t.XLMRobertaForMaskedLM, t.XLMRobertaConfig(**sizes, type_vocab_size=1, pad_token_id=2, layer_norm_eps=1e-5), {}),
+    ("bert to classify", t.BertForSequenceClassification, t.BertConfig(**sizes, id2label={0: "bad", 1: "middling", 2: "good"}), {}),
+    ("bert to tag", t.BertForTokenClassification, t.BertConfig(**sizes, id2label={0: "O", 1: "B-X", 2: "I-X", 3: "B-Y", 4: "I-Y"}), {}),
+    ("bert to fill", t.BertForMaskedLM, t.BertConfig(**sizes), {}),
+    ("distilbert to classify", t.DistilBertForSequenceClassification, t.DistilBertConfig(vocab_size=VOCAB, dim=HIDDEN, hidden_dim=INNER, n_layers=1, n_heads=HEADS, max_position_embeddings=CONTEXT, problem_type="multi_label_classification"), {}),
+    ("distilbert to tag", t.DistilBertForTokenClassification, t.DistilBertConfig(vocab_size=VOCAB, dim=HIDDEN, hidden_dim=INNER, n_layers=1, n_heads=HEADS, max_position_embeddings=CONTEXT, id2label={0: "O", 1: "X"}), {}),
+    ("roberta to classify", t.RobertaForSequenceClassification, t.RobertaConfig(**sizes, type_vocab_size=1, layer_norm_eps=1e-5, num_labels=1, problem_type="regression"), {}),
+    ("roberta to fill", t.RobertaForMaskedLM, t.RobertaConfig(**sizes, type_vocab_size=1, layer_norm_eps=1e-5, tie_word_embeddings=False), {}),
+    ("xlm-roberta to classify", t.XLMRobertaForSequenceClassification, t.XLMRobertaConfig(**sizes, type_vocab_size=1, pad_token_id=2, layer_norm_eps=1e-5, num_labels=1), {}),
+    ("xlm-roberta to tag", t.XLMRobertaForTokenClassification, t.XLMRobertaConfig(**sizes, type_vocab_size=1, pad_token_id=2, layer_norm_eps=1e-5, num_labels=4), {}),
     ("llama with biases", t.LlamaForCausalLM, t.LlamaConfig(**gated, attention_bias=True, mlp_bias=True), {}),
     ("qwen2", t.Qwen2ForCausalLM, t.Qwen2Config(**gated, tie_word_embeddings=True), {}),
     ("qwen3", t.Qwen3ForCausalLM, t.Qwen3Config(**gated, head_dim=10, rope_theta=1e6), {}),
@@ -60,7 +69,9 @@ for name, kind, config, options in CASES:
         with torch.no_grad():
             if not causal:
                 body = getattr(model, model.base_model_prefix) if hasattr(model, model.base_model_prefix) else model
-                case["texts"].append({"ids": ids, "hidden": numbers(body(torch.tensor([ids])).last_hidden_state[0])})
+                answer = {"ids": ids, "hidden": numbers(body(torch.tensor([ids])).last_hidden_state[0])}
+                if body is not model: answer["outputs"] = numbers(model(torch.tensor([ids])).logits[0])   # one row a text, or one a token
+                case["texts"].append(answer)
                 continue
             all_ids, margins = list(ids), []
             logits = model(torch.tensor([ids])).logits[0, -1]

@@ -66,13 +66,21 @@ export function writeTinyCheckpoint(folder, nFiles = 1, padding = 0) {
   return writeFileSync(join(folder, 'model.safetensors.index.json'), JSON.stringify({ metadata: {}, weight_map: weightMap }));
 }
 
-/** A BERT-type encoder. @param {string} folder is made @param {{hidden?: number, layers?: number}} [size] the default is quick, a larger one keeps a processor busy */
-export function writeTinyEncoder(folder, { hidden = 32, layers = 2 } = {}) {
-  const { tokenizer, vocabulary } = tokenizerOf('WordPiece');
+/**
+ * A BERT-type encoder.
+ * @param {string} folder is made
+ * @param {{hidden?: number, layers?: number, task?: 'classify' | 'tag' | 'fill', labels?: string[]}} [options] the default size is quick, a larger one
+ *   keeps a processor busy; task: with that head
+ */
+export function writeTinyEncoder(folder, { hidden = 32, layers = 2, task, labels = ['bad', 'good', 'none'] } = {}) {
+  const { tokenizer, vocabulary: words } = tokenizerOf('WordPiece'), vocabulary = words + 1;
+  tokenizer.added_tokens.push({ ...tokenizer.added_tokens[0], id: words, content: '[MASK]' });
   const inner = 2 * hidden, positions = 64;
   const config = { architectures: ['BertModel'], model_type: 'bert', hidden_size: hidden, intermediate_size: inner, num_hidden_layers: layers,
     num_attention_heads: 4, vocab_size: vocabulary, max_position_embeddings: positions, type_vocab_size: 2, layer_norm_eps: 1e-12, hidden_act: 'gelu',
     torch_dtype: 'float32' };
+  const heads = { classify: 'ForSequenceClassification', tag: 'ForTokenClassification', fill: 'ForMaskedLM' };
+  if (task) Object.assign(config, { architectures: [`Bert${heads[task]}`], ...(task === 'fill' ? {} : { id2label: { ...labels } }) });
   const shapes = {};
   /** A matrix or a norm with its bias. */
   const add = (name, rows, ...cols) => Object.assign(shapes, { [`${name}.weight`]: [rows, ...cols], [`${name}.bias`]: [rows] });
@@ -86,6 +94,13 @@ export function writeTinyEncoder(folder, { hidden = 32, layers = 2 } = {}) {
     add(`${layer}.intermediate.dense`, inner, hidden);
     add(`${layer}.output.dense`, hidden, inner);
     add(`${layer}.output.LayerNorm`, hidden);
+  }
+  if (task === 'classify') add('pooler.dense', hidden, hidden);
+  if (task === 'classify' || task === 'tag') add('classifier', labels.length, hidden);
+  if (task === 'fill') {
+    add('cls.predictions.transform.dense', hidden, hidden);
+    add('cls.predictions.transform.LayerNorm', hidden);
+    shapes['cls.predictions.bias'] = [vocabulary];
   }
   writeFolder(folder, config, tokenizer);
   writeFileSync(join(folder, 'model.safetensors'), safetensors(randomTensors(shapes)));

@@ -1,0 +1,109 @@
+#include "cli/inputs.h"
+
+#include <string.h>
+
+#include "base/decimal.h"
+#include "base/table.h"
+
+static const char *const text_names[] = {"text", "sentence", "content", "review", "query", "question", "passage", NULL};
+static const char *const label_names[] = {"label", "labels", "class", "category", "target", NULL};
+static const char *const score_names[] = {"score", "similarity_score", "similarity", NULL};
+static const char *const first_names[] = {"a", "sentence1", "text1", NULL}, *const second_names[] = {"b", "sentence2", "text2", NULL};
+
+static const char *argument(const pith_json *arguments, const char *key) { return pith_json_string(pith_json_get(arguments, key)); }
+
+pith_status pith_input_file(pith_ctx *ctx, const char *path, char **text, size_t *n_bytes) {
+  PITH_TRY(pith_io_read_file(ctx, path, PITH_MAX_INPUT, text, n_bytes));
+  if (!memchr(*text, '\0', *n_bytes)) return PITH_OK;
+  pith_free(ctx, *text);
+  return pith_fail(ctx, PITH_E_FORMAT, "%s holds a NUL byte: it is no text", path);
+}
+
+/* Each row of the file through `add`, into the request's list. */
+typedef pith_status add_row(pith_ctx *ctx, const pith_table *table, pith_json *list);
+static pith_status add_rows(pith_ctx *ctx, const char *path, pith_table_form otherwise, const pith_column *columns, uint32_t n_columns, add_row *add,
+                            pith_json *request, const char *key) {
+  pith_table table;
+  char *text;
+  size_t n_bytes;
+  PITH_TRY(pith_input_file(ctx, path, &text, &n_bytes));
+  pith_json *list = pith_json_new_array();
+  pith_status status = pith_table_open(ctx, &table, path, otherwise, text, n_bytes, columns, n_columns);
+  while (status == PITH_OK && (status = pith_table_next(ctx, &table)) == PITH_PENDING) status = add(ctx, &table, list);
+  pith_json_add(request, key, list);
+  pith_table_close(ctx, &table);
+  pith_free(ctx, text);
+  return status;
+}
+
+static pith_status add_text(pith_ctx *ctx, const pith_table *table, pith_json *list) {
+  (void)ctx;
+  pith_json_add_string(list, NULL, table->values[0]);
+  return PITH_OK;
+}
+
+pith_status pith_input_texts(pith_ctx *ctx, const pith_json *arguments, const char *key, pith_json *request) {
+  const char *path = argument(arguments, key);
+  const pith_column column = {argument(arguments, "column"), text_names, 1};
+  return path ? add_rows(ctx, path, PITH_TABLE_LINES, &column, 1, add_text, request, key) : PITH_OK;
+}
+
+/* "columns" names n columns, parted by commas. `names` holds them. */
+static pith_status choose_columns(pith_ctx *ctx, const pith_json *arguments, const char *form, char names[256], pith_column *columns, uint32_t n) {
+  const char *chosen = argument(arguments, "columns");
+  if (!chosen) return PITH_OK;
+  const size_t length = strlen(chosen);
+  uint32_t i = 0;
+  if (length < 256) {
+    memcpy(names, chosen, length + 1);
+    for (char *at = names; at && i < n; i++) {
+      char *comma = strchr(at, ',');
+      columns[i].chosen = at;
+      if (comma) *comma++ = '\0';
+      at = comma;
+      if (i + 1 == n && at) i++;
+    }
+  }
+  return i == n ? PITH_OK : pith_fail(ctx, PITH_E_ARGUMENT, "--columns takes %u columns, by name or number from 1: %s", (unsigned)n, form);
+}
+
+static pith_status add_pair(pith_ctx *ctx, const pith_table *table, pith_json *list) {
+  double score;
+  const char *text = table->values[0];
+  const size_t n = pith_decimal_parse(text, strlen(text), &score);
+  if (n == 0 || text[n])
+    return pith_fail(ctx, PITH_E_FORMAT, "%s, line %llu: the score \"%.40s\" is no number", table->path, (unsigned long long)table->line, text);
+  pith_json *pair = pith_json_new_object();
+  pith_json_add_number(pair, "score", score);
+  pith_json_add_string(pair, "a", table->values[1]);
+  pith_json_add_string(pair, "b", table->values[2]);
+  pith_json_add(list, NULL, pair);
+  return PITH_OK;
+}
+
+pith_status pith_input_pairs(pith_ctx *ctx, const pith_json *arguments, pith_json *request) {
+  const char *path = argument(arguments, "similarity");
+  char names[256];
+  pith_column columns[] = {{NULL, score_names, 5}, {NULL, first_names, 6}, {NULL, second_names, 7}};   /* STS-B's own layout */
+  if (!path) return PITH_OK;
+  PITH_TRY(choose_columns(ctx, arguments, "score,a,b", names, columns, 3));
+  return add_rows(ctx, path, PITH_TABLE_TSV, columns, 3, add_pair, request, "pairs");
+}
+
+static pith_status add_labelled(pith_ctx *ctx, const pith_table *table, pith_json *list) {
+  (void)ctx;
+  pith_json *row = pith_json_new_object();
+  pith_json_add_string(row, "text", table->values[0]);
+  pith_json_add_string(row, "label", table->values[1]);
+  pith_json_add(list, NULL, row);
+  return PITH_OK;
+}
+
+pith_status pith_input_labelled(pith_ctx *ctx, const pith_json *arguments, pith_json *request) {
+  const char *path = argument(arguments, "classify");
+  char names[256];
+  pith_column columns[] = {{NULL, text_names, 1}, {NULL, label_names, 2}};
+  if (!path) return PITH_OK;
+  PITH_TRY(choose_columns(ctx, arguments, "text,label", names, columns, 2));
+  return add_rows(ctx, path, PITH_TABLE_TSV, columns, 2, add_labelled, request, "classify");
+}

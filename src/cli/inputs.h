@@ -1,0 +1,17 @@
+/* What commands read from files, as members of a request. Paths, columns and such are members of the parsed arguments. */
+#ifndef PITH_CLI_INPUTS_H
+#define PITH_CLI_INPUTS_H
+
+#include "base/json.h"
+
+enum { PITH_MAX_INPUT = 1 << 30 };
+
+/* The whole file, which must be a text. The caller frees. */
+pith_status pith_input_file(pith_ctx *ctx, const char *path, char **text, size_t *n_bytes);
+/* The texts of the file that the argument `key` names (base/table.h), of its column "column", as the request's list `key`. */
+pith_status pith_input_texts(pith_ctx *ctx, const pith_json *arguments, const char *key, pith_json *request);
+/* "similarity" into "pairs": {"score", "a", "b"} a row; "classify" into "classify": {"text", "label"}. "columns" chooses. */
+pith_status pith_input_pairs(pith_ctx *ctx, const pith_json *arguments, pith_json *request);
+pith_status pith_input_labelled(pith_ctx *ctx, const pith_json *arguments, pith_json *request);
+
+#endif
