@@ -41,9 +41,18 @@ static pith_status start_load(pith_job *job) {
   return pith_model_loader_init(job->ctx, &s->loader, s->model, path, kernels);
 }
 
+/* Whether the program has the verb of the model's task; a page's smallest one leaves some out. */
+static bool is_served(const pith_config *config) {
+  const char *task = config->family ? pith_task_name(config->task) : "embed";
+  const pith_verb *const *v = pith_verbs;
+  while (*v && strcmp((*v)->name, task) != 0) v++;
+  return *v != NULL;
+}
+
 static pith_status step_load(pith_job *job) {
   load_state *s = job->state;
-  const pith_status status = pith_model_loader_step(job->ctx, &s->loader);
+  pith_status status = pith_model_loader_step(job->ctx, &s->loader);
+  if ((status == PITH_OK || status == PITH_PENDING) && !is_served(&s->model->config)) status = PITH_E_INCOMPLETE;
   job->waiting = s->loader.waiting;
   job->progress.done = s->loader.done_bytes;
   job->progress.total = s->loader.total_bytes;
