@@ -50,6 +50,7 @@ static const pith_command commands[] = {
      "text that continues the prompt: the likeliest tokens, or drawn at temperature T (1 where --top-k, --top-p or --min-p is given alone)", generate_options, 2, 2},
     {"eval", "pith eval SRC [--against PARENT] (--texts FILE | --similarity FILE [--columns score,a,b] | --perplexity FILE) [--attention f32|i16|i8] [--threads N] [--json]",
      "quality: cosine, correlation, perplexity, KL divergence", eval_options, 1, 1},
+    {"diff", "pith diff SRC REFERENCE [--json]", "two models tensor by tensor: encoding, bits, zeros, bytes and relative error against the reference", inspect_options, 2, 2},
     {"tokenize", "pith tokenize SRC [TEXT…] [--json]", "token ids of texts, or of the lines of standard input", embed_options, 1, -1},
     {"digest", "pith digest SRC [--attention f32|i16|i8] [--threads N] [--json] [--kernels NAME]", "one hash of what the model computes: the same on every engine", embed_options, 1, 1},
     {NULL, NULL, NULL, NULL, 0, 0}};
