@@ -178,6 +178,12 @@ static pith_status build_eval(pith_cli *cli, pith_json *request) {
   return add_perplexity(cli, request);
 }
 
+static pith_status build_diff(pith_cli *cli, pith_json *request) {
+  pith_json_add_string(request, "source", pith_json_string(words(cli)));
+  pith_json_add_string(request, "against", pith_json_string(pith_json_next(words(cli))));
+  return PITH_OK;
+}
+
 static pith_status start_with(pith_cli *cli, const char *verb, pith_status (*build)(pith_cli *, pith_json *)) {
   pith_json *request = new_request(verb);
   const pith_status status = build(cli, request);
@@ -250,6 +256,7 @@ static pith_status advance(pith_cli *cli, bool *more) {
     if (is_command(cli, "compress")) return start_with(cli, "compress", build_compress);
     if (is_command(cli, "plan")) return start_with(cli, "plan", build_plan);
     if (is_command(cli, "eval")) return start_with(cli, "eval", build_eval);
+    if (is_command(cli, "diff")) return start_with(cli, "diff", build_diff);
     return start_with(cli, "load", build_load);
   }
   if (!cli->loaded) {
@@ -269,7 +276,8 @@ static pith_status print_result(pith_cli *cli) {
   const void *data = pith_job_data(cli->job, &n_data);
   pith_json *result;
   PITH_TRY(pith_json_parse(&cli->ctx, text, n_bytes, "the result", &result));
-  const char *name = !cli->loaded && !is_command(cli, "inspect") && !is_command(cli, "compress") && !is_command(cli, "plan") && !is_command(cli, "eval") ? "load" : cli->command->name;
+  const char *name = !cli->loaded && !is_command(cli, "inspect") && !is_command(cli, "compress") && !is_command(cli, "plan") && !is_command(cli, "eval") &&
+                             !is_command(cli, "diff") ? "load" : cli->command->name;
   const pith_json *subject = cli->batch ? cli->batch : pith_json_get(cli->arguments, "words");
   const pith_status status = pith_output_result(&cli->ctx, &cli->output, name, subject, result, data);
   pith_json_free(result);

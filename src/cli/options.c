@@ -70,6 +70,7 @@ static const pith_command commands[] = {
     {"eval", "pith eval SRC [--against PARENT] (--texts FILE [--column NAME|N] | --similarity FILE [--columns score,a,b] |\n"
      "                --classify FILE [--columns text,label] | --perplexity FILE) [--top-k-overlap K] [--attention f32|i16|i8] [--threads N] [--json]",
      "quality: cosine, correlation, accuracy, perplexity, KL divergence. FILE: a text a line, or .csv, .tsv, .jsonl", eval_options, 1, 1},
+    {"diff", "pith diff SRC REFERENCE [--json]", "two models tensor by tensor: encoding, bits, zeros, bytes and relative error against the reference", inspect_options, 2, 2},
     {"tokenize", "pith tokenize SRC [TEXT…] [--json]", "token ids of texts, or of the lines of standard input", embed_options, 1, -1},
     {"digest", "pith digest SRC [--attention f32|i16|i8] [--threads N] [--json] [--kernels NAME]", "one hash of what the model computes: the same on every engine", embed_options, 1, 1},
     {NULL, NULL, NULL, NULL, 0, 0}};

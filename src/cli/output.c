@@ -237,6 +237,28 @@ static pith_status put_predictions(pith_ctx *ctx, bool json, const char *command
   return PITH_OK;
 }
 
+/* One side of a tensor: "384×384 u7 7.25 bits 0.0 % zeros". */
+static void format_side(const pith_json *side, char *out, size_t capacity) {
+  size_t n = 0;
+  for (const pith_json *d = pith_json_first(pith_json_get(side, "shape")); d && n + 24 < capacity; d = pith_json_next(d))
+    n += (size_t)pith_snprintf(out + n, capacity - n, "%s%.0f", n ? "×" : "", pith_json_number(d, 0));
+  pith_snprintf(out + n, capacity - n, " %s, %.2f bits, %.1f %% zeros, %.0f bytes", pith_json_string(pith_json_get(side, "encoding")),
+                pith_json_number(pith_json_get(side, "bits"), 0), 100 * pith_json_number(pith_json_get(side, "zeros"), 0),
+                pith_json_number(pith_json_get(side, "bytes"), 0));
+}
+
+static pith_status put_difference(pith_ctx *ctx, const pith_json *result, pith_buffer *out) {
+  for (const pith_json *t = pith_json_first(pith_json_get(result, "tensors")); t; t = pith_json_next(t)) {
+    const pith_json *against = pith_json_get(t, "against"), *error = pith_json_get(t, "error");
+    char one[160] = "none", other[160] = "none";
+    if (pith_json_get(t, "shape")) format_side(t, one, sizeof one);
+    if (against) format_side(against, other, sizeof other);
+    PITH_TRY(pith_buffer_printf(ctx, out, "%-56s %s | %s", pith_json_string(pith_json_get(t, "name")), one, other));
+    PITH_TRY(error ? pith_buffer_printf(ctx, out, " | error %.4g\n", pith_json_number(error, 0)) : pith_buffer_printf(ctx, out, " | not comparable\n"));
+  }
+  return put_members(ctx, result, 0, out);
+}
+
 static pith_status put_result(pith_ctx *ctx, const pith_output *o, const char *command, const pith_json *subject, const pith_json *result, const void *data,
                               pith_buffer *out) {
   if (strcmp(command, "embed") == 0) return put_embeddings(ctx, o->json, subject, result, data, out);
@@ -251,6 +273,7 @@ static pith_status put_result(pith_ctx *ctx, const pith_output *o, const char *c
   }
   if (strcmp(command, "inspect") == 0) return put_inspection(ctx, result, out);
   if (strcmp(command, "plan") == 0) return put_plan(ctx, result, out);
+  if (strcmp(command, "diff") == 0) return put_difference(ctx, result, out);
   return put_members(ctx, result, 0, out);
 }
 

@@ -4,6 +4,6 @@
 
 const pith_verb *const pith_verbs[] = {&pith_verb_version,    &pith_verb_load,  &pith_verb_unload,   &pith_verb_inspect,  &pith_verb_tokenize,
                                        &pith_verb_detokenize, &pith_verb_embed, &pith_verb_classify, &pith_verb_tag,    &pith_verb_fill,
-                                       &pith_verb_generate,   &pith_verb_compress, &pith_verb_eval, &pith_verb_digest, &pith_verb_plan, NULL};
+                                       &pith_verb_generate,   &pith_verb_compress, &pith_verb_eval, &pith_verb_digest, &pith_verb_plan, &pith_verb_diff, NULL};
 const pith_opener *const pith_checkpoint_opener = &pith_opener_checkpoint;
 const pith_unicode_decompositions *const pith_unicode_compatible = &pith_unicode_compatible_decompositions;

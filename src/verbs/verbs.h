@@ -38,7 +38,7 @@ struct pith_job {
 };
 
 extern const pith_verb pith_verb_version, pith_verb_load, pith_verb_unload, pith_verb_inspect, pith_verb_tokenize, pith_verb_detokenize,
-    pith_verb_embed, pith_verb_classify, pith_verb_tag, pith_verb_fill, pith_verb_generate, pith_verb_compress, pith_verb_eval, pith_verb_digest, pith_verb_plan;
+    pith_verb_embed, pith_verb_classify, pith_verb_tag, pith_verb_fill, pith_verb_generate, pith_verb_compress, pith_verb_eval, pith_verb_digest, pith_verb_plan, pith_verb_diff;
 
 /* The verbs of the program, NULL-terminated: all.c lists every one, inference.c those of a page that only infers. A program links all.c
  * unless it brings the other. */

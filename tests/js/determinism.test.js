@@ -14,7 +14,7 @@ const programs = [['native', native, []], [`Node.js ${process.version}`, process
 
 const folder = temporaryFolder(file);
 const sources = { '/story/': story, '/story-fp16/': join(root, 'models/story-fp16'), '/encoder/': join(folder, 'encoder'), '/minilm/': join(folder, 'minilm-0'), '/encoder-int4/': join(folder, 'encoder-int4'),
-  '/encoder-block/': join(folder, 'encoder-block'), '/encoder-2of4/': join(folder, 'encoder-2of4') };
+  '/encoder-block/': join(folder, 'encoder-block'), '/encoder-2of4/': join(folder, 'encoder-2of4'), '/encoder-pruned/': join(folder, 'encoder-pruned') };
 writeTinyEncoder(join(folder, 'encoder-fp32'));
 run(native, ['compress', join(folder, 'encoder-fp32'), '-o', sources['/encoder/']]);
 run(native, ['compress', join(folder, 'encoder-fp32'), '-o', sources['/encoder-int4/'], '--recipe', 'int4']);
@@ -23,6 +23,10 @@ for (const [form, encoding, sparsity] of [['block', 'u7-block', { form: 'block',
   writeFileSync(recipe, JSON.stringify({ name: form, matrices: { encoding, sparsity }, tables: { encoding: 'u8-row' } }));
   run(native, ['compress', join(folder, 'encoder-fp32'), '-o', sources[`/encoder-${form}/`], '--recipe', recipe]);
 }
+
+const pruned = join(folder, 'pruned.json');
+writeFileSync(pruned, JSON.stringify({ name: 'pruned', matrices: { encoding: 'u7' }, tables: { encoding: 'u8-row' }, attention: 'i16', prune: { neurons: 0.5, heads: [0.5, 0], importance: 'magnitude' } }));
+run(native, ['compress', join(folder, 'encoder-fp32'), '-o', sources['/encoder-pruned/'], '--recipe', pruned]);
 
 /** The variants that a program has: it lists them when it is asked for one that does not exist. */
 function variantsOf(program, before) {
@@ -77,6 +81,19 @@ test('calibrated: the same package from each, on one thread and on two', () => {
 });
 test('an encoder of random weights, int4', () => assertOneDigest(sources['/encoder-int4/']));
 test('an encoder of random weights, half of its blocks', () => assertOneDigest(sources['/encoder-block/']));
+test('an encoder of random weights, whose layers were pruned to different shapes', () => {
+  const { settings } = JSON.parse(readFileSync(join(sources['/encoder-pruned/'], 'pith.json'), 'utf8'));
+  assert.equal(new Set(settings.layers.map((layer) => layer.heads)).size, 2);
+  assertOneDigest(sources['/encoder-pruned/']);
+});
+test('pruned by second order: the same package from each', () => {
+  const texts = join(folder, 'calibration.txt'), recipe = join(folder, 'by-texts.json'), made = (i) => join(folder, `pruned-${i}`);
+  writeFileSync(recipe, JSON.stringify({ name: 'pruned', matrices: { encoding: 'u7' }, tables: { encoding: 'u8-row' }, prune: { neurons: 0.5, heads: 0.5 } }));
+  for (const [i, [name, program, before]] of programs.entries()) {
+    run(program, [...before, 'compress', join(folder, 'encoder-fp32'), '-o', made(i), '--recipe', recipe, '--calibrate', texts]);
+    if (i > 0) assert.equal(run('diff', ['-rq', made(0), made(i)]), '', `${name} made another package`);
+  }
+});
 test('an encoder of random weights, 2:4', () => assertOneDigest(sources['/encoder-2of4/']));
 test('story, the fp32 checkpoint', { skip: needsData }, () => assertOneDigest(join(data, 'models/story')));
 test('MiniLM, int8: also compressed to the same bytes by each', { skip: needsData }, () => {

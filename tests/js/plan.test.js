@@ -1,0 +1,38 @@
+// Budgets by the JavaScript interface: the same recipe as natively, what was found once is used again, wrong inputs.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { compress, plan } from '../../js/index.js';
+import { native, run, temporaryFolder } from './support.js';
+import { writeTinyEncoder } from './tiny.js';
+
+test('plan and compress keep to a budget, and to what native code chooses', async (t) => {
+  const folder = temporaryFolder(t), source = join(folder, 'encoder'), file = join(folder, 'recipe.json');
+  writeTinyEncoder(source);
+  const most = await plan(source, { maxBytes: 1e12 }), least = await plan(source, { maxLoss: 1000, sensitivity: most.sensitivity });
+  assert.ok(least.bytes < most.bytes && least.loss > most.loss && most.sensitivity.complete);
+  const maxBytes = Math.round((least.bytes + most.bytes) / 2);
+  const trials = [];
+  const planned = await plan(source, { maxBytes, sensitivity: most.sensitivity, onProgress: ({ done }) => trials.push(done) });
+  assert.ok(planned.bytes <= maxBytes && planned.gap >= 0 && planned.gap < 1);
+  assert.equal(new Set(trials).size <= 1, true, 'nothing is tried anew');
+  run(native, ['plan', source, '-o', file, '--max-bytes', String(maxBytes)]);
+  assert.deepEqual(JSON.parse(readFileSync(file, 'utf8')), planned.recipe);
+  const { bytes, files } = await compress(source, { maxBytes, sensitivity: most.sensitivity });
+  assert.ok(bytes <= maxBytes, `${bytes} of ${maxBytes}`);
+  assert.equal([...files.values()].reduce((sum, { size }) => sum + size, 0), bytes);
+  assert.deepEqual(planned.tensors.map(({ name }) => name), most.sensitivity.tensors.map(({ name }) => name));
+});
+
+test('a budget that cannot be kept, two of them, none, and what was found of another model', async (t) => {
+  const folder = temporaryFolder(t), source = join(folder, 'encoder');
+  writeTinyEncoder(source);
+  await assert.rejects(plan(source, { maxBytes: 1000 }), { code: 'PITH_E_LIMIT', message: /smallest is about \d+/ });
+  await assert.rejects(plan(source, { maxBytes: 1000, maxLoss: 1 }), { code: 'PITH_E_ARGUMENT' });
+  await assert.rejects(plan(source, {}), { code: 'PITH_E_ARGUMENT', message: /budget/ });
+  await assert.rejects(compress(source, { maxBytes: 1e9, recipe: 'int8' }), { code: 'PITH_E_ARGUMENT', message: /recipe or a budget/ });
+  const { sensitivity } = await plan(source, { maxLoss: 1 });
+  await assert.rejects(plan(source, { maxLoss: 1, sensitivity: { ...sensitivity, parent: { 'other.safetensors': 3 } } }), { code: 'PITH_E_ARGUMENT', message: /another model/ });
+  await assert.rejects(plan(source, { maxLoss: 1, calibrate: ['a few words'] }), { code: 'PITH_E_ARGUMENT', message: /at least 256/ });
+});
