@@ -167,9 +167,10 @@ static pith_status write_manifest(pith_ctx *ctx, pith_compression *c, uint64_t *
   return status;
 }
 
-static pith_status check_bytes(pith_ctx *ctx, const pith_compression *c, uint64_t more) {
+static pith_status check_bytes(pith_ctx *ctx, pith_compression *c, uint64_t more) {
   const uint64_t n_bytes = c->writer.n_bytes + more;
   if (c->options.max_bytes == 0 || n_bytes <= c->options.max_bytes) return PITH_OK;
+  c->excess = n_bytes - c->options.max_bytes;
   return pith_fail(ctx, PITH_E_LIMIT, "the package would have %llu bytes, more than the %llu allowed", (unsigned long long)n_bytes, (unsigned long long)c->options.max_bytes);
 }
 

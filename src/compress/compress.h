@@ -73,6 +73,7 @@ typedef struct pith_compression {
   pith_pruning pruning;              /* its configuration is the package's */
   pith_calibration calibration;
   pith_json *calibration_json;
+  uint64_t excess;                   /* bytes over max_bytes, which ended it */
   /* measuring */
   pith_json *tokenizer;              /* its record */
   pith_model parent, package;        /* configurations, and the parent's tokenizer: their weights stay where they are */

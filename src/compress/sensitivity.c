@@ -4,7 +4,6 @@
 
 #include "runtime/embed.h"
 
-enum { HEAD_FLOATS = 1 << 18, MAX_HEAD_CHUNK = 2048 };
 #define LOGIT_NS 10.0
 
 static pith_layerwise *run_of(pith_sensitivity *s) { return &s->calibration.run; }
@@ -438,9 +437,7 @@ static pith_status step_heads(pith_ctx *ctx, pith_sensitivity *s) {
     return PITH_PENDING;
   }
   pith_layerwise *run = run_of(s);
-  const uint32_t vocab = (uint32_t)config_of(s)->vocab_size, rows = HEAD_FLOATS / (uint32_t)config_of(s)->hidden_size / PITH_PANEL * PITH_PANEL;
-  s->chunk_rows = rows < PITH_PANEL ? PITH_PANEL : rows > MAX_HEAD_CHUNK ? MAX_HEAD_CHUNK : rows;
-  if (s->chunk_rows > vocab) s->chunk_rows = (uint32_t)pith_round_up(vocab, PITH_PANEL);
+  s->chunk_rows = pith_layerwise_head_chunk(config_of(s), (uint32_t)config_of(s)->vocab_size);
   s->n_sides = s->n_carried + s->n_encoders;
   PITH_TRY(pith_calloc(ctx, (size_t)s->n_sides * s->n_rows, sizeof *s->scores, &s->scores));
   for (size_t i = 0; i < (size_t)s->n_sides * s->n_rows; i++) pith_score_init(&s->scores[i]);
@@ -587,18 +584,21 @@ static void read_tensor(pith_tensor_choices *t, const pith_json *choices, bool *
   }
 }
 
+/* The same members with the same values in the same order. */
+static bool same_files(const pith_json *a, const pith_json *b) {
+  a = pith_json_first(a);
+  b = pith_json_first(b);
+  for (; a && b; a = pith_json_next(a), b = pith_json_next(b))
+    if (!pith_json_key(b) || strcmp(pith_json_key(a), pith_json_key(b)) != 0 || pith_json_number(a, -1) != pith_json_number(b, -2)) return false;
+  return !a && !b;
+}
+
 pith_status pith_sensitivity_read(pith_ctx *ctx, pith_sensitivity *s, const pith_json *json, const char *what) {
   const char *texts = pith_json_string(pith_json_get(json, "texts"));
+  if (!texts || !pith_json_is_object(pith_json_get(json, "parent"))) return pith_fail(ctx, PITH_E_FORMAT, "%s holds no sensitivity", what);
   pith_json *parent = parent_json(s);
-  pith_buffer a = {0}, b = {0};
-  pith_status status = pith_json_print(ctx, parent, false, &a);
-  if (status == PITH_OK) status = pith_json_print(ctx, pith_json_get(json, "parent"), false, &b);
-  const bool same = status == PITH_OK && strcmp(a.data, b.data) == 0;
+  const bool same = same_files(parent, pith_json_get(json, "parent"));
   pith_json_free(parent);
-  pith_buffer_free(ctx, &a);
-  pith_buffer_free(ctx, &b);
-  PITH_TRY(status);
-  if (!pith_json_is_object(json) || !texts) return pith_fail(ctx, PITH_E_FORMAT, "%s holds no sensitivities", what);
   if (!same) return pith_fail(ctx, PITH_E_ARGUMENT, "%s is about another model: give another file", what);
   if (strcmp(texts, s->texts_hash) != 0 || pith_json_true(pith_json_get(json, "calibrated")) != s->calibrated)
     return pith_fail(ctx, PITH_E_ARGUMENT, "%s was found with other texts, or calibrated otherwise: give another file", what);

@@ -83,7 +83,7 @@ pith_json *pith_rule_print(const pith_recipe_rule *rule, const char *name);
 /* What was found so far, as JSON: "complete", "calibrated", "texts" (their SHA-256), "parent" (files and their sizes), "tensors". After a step
  * that made `found` grow there is more to say. */
 pith_json *pith_sensitivity_print(const pith_sensitivity *s);
-/* Before the first step: takes over what another run found, complete or not. PITH_E_ARGUMENT where that was about another model, other texts or
+/* Before the first step: takes over what another run found, complete or not. PITH_E_FORMAT where it is no such thing, PITH_E_ARGUMENT where it was about another model, other texts or
  * another way of rounding; what it does not know is measured. */
 pith_status pith_sensitivity_read(pith_ctx *ctx, pith_sensitivity *s, const pith_json *json, const char *what);
 void pith_sensitivity_free(pith_ctx *ctx, pith_sensitivity *s);

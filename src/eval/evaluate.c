@@ -7,11 +7,7 @@
 #include "embedded.h"
 #include "runtime/embed.h"
 
-enum {
-  TOKENIZE_BYTES = 1 << 14,   /* of text a step */
-  HEAD_FLOATS = 1 << 18,      /* of the head's weights a chunk */
-  MAX_HEAD_CHUNK = 2048
-};
+enum { TOKENIZE_BYTES = 1 << 14 };   /* of text a step */
 #define LOGIT_NS 10.0         /* what a logit's exp and sums take, roughly */
 #define COSINE_NS 3.0         /* what an element of a cosine takes */
 
@@ -193,9 +189,7 @@ static pith_status begin_blocks(pith_ctx *ctx, pith_evaluation *e) {
   e->total = (double)n_rows;
   if (e->block_rows < longest) e->block_rows = longest;
   if (e->block_rows > n_rows) e->block_rows = (uint32_t)n_rows;
-  const uint32_t vocab = outputs_of(e), rows = HEAD_FLOATS / (uint32_t)config_of(e)->hidden_size / PITH_PANEL * PITH_PANEL;
-  e->chunk_rows = rows < PITH_PANEL ? PITH_PANEL : rows > MAX_HEAD_CHUNK ? MAX_HEAD_CHUNK : rows;
-  if (e->chunk_rows > vocab) e->chunk_rows = (uint32_t)pith_round_up(vocab, PITH_PANEL);
+  e->chunk_rows = pith_layerwise_head_chunk(config_of(e), outputs_of(e));
   PITH_TRY(pith_calloc(ctx, e->block_rows, sizeof *e->block_ids, &e->block_ids));
   PITH_TRY(pith_calloc(ctx, e->block_rows, sizeof *e->targets, &e->targets));
   PITH_TRY(pith_calloc(ctx, e->block_rows, sizeof *e->scores, &e->scores));

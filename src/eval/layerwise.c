@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-enum { BATCH_ROWS = 128, TOKEN_CHUNK_BYTES = 1 << 16 };
+enum { BATCH_ROWS = 128, TOKEN_CHUNK_BYTES = 1 << 16, HEAD_FLOATS = 1 << 18, MAX_HEAD_CHUNK = 2048 };
 
 static bool is_causal(const pith_config *c) { return c->family->task == PITH_TASK_GENERATE; }
 
@@ -250,6 +250,12 @@ static pith_status read_head_bias(pith_ctx *ctx, pith_layerwise *run) {
   pith_weight_reader_close(ctx, &reader);
   run->head_bias = bias;
   return status;
+}
+
+uint32_t pith_layerwise_head_chunk(const pith_config *config, uint32_t n_outputs) {
+  const uint32_t wished = HEAD_FLOATS / (uint32_t)config->hidden_size / PITH_PANEL * PITH_PANEL, all = (uint32_t)pith_round_up(n_outputs, PITH_PANEL);
+  const uint32_t rows = wished < PITH_PANEL ? PITH_PANEL : wished > MAX_HEAD_CHUNK ? MAX_HEAD_CHUNK : wished;
+  return rows < all ? rows : all;
 }
 
 pith_status pith_layerwise_head_begin(pith_ctx *ctx, pith_layerwise *run, uint32_t chunk_rows) {

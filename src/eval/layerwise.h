@@ -66,6 +66,8 @@ double pith_layerwise_progress(const pith_layerwise *run);
 
 /* After PITH_OK, for models with outputs: the head by chunks of at most chunk_rows of its rows (a multiple of 8). */
 enum { PITH_HEAD_ROWS = 64 };
+/* A chunk that stays short: rows of the head, of n_outputs. */
+uint32_t pith_layerwise_head_chunk(const pith_config *config, uint32_t n_outputs);
 pith_status pith_layerwise_head_begin(pith_ctx *ctx, pith_layerwise *run, uint32_t chunk_rows);
 /* Reads logits' [first, first + n) rows of the head. */
 pith_status pith_layerwise_head_read(pith_ctx *ctx, pith_layerwise *run, uint32_t first, uint32_t n);

@@ -1,11 +1,10 @@
 #include "compress/compress.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "verbs/verbs.h"
 
-enum { LESS_BYTES = 256 };   /* so that planning less comes to an end */
+enum { LESS_BYTES = 1024 };   /* for the measured quality, which a manifest has only in the end */
 
 /* A budget makes the recipe itself: planning comes first, and where what was planned turns out too large in the end, a little less is planned. */
 typedef struct compress_state {
@@ -99,7 +98,7 @@ static pith_status step_plan(pith_job *job, compress_state *s) {
 
 /* The same again for as much less as it was too much. */
 static pith_status plan_less(pith_job *job, compress_state *s) {
-  const double over = (double)s->compression.writer.n_bytes - (double)s->options.max_bytes, limit = s->plan.options.limit - fmax(over, 0.0) - LESS_BYTES;
+  const double limit = s->plan.options.limit - (double)s->compression.excess - LESS_BYTES;
   pith_compression_free(job->ctx, &s->compression);
   s->compressing = false;
   PITH_TRY(pith_plan_choose(job->ctx, &s->plan, limit));
@@ -113,7 +112,7 @@ static pith_status step(pith_job *job) {
   compress_state *s = job->state;
   if (s->planning) return step_plan(job, s);
   const pith_status status = pith_compression_step(job->ctx, &s->compression);
-  if (status == PITH_E_LIMIT && s->planned && s->options.max_bytes > 0 && s->compression.phase != PITH_COMPRESS_HASH) return plan_less(job, s);
+  if (status == PITH_E_LIMIT && s->planned && s->compression.excess > 0) return plan_less(job, s);
   const pith_compression *c = &s->compression;
   job->progress = (pith_progress){phases[c->phase], units[c->phase], c->done, c->total};
   if (status != PITH_OK) return status;

@@ -326,13 +326,7 @@ static void test_end_at_any_step(void **state) {
 
 static int make_checkpoints(void **state) {
   (void)state;
-  uint64_t n_bytes;
-  tiny_folder(root, sizeof root);
-  for (int s = 0; s < N_SHAPES; s++) {
-    char name[32];
-    snprintf(name, sizeof name, "shape-%d", s);
-    (void)tiny_checkpoint(root, name, &shapes[s], folders[s], sizeof folders[s], &n_bytes);
-  }
+  tiny_checkpoints(root, sizeof root, shapes, N_SHAPES, folders);
   return 0;
 }
 

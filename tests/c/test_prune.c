@@ -378,14 +378,8 @@ static void test_wrong_packages(void **state) {
 
 static int make_checkpoints(void **state) {
   (void)state;
-  uint64_t n_bytes;
   size_t used = 0;
-  tiny_folder(root, sizeof root);
-  for (int s = 0; s < N_SHAPES; s++) {
-    char name[32];
-    snprintf(name, sizeof name, "shape-%d", s);
-    (void)tiny_checkpoint(root, name, &shapes[s], folders[s], sizeof folders[s], &n_bytes);
-  }
+  tiny_checkpoints(root, sizeof root, shapes, N_SHAPES, folders);
   for (int i = 0; i < N_TEXTS; i++)
     used += (size_t)snprintf(texts_json + used, sizeof texts_json - used, "%s\"the %d cats and %d dogs of house %d run over a hill to the sea\"", i ? "," : "[", i, i * 7, i % 9);
   snprintf(texts_json + used, sizeof texts_json - used, "]");

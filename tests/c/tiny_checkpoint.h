@@ -121,6 +121,17 @@ static char *tiny_folder(char *path, size_t capacity) {
   return path;
 }
 
+/* The program's own folder, and in it a checkpoint of each shape. */
+static inline void tiny_checkpoints(char *root, size_t capacity, const tiny_shape *shapes, int n, char (*folders)[512]) {
+  uint64_t n_bytes;
+  tiny_folder(root, capacity);
+  for (int s = 0; s < n; s++) {
+    char name[32];
+    snprintf(name, sizeof name, "shape-%d", s);
+    (void)tiny_checkpoint(root, name, &shapes[s], folders[s], sizeof folders[s], &n_bytes);
+  }
+}
+
 /* A file, or a folder with all that it holds. */
 static void tiny_remove(const char *path) {
   pith_host_posix state;
