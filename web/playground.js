@@ -146,7 +146,9 @@ $('prompt').addEventListener('keydown', (event) => {
 /** What the visitor chose: {files, name}; what was made of it: {files, name}, the recipe in its name. */
 let picked = null, job = null, made = null, embedders = null;
 /** What planning found: {sensitivity, source, texts, least, most}, and the recipe for the budget that the slider shows. */
-let planned = null, choosing = 0;
+let planned = null;
+/** The promise of a recipe that is being worked out for the slider. */
+let choosing = null;
 
 function choose(map, name) {
   picked = { files: map, name };
@@ -248,13 +250,38 @@ async function comparable(task, source, signal) {
   $('compare').hidden = false;
 }
 
-/** The recipe for the slider's budget, and what it would cost by layer. */
+/** Work on what was chosen, one at a time: its progress, and how it ended. @param {(signal: AbortSignal, onProgress: Function) => Promise<void>} work
+ * @param {(cancelled: boolean) => string} ended what to say when it did not come to its end */
+async function runJob(work, ended) {
+  clearProblem();
+  job = new AbortController();
+  $('compress').disabled = $('plan').disabled = true;
+  $('cancel').disabled = false;
+  $('progress').hidden = false;
+  try {
+    await work(job.signal, ({ phase, done, total }) => {
+      $('progress').value = total ? done / total : 0;
+      $('compress-state').textContent = `${phases[phase] ?? phase}…`;
+    });
+  } catch (error) {
+    $('compress-state').textContent = ended(error.name === 'AbortError');
+    showProblem(error);
+  } finally {
+    job = null;
+    $('compress').disabled = $('plan').disabled = false;
+    $('cancel').disabled = true;
+    $('progress').hidden = true;
+  }
+}
+
+/** The slider's budget in bytes. */
+const budget = () => Math.ceil(planned.least + (planned.most - planned.least) * $('bytes').valueAsNumber / 100);
+
+/** The recipe for the slider's budget, and what it would cost by layer. Nothing is measured anew, so this takes a moment. */
 async function choosePlan() {
-  const turn = ++choosing, share = $('bytes').valueAsNumber / 100, { least, most, sensitivity, source, texts } = planned;
-  const maxBytes = Math.ceil(least + (most - least) * share);
-  $('bytes-text').textContent = megabytes(maxBytes);
-  const result = await plan(source.files, { ...texts, sensitivity, maxBytes });
-  if (turn !== choosing || !planned) return; // the slider has moved on
+  const { sensitivity, source, texts } = planned, of = planned;
+  const result = await plan(source.files, { ...texts, sensitivity, maxBytes: budget() });
+  if (planned !== of) return; // another model was chosen
   planned.recipe = result.recipe;
   $('predicted').textContent = `Predicted: ${megabytes(result.bytes)}, loss ${result.loss.toPrecision(3)}, ${result.bits.toFixed(2)} bits a weight in the layers.`;
   const rows = new Map();
@@ -274,76 +301,50 @@ async function choosePlan() {
   }));
 }
 
-$('bytes').addEventListener('input', () => choosePlan().catch(showProblem));
-
-$('plan').addEventListener('click', async () => {
-  clearProblem();
-  forgetPlan();
-  job = new AbortController();
-  const source = picked, { signal } = job;
-  $('compress').disabled = $('plan').disabled = true;
-  $('cancel').disabled = false;
-  $('progress').hidden = false;
-  try {
-    const texts = await calibration();
-    const { bytes, tensors, sensitivity } = await plan(source.files, { ...texts, maxBytes: Number.MAX_SAFE_INTEGER, signal,
-      onProgress: ({ phase, done, total }) => {
-        $('progress').value = total ? done / total : 0;
-        $('compress-state').textContent = `${phases[phase] ?? phase}…`;
-      } });
-    const chosen = new Map(tensors.map((tensor) => [tensor.name, tensor.bytes]));
-    const less = sensitivity.tensors.reduce((sum, { name, choices }) => sum + chosen.get(name) - Math.min(...choices.map((choice) => choice.bytes)), 0);
-    planned = { sensitivity, source, texts, least: bytes - less, most: bytes, recipe: null };
-    $('budget').hidden = false;
-    $('recipe').querySelector('[value=planned]').disabled = false;
-    $('recipe').value = 'planned';
-    await choosePlan();
-    $('compress-state').textContent = 'Planned: choose a budget, then compress.';
-  } catch (error) {
-    $('compress-state').textContent = error.name === 'AbortError' ? 'Cancelled.' : 'Failed.';
-    showProblem(error);
-  } finally {
-    job = null;
-    $('compress').disabled = $('plan').disabled = false;
-    $('cancel').disabled = true;
-    $('progress').hidden = true;
-  }
+// While the slider moves only its budget is shown; one choice at a time is worked out, and the last one always.
+$('bytes').addEventListener('input', () => {
+  $('bytes-text').textContent = megabytes(budget());
+  choosing ??= (async () => {
+    for (let last; planned && last !== $('bytes').value;) {
+      last = $('bytes').value;
+      await choosePlan();
+    }
+  })().catch(showProblem).finally(() => { choosing = null; });
 });
 
-$('compress').addEventListener('click', async () => {
-  clearProblem();
-  job = new AbortController();
+$('plan').addEventListener('click', () => runJob(async (signal, onProgress) => {
+  forgetPlan();
+  const source = picked, texts = await calibration();
+  const { bytes, tensors, sensitivity } = await plan(source.files, { ...texts, maxBytes: Number.MAX_SAFE_INTEGER, signal, onProgress });
+  const chosen = new Map(tensors.map((tensor) => [tensor.name, tensor.bytes]));
+  const less = sensitivity.tensors.reduce((sum, { name, choices }) => sum + chosen.get(name) - Math.min(...choices.map((choice) => choice.bytes)), 0);
+  planned = { sensitivity, source, texts, least: bytes - less, most: bytes, recipe: null };
+  $('bytes-text').textContent = megabytes(budget());
+  await choosePlan();
+  $('budget').hidden = false;
+  $('recipe').querySelector('[value=planned]').disabled = false;
+  $('recipe').value = 'planned';
+  $('compress-state').textContent = 'Planned: choose a budget, then compress.';
+}, (cancelled) => cancelled ? 'Cancelled.' : 'Failed.'));
+
+$('compress').addEventListener('click', () => runJob(async (signal, onProgress) => {
   made = null;
-  const source = picked, name = $('recipe').value, recipe = name === 'planned' ? planned.recipe : name, { signal } = job;
-  $('compress').disabled = $('plan').disabled = $('download').disabled = true;
-  $('cancel').disabled = false;
-  $('progress').hidden = false;
+  $('download').disabled = true;
   $('compare').hidden = true;
   showFacts($('result'), {});
-  try {
-    const { files: packed, bytes, ratio, quality } = await compress(source.files, { recipe, ...await calibration(), signal,
-      onProgress: ({ phase, done, total }) => {
-        $('progress').value = total ? done / total : 0;
-        $('compress-state').textContent = `${phases[phase] ?? phase}…`;
-      } });
-    made = { files: packed, name: `${source.name}-${name}` };
-    showFacts($('result'), { Package: `${made.name}, ${megabytes(bytes)}`, 'Smaller by': `${ratio.toFixed(2)} ×`, Shards: [...packed.keys()].filter((name) => name.startsWith('shard')).length, ...qualityOf({ quality }) });
-    $('download').disabled = false;
-    $('compress-state').textContent = 'Compressed. Loading both to compare…';
-    await comparable(quality.klMean === undefined ? 'embed' : 'generate', source, signal);
-    $('compress-state').textContent = 'Compressed.';
-  } catch (error) {
-    const cancelled = error.name === 'AbortError';
-    if (made) $('compress-state').textContent = `Compressed; ${cancelled ? 'the comparison was cancelled' : 'loading to compare failed'}.`;
-    else $('compress-state').textContent = cancelled ? 'Cancelled; nothing was kept.' : 'Failed.';
-    showProblem(error);
-  } finally {
-    job = null;
-    $('compress').disabled = $('plan').disabled = false;
-    $('cancel').disabled = true;
-    $('progress').hidden = true;
-  }
-});
+  await choosing; // the slider's last budget
+  const source = picked, name = $('recipe').value, recipe = name === 'planned' ? planned.recipe : name;
+  const { files: packed, bytes, ratio, quality } = await compress(source.files, { recipe, ...await calibration(), signal, onProgress });
+  made = { files: packed, name: `${source.name}-${name}` };
+  showFacts($('result'), { Package: `${made.name}, ${megabytes(bytes)}`, 'Smaller by': `${ratio.toFixed(2)} ×`, Shards: [...packed.keys()].filter((file) => file.startsWith('shard')).length, ...qualityOf({ quality }) });
+  $('download').disabled = false;
+  $('compress-state').textContent = 'Compressed. Loading both to compare…';
+  await comparable(quality.klMean === undefined ? 'embed' : 'generate', source, signal);
+  $('compress-state').textContent = 'Compressed.';
+}, (cancelled) => {
+  if (made) return `Compressed; ${cancelled ? 'the comparison was cancelled' : 'loading to compare failed'}.`;
+  return cancelled ? 'Cancelled; nothing was kept.' : 'Failed.';
+}));
 $('cancel').addEventListener('click', () => job?.abort());
 
 $('download').addEventListener('click', async () => {

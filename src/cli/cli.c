@@ -184,7 +184,9 @@ static pith_status build_diff(pith_cli *cli, pith_json *request) {
   return PITH_OK;
 }
 
-static pith_status start_with(pith_cli *cli, const char *verb, pith_status (*build)(pith_cli *, pith_json *)) {
+typedef pith_status build_request(pith_cli *cli, pith_json *request);
+
+static pith_status start_with(pith_cli *cli, const char *verb, build_request *build) {
   pith_json *request = new_request(verb);
   const pith_status status = build(cli, request);
   if (status == PITH_OK) return start_job(cli, request);
@@ -247,17 +249,24 @@ static pith_status start_batch(pith_cli *cli) {
   return start_job(cli, request);
 }
 
+/* How a command's one request is built, for those that read their models themselves; NULL: it loads one first. */
+static build_request *request_of(const pith_command *command) {
+  static const struct {
+    const char *name;
+    build_request *build;
+  } whole[] = {{"inspect", build_inspect}, {"compress", build_compress}, {"plan", build_plan}, {"eval", build_eval}, {"diff", build_diff}};
+  for (size_t i = 0; i < sizeof whole / sizeof *whole; i++)
+    if (strcmp(whole[i].name, command->name) == 0) return whole[i].build;
+  return NULL;
+}
+
 /* The next request of the command; *more is false when there is none. */
 static pith_status advance(pith_cli *cli, bool *more) {
   *more = true;
   if (!cli->started) {
     cli->started = true;
-    if (is_command(cli, "inspect")) return start_with(cli, "inspect", build_inspect);
-    if (is_command(cli, "compress")) return start_with(cli, "compress", build_compress);
-    if (is_command(cli, "plan")) return start_with(cli, "plan", build_plan);
-    if (is_command(cli, "eval")) return start_with(cli, "eval", build_eval);
-    if (is_command(cli, "diff")) return start_with(cli, "diff", build_diff);
-    return start_with(cli, "load", build_load);
+    build_request *build = request_of(cli->command);
+    return build ? start_with(cli, cli->command->name, build) : start_with(cli, "load", build_load);
   }
   if (!cli->loaded) {
     if (cli->command->max_words < 0) PITH_TRY(collect_texts(cli));   /* any number of texts */
@@ -276,8 +285,7 @@ static pith_status print_result(pith_cli *cli) {
   const void *data = pith_job_data(cli->job, &n_data);
   pith_json *result;
   PITH_TRY(pith_json_parse(&cli->ctx, text, n_bytes, "the result", &result));
-  const char *name = !cli->loaded && !is_command(cli, "inspect") && !is_command(cli, "compress") && !is_command(cli, "plan") && !is_command(cli, "eval") &&
-                             !is_command(cli, "diff") ? "load" : cli->command->name;
+  const char *name = cli->loaded || request_of(cli->command) ? cli->command->name : "load";
   const pith_json *subject = cli->batch ? cli->batch : pith_json_get(cli->arguments, "words");
   const pith_status status = pith_output_result(&cli->ctx, &cli->output, name, subject, result, data);
   pith_json_free(result);

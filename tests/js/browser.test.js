@@ -98,6 +98,29 @@ test('a checkpoint is compressed in the page, compared and downloaded', { skip: 
   assert.deepEqual(complaints, []);
 });
 
+test('a budget is planned in the page, chosen on the slider and kept', { skip: needsChromium || needsData }, async (t) => {
+  const { url, page, complaints } = await openPage(t);
+  await page.goto(url);
+  await page.locator('#large-facts', { hasText: 'fp16' }).waitFor();
+  assert.ok(await page.locator('#budget').isHidden() && await page.locator('#recipe option[value=planned]').isDisabled());
+  await page.setInputFiles('#folder', join(data, 'models/story'));
+  await page.click('#plan');
+  await page.locator('#compress-state', { hasText: 'Planned' }).waitFor({ timeout: 120000 });
+  const predicted = async () => /[\d.]+ MB, loss/.exec(await text(page, '#predicted'))[0], before = await predicted();
+  await page.locator('#bytes').fill('10');
+  await page.waitForFunction((was) => !document.querySelector('#predicted').textContent.includes(was), before);
+  assert.ok(parseFloat(await predicted()) < parseFloat(before));
+  assert.ok(await page.locator('#plan-table tbody tr').count() > 2);
+  assert.deepEqual(await accessibility(page), []);
+  await page.click('#compress');
+  await page.locator('#compress-state', { hasText: /^Compressed\.$/ }).waitFor({ timeout: 120000 });
+  const made = Number(/planned, ([\d.]+) MB/.exec(await text(page, '#result'))[1]), most = Number(/([\d.]+) MB/.exec(await text(page, '#bytes-text'))[1]);
+  assert.ok(made <= most && made > 0.97 * most, `${made} of ${most} MB`);
+  await page.setInputFiles('#folder', join(data, 'models/TinyStories-656K'));
+  assert.ok(await page.locator('#budget').isHidden(), 'a plan belongs to one model');
+  assert.deepEqual(complaints, []);
+});
+
 test('an embedding model is compressed in the page; cancel; nonsense', { skip: needsChromium || needsData }, async (t) => {
   const { url, page } = await openPage(t);
   await page.goto(url);
