@@ -9,6 +9,10 @@
 
 /* The layer's fraction; -1: the list has another length than there are layers. */
 static double share_of(const pith_json *shares, int32_t layer, int32_t n_layers) {
+  if (pith_json_is_object(shares)) {
+    const double first = pith_json_number(pith_json_get(shares, "first"), 0.0), last = pith_json_number(pith_json_get(shares, "last"), 0.0);
+    return n_layers < 2 ? first : first + (last - first) * layer / (n_layers - 1);
+  }
   if (!pith_json_is_array(shares)) return pith_json_number(shares, 0.0);
   if (pith_json_count(shares) != (size_t)n_layers) return -1.0;
   const pith_json *item = pith_json_first(shares);

@@ -111,13 +111,18 @@ static bool is_share(const pith_json *json) {
   return f >= 0.0 && f < 1.0;
 }
 
+static bool are_shares(const pith_json *json) {
+  if (pith_json_is_object(json)) return pith_json_count(json) == 2 && is_share(pith_json_get(json, "first")) && is_share(pith_json_get(json, "last"));
+  if (!pith_json_is_array(json)) return is_share(json);
+  for (const pith_json *item = pith_json_first(json); item; item = pith_json_next(item))
+    if (!is_share(item)) return false;
+  return pith_json_count(json) > 0;
+}
+
 static pith_status parse_shares(pith_ctx *ctx, const pith_json *rule, const char *key, const char *what, const pith_json **out) {
-  const pith_json *json = pith_json_get(rule, key);
-  *out = json;
-  bool fine = !json || (pith_json_is_array(json) ? pith_json_count(json) > 0 : is_share(json));
-  for (const pith_json *item = pith_json_is_array(json) ? pith_json_first(json) : NULL; item; item = pith_json_next(item)) fine = fine && is_share(item);
-  if (fine) return PITH_OK;
-  return pith_fail(ctx, PITH_E_FORMAT, "%s: \"%s\" of \"prune\" should be a fraction from 0 to below 1, or a list of one for each layer", what, key);
+  *out = pith_json_get(rule, key);
+  if (!*out || are_shares(*out)) return PITH_OK;
+  return pith_fail(ctx, PITH_E_FORMAT, "%s: \"%s\" of \"prune\" should be a fraction from 0 to below 1, a list of one for each layer, or {\"first\", \"last\"}", what, key);
 }
 
 static pith_status parse_prune(pith_ctx *ctx, const pith_json *json, const char *what, pith_prune_rule *out) {

@@ -20,7 +20,7 @@ typedef struct pith_recipe_rule {
 /* What goes for good, so that the model shrinks (prune.h), and by what it is chosen. Members of the recipe's JSON, borrowed; NULL: nothing of it. */
 typedef enum pith_importance { PITH_IMPORTANCE_OBS, PITH_IMPORTANCE_FIRST_ORDER, PITH_IMPORTANCE_MAGNITUDE } pith_importance;
 typedef struct pith_prune_rule {
-  const pith_json *neurons, *heads;   /* a fraction in [0, 1), or a list of one for each of the parent's layers */
+  const pith_json *neurons, *heads;   /* a fraction in [0, 1), a list of one for each of the parent's layers, or those of the first and the last, evenly between */
   const pith_json *layers;            /* a list of the parent's layers that go */
   pith_importance importance;
 } pith_prune_rule;

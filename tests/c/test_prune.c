@@ -314,6 +314,15 @@ static void test_threads(void **state) {
   }
 }
 
+static void test_shares_from_first_to_last(void **state) {
+  (void)state;
+  char command[1024];
+  must_compress(1, "ends", RECIPE("u7", "{\"neurons\":{\"first\":0.75,\"last\":0.25},\"importance\":\"magnitude\"}"), false, 1);
+  must_compress(1, "list", RECIPE("u7", "{\"neurons\":[0.75,0.5,0.25],\"importance\":\"magnitude\"}"), false, 1);
+  snprintf(command, sizeof command, "for f in '%s'/ends/*.safetensors; do cmp \"$f\" '%s'/list/$(basename \"$f\") || exit 1; done", root, root);
+  assert_int_equal(system(command), 0);
+}
+
 static void test_wrong_recipes(void **state) {
   (void)state;
   static const struct {
@@ -324,6 +333,7 @@ static void test_wrong_recipes(void **state) {
   } wrong[] = {{"{\"neurons\":0.5}", PITH_E_ARGUMENT, false, "magnitude"}, {"{\"heads\":0.5,\"importance\":\"first-order\"}", PITH_E_ARGUMENT, false, "first-order"},
                {"{}", PITH_E_FORMAT, false, "neurons"}, {"[]", PITH_E_FORMAT, false, "object"}, {"{\"neurons\":1}", PITH_E_FORMAT, true, "neurons"},
                {"{\"heads\":-0.1}", PITH_E_FORMAT, true, "heads"}, {"{\"heads\":\"half\"}", PITH_E_FORMAT, true, "heads"}, {"{\"heads\":[]}", PITH_E_FORMAT, true, "heads"},
+               {"{\"neurons\":{\"first\":0.5}}", PITH_E_FORMAT, true, "last"}, {"{\"neurons\":{\"first\":0.5,\"last\":1}}", PITH_E_FORMAT, true, "last"},
                {"{\"heads\":[0.1,0.2,1.5]}", PITH_E_FORMAT, true, "heads"}, {"{\"neurons\":[0.1,0.2]}", PITH_E_UNSUPPORTED, true, "list of 3"},
                {"{\"layers\":[]}", PITH_E_FORMAT, false, "layers"}, {"{\"layers\":[3]}", PITH_E_UNSUPPORTED, false, "from 0 to 2"},
                {"{\"layers\":[1,1]}", PITH_E_UNSUPPORTED, false, "different"}, {"{\"layers\":[0,1,2]}", PITH_E_UNSUPPORTED, false, "none"},
@@ -394,6 +404,6 @@ static int remove_checkpoints(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_solves), cmocka_unit_test(test_given_scores), cmocka_unit_test(test_not_finite), cmocka_unit_test(test_shrunk_is_masked),
-                                     cmocka_unit_test(test_texts_help), cmocka_unit_test(test_threads), cmocka_unit_test(test_wrong_recipes), cmocka_unit_test(test_wrong_packages)};
+                                     cmocka_unit_test(test_texts_help), cmocka_unit_test(test_threads), cmocka_unit_test(test_shares_from_first_to_last), cmocka_unit_test(test_wrong_recipes), cmocka_unit_test(test_wrong_packages)};
   return cmocka_run_group_tests_name("prune", tests, make_checkpoints, remove_checkpoints);
 }
