@@ -53,7 +53,7 @@ static const pith_command commands[] = {
     {"import", "pith import ORG/NAME|URL|PATH -o DIR [--revision NAME] [--force] [--json]",
      "a checkpoint of the Hub, or one that is here, fetched whole and checked (npx pith alone: build/pith has no network)", import_options, 1, 1},
     {"inspect", "pith inspect SRC [--json]", "what a checkpoint or a package holds", inspect_options, 1, 1},
-    {"compress", "pith compress SRC -o PKG [--recipe int8|int4|int4-min|fp16|FILE] [--max-bytes N | --max-loss X [--metric cosine|kl] [--sensitivity FILE]] [--calibrate FILE] [--shard-size 4M] [--texts FILE] [--column NAME|N] [--force] [--threads N] [--json]",
+    {"compress", "pith compress SRC -o PKG [--recipe int8|int4|int4-min|edge|tiny|lossless-ish|fp16|FILE] [--max-bytes N | --max-loss X [--metric cosine|kl] [--sensitivity FILE]] [--calibrate FILE] [--shard-size 4M] [--texts FILE] [--column NAME|N] [--force] [--threads N] [--json]",
      "a checkpoint into a package, with its quality measured", compress_options, 1, 1},
     {"plan", "pith plan SRC [-o RECIPE] (--max-bytes N | --max-loss X [--metric cosine|kl]) [--calibrate FILE | --texts FILE] [--column NAME|N] [--sensitivity FILE] [--force] [--threads N] [--json]",
      "the best recipe within a budget, and what it would cost; no weights are written", plan_options, 1, 1},

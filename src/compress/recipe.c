@@ -8,7 +8,8 @@
 const char *pith_recipe_text(const char *name) {
   static const struct {
     const char *name, *text;
-  } named[] = {{"int8", pith_recipe_int8}, {"int4", pith_recipe_int4}, {"int4-min", pith_recipe_int4_min}, {"fp16", pith_recipe_fp16}};
+  } named[] = {{"int8", pith_recipe_int8}, {"int4", pith_recipe_int4}, {"int4-min", pith_recipe_int4_min}, {"fp16", pith_recipe_fp16},
+               {"edge", pith_recipe_edge}, {"tiny", pith_recipe_tiny}, {"lossless-ish", pith_recipe_lossless_ish}};
   for (size_t i = 0; i < sizeof named / sizeof *named; i++)
     if (strcmp(named[i].name, name) == 0) return named[i].text;
   return NULL;

@@ -28,7 +28,7 @@ static pith_status read_recipe(pith_job *job, pith_json **out) {
   const char *name;
   PITH_TRY(pith_request_string(job, "recipe", false, &name));
   const char *text = pith_recipe_text(name ? name : "int8");
-  if (!text) return pith_fail(job->ctx, PITH_E_NOT_FOUND, "there is no recipe \"%.60s\"; there are int8, int4, int4-min and fp16, and files, whose paths hold a / or end in .json", name);
+  if (!text) return pith_fail(job->ctx, PITH_E_NOT_FOUND, "there is no recipe \"%.60s\"; there are int8, int4, int4-min, edge, tiny, lossless-ish and fp16, and files, whose paths hold a / or end in .json", name);
   return pith_json_parse(job->ctx, text, strlen(text), "the recipe", out);
 }
 

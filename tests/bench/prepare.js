@@ -1,7 +1,7 @@
 /**
  * Makes what the benchmark measures, below build/bench/, what is missing or older than the program alone:
  * packages of Pith, the peers' twins of the same weights, the native driver, the build with function names, the probes.
- *   node tests/bench/prepare.js CHECKPOINT
+ *   node tests/bench/prepare.js CHECKPOINT [NAME,NAME…]   of these names alone
  * What cannot be made is written to build/bench/missing.json with its reason: the systems that need it say so in the report.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
@@ -11,7 +11,7 @@ import { join, resolve } from 'node:path';
 import { root } from './hosts.js';
 import { writeProbes } from './probes.js';
 
-const checkpoint = resolve(process.argv[2]), out = join(root, 'build/bench'), pith = join(root, 'build/pith');
+const checkpoint = resolve(process.argv[2]), out = join(root, 'build/bench'), pith = join(root, 'build/pith'), only = process.argv[3]?.split(',');
 /** @type {Record<string, string>} path below build/bench/ to the reason */
 const missing = {};
 const say = (text) => console.log(`bench: ${text}`);
@@ -19,6 +19,7 @@ const age = (path) => statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
 
 /** @param {string} name what is made @param {() => void | Promise<void>} make throws what stands in its way */
 async function attempt(name, make) {
+  if (only && !only.includes(name)) return;
   try {
     await make();
   } catch (error) {
@@ -154,5 +155,5 @@ await attempt('profile', () => {
   if (named.length === 0) throw new Error(`the build leaves the names out of ${modules.join(', ')}`);
 });
 
-writeFileSync(join(out, 'missing.json'), `${JSON.stringify(missing, null, 1)}\n`);
+if (!only) writeFileSync(join(out, 'missing.json'), `${JSON.stringify(missing, null, 1)}\n`);
 execFileSync('sync');

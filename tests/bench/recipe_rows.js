@@ -1,0 +1,64 @@
+/** The rows of docs/RECIPES.md, as data. */
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { root } from './hosts.js';
+import { measureOnnx } from './recipe_onnx.js';
+import { data, textsOf } from './recipe_texts.js';
+
+/**
+ * @typedef {{source: string, says: string, evaluation: (out: string) => string[]}} Model
+ * @typedef {{id: string, model: string, recipe: string | object, calibrate?: string, goal?: string}} Row
+ * @typedef {{id: string, model: string, says: string, measure: (model: Model, out: string) => Promise<{path: string, quality?: object}>}} Peer
+ */
+const checkpoint = process.env.CHECKPOINT ?? join(data, 'models/all-MiniLM-L6-v2'), smollm = join(root, 'build/bench/smollm2.gguf');
+
+/** @type {Record<string, Model>} */
+export const MODELS = {
+  minilm: { source: checkpoint, says: 'all-MiniLM-L6-v2', evaluation: () => ['--similarity', join(data, 'eval/stsb/sts-dev.csv')] },
+  story: { source: join(data, 'models/story'), says: 'the story model of the page', evaluation: (out) => ['--perplexity', textsOf('heldout', out)] },
+  smollm2: { source: smollm, says: 'SmolLM2-135M-Instruct, as its Q4_1 file has it', evaluation: (out) => ['--perplexity', textsOf('wikitext', out)] },
+};
+
+const named = (model, texts, solving = texts) => [
+  { id: `${model}-lossless-ish`, model, recipe: 'lossless-ish' },
+  { id: `${model}-int8`, model, recipe: 'int8' },
+  { id: `${model}-int8-calibrated`, model, recipe: 'int8', calibrate: texts },
+  { id: `${model}-int4`, model, recipe: 'int4' },
+  { id: `${model}-int4-calibrated`, model, recipe: 'int4', calibrate: texts },
+  { id: `${model}-edge`, model, recipe: 'edge', calibrate: solving },
+  { id: `${model}-tiny`, model, recipe: 'tiny', calibrate: solving },
+];
+
+/** What the goals are about, beside the named recipes. @type {Row[]} */
+const goals = [];
+
+/** @type {Row[]} */
+export const ROWS = [
+  ...named('minilm', 'news-600', 'news-3000'),
+  { id: 'minilm-edge-sts', model: 'minilm', recipe: 'edge', calibrate: 'sts-train' },
+  { id: 'minilm-tiny-sts', model: 'minilm', recipe: 'tiny', calibrate: 'sts-train' },
+  ...goals,
+  ...named('story', 'children-600'),
+  ...named('smollm2', 'news-600'),
+];
+
+function requantized(kind) {
+  return async (model, out) => {
+    const path = join(out, `smollm2-${kind}.gguf`);
+    if (!existsSync(path)) {
+      const libraries = join(root, 'tests/bench/node_modules/@node-llama-cpp/linux-x64/bins/linux-x64');
+      const { status, stderr } = spawnSync('python3', [join(root, 'tests/bench/make_gguf.py'), libraries, model.source, path, kind], { encoding: 'utf8', maxBuffer: 1 << 26 });
+      if (status !== 0) throw new Error(stderr.trim().split('\n').pop());
+    }
+    return { path };
+  };
+}
+
+/** @type {Peer[]} */
+export const PEERS = [
+  { id: 'minilm-onnx-int8', model: 'minilm', says: 'onnxruntime, dynamic int8 by channel', measure: (model) => measureOnnx('int8', model.source) },
+  { id: 'minilm-onnx-uint8', model: 'minilm', says: 'onnxruntime, dynamic uint8 by tensor (transformers.js q8)', measure: (model) => measureOnnx('uint8', model.source) },
+  { id: 'smollm2-q8_0', model: 'smollm2', says: 'llama.cpp Q8_0', measure: requantized('Q8_0') },
+  { id: 'smollm2-q4_k_m', model: 'smollm2', says: 'llama.cpp Q4_K_M', measure: requantized('Q4_K_M') },
+];
