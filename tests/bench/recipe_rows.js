@@ -8,7 +8,7 @@ import { data, textsOf } from './recipe_texts.js';
 
 /**
  * @typedef {{source: string, says: string, evaluation: (out: string) => string[]}} Model
- * @typedef {{id: string, model: string, recipe: string | object, calibrate?: string, goal?: string}} Row
+ * @typedef {{id: string, model: string, recipe?: string | object, says?: string, calibrate?: string, args?: string[]}} Row says: what the table calls it, where it is no named recipe
  * @typedef {{id: string, model: string, says: string, measure: (model: Model, out: string) => Promise<{path: string, quality?: object}>}} Peer
  */
 const checkpoint = process.env.CHECKPOINT ?? join(data, 'models/all-MiniLM-L6-v2'), smollm = join(root, 'build/bench/smollm2.gguf');
@@ -30,8 +30,16 @@ const named = (model, texts, solving = texts) => [
   { id: `${model}-tiny`, model, recipe: 'tiny', calibrate: solving },
 ];
 
+const int8 = { matrices: { encoding: 'u7', group_size: 64 }, tables: { encoding: 'u8-row' }, attention: 'i16' };
+
 /** What the goals are about, beside the named recipes. @type {Row[]} */
-const goals = [];
+const goals = [
+  { id: 'minilm-budget', model: 'minilm', says: '`--max-bytes 20000000`', args: ['--max-bytes', '20000000'], calibrate: 'news-600' },
+  ...[['', 'news-3000'], ['-sts', 'sts-train']].map(([suffix, calibrate]) => ({
+    id: `minilm-neurons${suffix}`, model: 'minilm', calibrate, says: 'half of all neurons pruned, as `int8`',
+    recipe: { ...int8, prune: { neurons: [0.6, 0.6, 0.55, 0.5, 0.4, 0.35] } },
+  })),
+];
 
 /** @type {Row[]} */
 export const ROWS = [

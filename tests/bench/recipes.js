@@ -39,9 +39,9 @@ function layers(path) {
 /** @param {import('./recipe_rows.js').Row} row @param {import('./recipe_rows.js').Model} model */
 function measureRow(row, model) {
   const target = join(out, 'packages', row.id), texts = row.calibrate && textsOf(row.calibrate, out);
-  const recipe = typeof row.recipe === 'string' ? row.recipe : join(out, `${row.id}.json`);
-  if (typeof row.recipe !== 'string') writeFileSync(recipe, `${JSON.stringify({ name: row.id, ...row.recipe }, null, 2)}\n`);
-  const args = ['compress', model.source, '-o', target, '--recipe', recipe, ...(texts ? ['--calibrate', texts] : []), '--threads', '2', '--force'];
+  const file = join(out, `${row.id}.json`), recipe = row.recipe === undefined ? [] : ['--recipe', typeof row.recipe === 'string' ? row.recipe : file];
+  if (typeof row.recipe === 'object') writeFileSync(file, `${JSON.stringify({ name: row.id, ...row.recipe }, null, 2)}\n`);
+  const args = ['compress', model.source, '-o', target, ...recipe, ...(row.args ?? []), ...(texts ? ['--calibrate', texts] : []), '--threads', '2', '--force'];
   const begin = performance.now();
   run(args);
   const seconds = (performance.now() - begin) / 1000;

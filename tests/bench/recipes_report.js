@@ -25,7 +25,7 @@ function rows(name, data) {
     : [title, texts, megabytes(result.bytes), result.bits ? result.bits.toFixed(2) : '–', result.layerBytes ? `${Math.round((100 * result.layerBytes) / int8.layerBytes)} %` : '–',
       ...quality(name, result.quality), slower(result, int8)]);
   return [
-    ...ROWS.filter(({ model }) => model === name).map((row) => line(`\`${typeof row.recipe === 'string' ? row.recipe : row.id}\``, row.calibrate ? TEXTS[row.calibrate].says : '–', by.get(row.id))),
+    ...ROWS.filter(({ model }) => model === name).map((row) => line(row.says ?? `\`${row.recipe}\``, row.calibrate ? TEXTS[row.calibrate].says : '–', by.get(row.id))),
     ...PEERS.filter(({ model }) => model === name).map((peer) => line(peer.says, '–', by.get(peer.id))),
   ];
 }
