@@ -58,11 +58,11 @@ static void add_panels(void *arg, uint32_t part, uint32_t n_parts, uint32_t thre
   for (size_t p = part; p < n_panels; p += n_parts) {   /* later panels have less to do, so they are dealt out in turn */
     const size_t first = p * PITH_PANEL, n = m->cols - first, width = n < PITH_PANEL ? n : PITH_PANEL;
     w->kernels->gemm_f32(n, width, w->n_rows, m->columns + first * PITH_MOMENT_ROWS, PITH_MOMENT_ROWS, m->panels + first * PITH_MOMENT_ROWS, 0, NULL,
-                         products, PITH_PANEL);
+                         false, products, PITH_PANEL);
     for (size_t i = 0; i < n; i++)
       for (size_t c = 0; c < width && c <= i; c++) m->sums[(first + i) * m->cols + first + c] += (double)products[i * PITH_PANEL + c];
     if (m->n_errors == 0) continue;
-    w->kernels->gemm_f32(m->n_errors, width, w->n_rows, m->turned, PITH_MOMENT_ROWS, m->panels + first * PITH_MOMENT_ROWS, 0, NULL, products, PITH_PANEL);
+    w->kernels->gemm_f32(m->n_errors, width, w->n_rows, m->turned, PITH_MOMENT_ROWS, m->panels + first * PITH_MOMENT_ROWS, 0, NULL, false, products, PITH_PANEL);
     for (size_t i = 0; i < m->n_errors; i++)
       for (size_t c = 0; c < width; c++) m->errors[i * m->cols + first + c] += (double)products[i * PITH_PANEL + c];
   }
