@@ -76,6 +76,7 @@ static pith_status begin_collecting(pith_ctx *ctx, pith_calibration *c, uint32_t
   c->id = id;
   c->aiming = aiming;
   c->aimed = false;
+  c->inputs = NULL;
   PITH_TRY(pith_moments_init(ctx, &c->moments, m->cols, aiming ? m->rows : 0));
   PITH_TRY(pith_layerwise_replan(ctx, &c->run));
   (void)pith_layerwise_rewind(&c->run);
@@ -96,19 +97,21 @@ static void miss(pith_calibration *c, const float *x, size_t x_stride) {
 static pith_status collect(pith_ctx *ctx, pith_calibration *c) {
   pith_layerwise *run = &c->run;
   const int half = pith_forward_half_of(config_of(c), c->id);
-  const float *x;
-  size_t stride;
   if (c->aiming && !c->aimed) {
     c->aimed = pith_target_step(&c->target, half, c->id);
     return PITH_PENDING;
   }
-  if (!c->copied) memcpy(c->rows, rows_of(c), (size_t)run->n_batch * (size_t)run->config.hidden_size * sizeof *c->rows);
-  c->copied = true;
-  pith_forward_resume(&run->forward, c->rows, run->n_batch, run->spans, run->n_spans);
-  if (!pith_forward_until(&run->forward, half, c->id, &x, &stride)) return PITH_PENDING;
+  if (!c->inputs) {
+    if (!c->copied) memcpy(c->rows, rows_of(c), (size_t)run->n_batch * (size_t)run->config.hidden_size * sizeof *c->rows);
+    c->copied = true;
+    pith_forward_resume(&run->forward, c->rows, run->n_batch, run->spans, run->n_spans);
+    if (!pith_forward_until(&run->forward, half, c->id, &c->inputs, &c->inputs_stride)) return PITH_PENDING;
+    if (c->aiming) miss(c, c->inputs, c->inputs_stride);
+    return PITH_PENDING;
+  }
+  if (!pith_moments_add(ctx, c->source->model->kernels, &c->moments, run->n_batch, c->inputs, c->inputs_stride, c->target.sums)) return PITH_PENDING;
+  c->inputs = NULL;
   c->copied = c->aimed = false;
-  if (c->aiming) miss(c, x, stride);
-  pith_moments_add(ctx, c->source->model->kernels, &c->moments, run->n_batch, x, stride, c->target.sums);
   if (c->aiming) (void)pith_layerwise_next_batch(&c->target.run);
   if (!pith_layerwise_next_batch(run)) c->unit = PITH_CALIBRATE_COLLECTED;
   return PITH_PENDING;

@@ -45,6 +45,8 @@ typedef struct pith_calibration {
   bool copied;               /* it is under way */
   pith_target target;        /* where it aims */
   bool aiming, aimed;        /* the collection at hand does; the batch's target is there */
+  const float *inputs;       /* the batch's, while they are being summed; NULL: they are not there yet */
+  size_t inputs_stride;
   pith_moments moments;
   pith_second_order second_order;
   float *u;                  /* (cols, cols) */

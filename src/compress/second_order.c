@@ -4,6 +4,7 @@
 #include <string.h>
 
 #define STEP_MACS 16777216.0   /* of one step: some 10 ms */
+#define MOMENT_MACS 134217728.0   /* the same of f32 products */
 #define MAC_F32_NS 0.1
 #define MAC_F64_NS 0.4
 
@@ -47,6 +48,7 @@ typedef struct moment_work {
   const pith_kernels *kernels;
   pith_moments *m;
   size_t n_rows;
+  size_t begin, end;         /* panels */
 } moment_work;
 
 /* Panels of columns against all columns from the panel's first on. A chunk is one block of the f32 product's sums; chunks are added in double. */
@@ -54,41 +56,52 @@ static void add_panels(void *arg, uint32_t part, uint32_t n_parts, uint32_t thre
   const moment_work *w = arg;
   pith_moments *m = w->m;
   float *products = m->products + thread * product_rows(m) * PITH_PANEL;
-  const size_t n_panels = panels_of(m->cols);
-  for (size_t p = part; p < n_panels; p += n_parts) {   /* later panels have less to do, so they are dealt out in turn */
+  for (size_t p = w->begin + part; p < w->end; p += n_parts) {   /* later panels have less to do, so they are dealt out in turn */
     const size_t first = p * PITH_PANEL, n = m->cols - first, width = n < PITH_PANEL ? n : PITH_PANEL;
     w->kernels->gemm_f32(n, width, w->n_rows, m->columns + first * PITH_MOMENT_ROWS, PITH_MOMENT_ROWS, m->panels + first * PITH_MOMENT_ROWS, 0, NULL,
-                         products, PITH_PANEL);
+                         false, products, PITH_PANEL);
     for (size_t i = 0; i < n; i++)
       for (size_t c = 0; c < width && c <= i; c++) m->sums[(first + i) * m->cols + first + c] += (double)products[i * PITH_PANEL + c];
     if (m->n_errors == 0) continue;
-    w->kernels->gemm_f32(m->n_errors, width, w->n_rows, m->turned, PITH_MOMENT_ROWS, m->panels + first * PITH_MOMENT_ROWS, 0, NULL, products, PITH_PANEL);
+    w->kernels->gemm_f32(m->n_errors, width, w->n_rows, m->turned, PITH_MOMENT_ROWS, m->panels + first * PITH_MOMENT_ROWS, 0, NULL, false, products, PITH_PANEL);
     for (size_t i = 0; i < m->n_errors; i++)
       for (size_t c = 0; c < width; c++) m->errors[i * m->cols + first + c] += (double)products[i * PITH_PANEL + c];
   }
 }
 
-void pith_moments_add(const pith_ctx *ctx, const pith_kernels *kernels, pith_moments *m, size_t n_rows, const float *x, size_t x_stride, const float *errors) {
-  for (size_t begin = 0; begin < n_rows; begin += PITH_MOMENT_ROWS) {
-    moment_work w = {kernels, m, n_rows - begin < PITH_MOMENT_ROWS ? n_rows - begin : PITH_MOMENT_ROWS};
-    for (size_t t = 0; t < w.n_rows; t++) {
-      const float *row = x + (begin + t) * x_stride;
-      for (size_t k = 0; k < m->cols; k++) {
-        m->totals[k] += (double)row[k];
-        m->magnitudes[k] += fabs((double)row[k]);
-        m->columns[k * PITH_MOMENT_ROWS + t] = row[k];
-        m->panels[(k / PITH_PANEL * PITH_MOMENT_ROWS + t) * PITH_PANEL + k % PITH_PANEL] = row[k];
-      }
+/* A chunk of rows as panels and as columns. */
+static void turn_chunk(pith_moments *m, size_t n_rows, const float *x, size_t x_stride, const float *errors) {
+  for (size_t t = 0; t < n_rows; t++) {
+    const float *row = x + (m->row + t) * x_stride;
+    for (size_t k = 0; k < m->cols; k++) {
+      m->totals[k] += (double)row[k];
+      m->magnitudes[k] += fabs((double)row[k]);
+      m->columns[k * PITH_MOMENT_ROWS + t] = row[k];
+      m->panels[(k / PITH_PANEL * PITH_MOMENT_ROWS + t) * PITH_PANEL + k % PITH_PANEL] = row[k];
     }
-    for (size_t t = 0; t < w.n_rows; t++)
-      for (size_t k = 0; k < m->n_errors; k++) {
-        const float error = errors[(begin + t) * m->n_errors + k];
-        m->error_totals[k] += (double)error;
-        m->turned[k * PITH_MOMENT_ROWS + t] = error;
-      }
-    pith_parallel_run(ctx->parallel, pith_parallel_parts(ctx->parallel, panels_of(m->cols), ((double)m->cols / 2 + (double)m->n_errors) * PITH_PANEL * (double)w.n_rows * MAC_F32_NS), add_panels, &w);
+    for (size_t k = 0; k < m->n_errors; k++) {
+      const float error = errors[(m->row + t) * m->n_errors + k];
+      m->error_totals[k] += (double)error;
+      m->turned[k * PITH_MOMENT_ROWS + t] = error;
+    }
   }
+}
+
+bool pith_moments_add(const pith_ctx *ctx, const pith_kernels *kernels, pith_moments *m, size_t n_rows, const float *x, size_t x_stride, const float *errors) {
+  const size_t n_panels = panels_of(m->cols);
+  for (double macs = 0.0; m->row < n_rows && macs < MOMENT_MACS;) {
+    moment_work w = {kernels, m, n_rows - m->row < PITH_MOMENT_ROWS ? n_rows - m->row : PITH_MOMENT_ROWS, m->panel, m->panel};
+    if (m->panel == 0) turn_chunk(m, w.n_rows, x, x_stride, errors);
+    for (; w.end < n_panels && macs < MOMENT_MACS; w.end++) macs += (double)(m->cols - w.end * PITH_PANEL + m->n_errors) * PITH_PANEL * (double)w.n_rows;
+    const double panel_ns = ((double)m->cols / 2 + (double)m->n_errors) * PITH_PANEL * (double)w.n_rows * MAC_F32_NS;
+    pith_parallel_run(ctx->parallel, pith_parallel_parts(ctx->parallel, w.end - w.begin, panel_ns), add_panels, &w);
+    m->panel = w.end < n_panels ? w.end : 0;
+    if (m->panel == 0) m->row += w.n_rows;
+  }
+  if (m->row < n_rows) return false;
+  m->row = 0;
   m->n_rows += n_rows;
+  return true;
 }
 
 /* ---- the factor ---- */

@@ -21,12 +21,14 @@ typedef struct pith_moments {
   float *panels;             /* [ceil(cols / 8)][PITH_MOMENT_ROWS][8]: the same in panels */
   float *products;           /* (threads, cols or n_errors, 8) */
   uint64_t n_rows;
+  size_t row, panel;         /* of rows that are being added: the chunk's first, and the panel that is next, 0 before the chunk is turned */
 } pith_moments;
 enum { PITH_MOMENT_ROWS = 128 };
 
 pith_status pith_moments_init(pith_ctx *ctx, pith_moments *moments, size_t cols, size_t n_errors);
-/* x: (n_rows, cols) finite floats, rows x_stride floats apart. errors: (n_rows, n_errors). */
-void pith_moments_add(const pith_ctx *ctx, const pith_kernels *kernels, pith_moments *moments, size_t n_rows, const float *x, size_t x_stride, const float *errors);
+/* Some of the sums of these rows; true when all of them are in, and until then it is to be called again with the same.
+ * x: (n_rows, cols) finite floats, rows x_stride floats apart. errors: (n_rows, n_errors). */
+bool pith_moments_add(const pith_ctx *ctx, const pith_kernels *kernels, pith_moments *moments, size_t n_rows, const float *x, size_t x_stride, const float *errors);
 void pith_moments_free(pith_ctx *ctx, pith_moments *moments);
 
 /* The upper factor U of the inverse, H⁻¹ = Uᵀ U, in steps. H first gets `damping` times the mean of its diagonal added to the diagonal; an input

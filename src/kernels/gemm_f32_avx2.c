@@ -33,10 +33,10 @@ TILE(3)
 TILE(4)
 
 void gemm_f32_avx2(size_t n_rows, size_t n, size_t k, const float *x, size_t x_stride, const float *w, size_t panel_stride, const float *bias,
-                   float *y, size_t y_stride) {
+                   bool accumulate, float *y, size_t y_stride) {
   static void (*const tiles[])(size_t, const float *, size_t, const float *, const float *, const tile_outputs *) = {tile_1, tile_2, tile_3, tile_4};
   for (size_t o = 0; o < n; o += PAIR, w += 2 * panel_stride) {
-    tile_outputs out = outputs_of(n - o, bias ? bias + o : NULL, y + o, y_stride);
+    tile_outputs out = outputs_of(n - o, bias ? bias + o : NULL, accumulate, y + o, y_stride);
     const float *high = n - o > PITH_PANEL ? w + panel_stride : w;
     for (size_t row = 0; row < n_rows; row += TILE_ROWS, out.y += TILE_ROWS * y_stride)
       tiles[n_rows - row < TILE_ROWS ? n_rows - row - 1 : TILE_ROWS - 1](k, x + row * x_stride, x_stride, w, high, &out);

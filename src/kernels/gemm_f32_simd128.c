@@ -1,6 +1,6 @@
 /* The f32 product over panels of 8 outputs: an input is spread over four lanes and meets two vectors of weights. Sums run
  * in order of the inputs in every lane, so no lane order has to be agreed on. */
-#include "kernels/v128.h"
+#include "kernels/tiles_simd128.h"
 #include "kernels/variants.h"
 
 #define TILE(R)                                                                                                            \
@@ -34,25 +34,15 @@ TILE(4)
 
 enum { ROWS = 4 };
 
-static void store_row(size_t n, const float *y8, const float *bias, float *y) {
-  if (n == PITH_PANEL) {
-    const v128_t low = wasm_v128_load(y8), high = wasm_v128_load(y8 + 4);
-    wasm_v128_store(y, bias ? wasm_f32x4_add(wasm_v128_load(bias), low) : low);
-    wasm_v128_store(y + 4, bias ? wasm_f32x4_add(wasm_v128_load(bias + 4), high) : high);
-  } else {
-    for (size_t i = 0; i < n; i++) y[i] = bias ? bias[i] + y8[i] : y8[i];
-  }
-}
-
 void gemm_f32_simd128(size_t n_rows, size_t n, size_t k, const float *x, size_t x_stride, const float *w, size_t panel_stride, const float *bias,
-                      float *y, size_t y_stride) {
+                      bool accumulate, float *y, size_t y_stride) {
   float y8[ROWS * PITH_PANEL];
   for (size_t o = 0; o < n; o += PITH_PANEL, w += panel_stride) {
     const size_t width = n - o < PITH_PANEL ? n - o : PITH_PANEL;
     for (size_t row = 0; row < n_rows;) {
       const size_t rows = n_rows - row < ROWS ? 1 : ROWS;   /* two and three one by one */
       (rows == 1 ? tile_1 : tile_4)(k, x + row * x_stride, x_stride, w, y8);
-      for (size_t r = 0; r < rows; r++) store_row(width, y8 + r * PITH_PANEL, bias ? bias + o : NULL, y + (row + r) * y_stride + o);
+      store_tile_simd128(rows, width, y8, bias ? bias + o : NULL, accumulate, y + row * y_stride + o, y_stride);
       row += rows;
     }
   }

@@ -100,7 +100,7 @@ enum { QUADS_AVX2 = 8, QUADS_AVX_VNNI = INT32_MAX };   /* the latter: all */
   }                                                                                                                             \
   PITH_GEMM_I8U4(gemm_i8u4_f32_##NAME) {                                                                                        \
     const size_t panel_bytes = (k + 2 * PITH_QUAD - 1) / (2 * PITH_QUAD) * PITH_PANEL * PITH_QUAD;                              \
-    gemm_by_pairs(NAME##_tile, TILE_ROWS, NAME##_row, panel_bytes, 2 * PITH_PANEL, n_rows, n, k, group_size, x, w, w_scales, bias, y, y_stride); \
+    gemm_by_pairs(NAME##_tile, TILE_ROWS, NAME##_row, panel_bytes, 2 * PITH_PANEL, n_rows, n, k, group_size, x, w, w_scales, bias, accumulate, y, y_stride); \
   }
 PRODUCT(avx2, "avx2", QUADS_AVX2, ADD_PAIRS_AVX2, WIDEN_AVX2)
 PRODUCT(avx_vnni, "avxvnni", QUADS_AVX_VNNI, ADD_AVX_VNNI, WIDEN_AVX_VNNI)

@@ -80,6 +80,6 @@ static void row(const tile_rows *x, const uint8_t *w, const float *w_scales, flo
 
 PITH_GEMM_I8U4(gemm_i8u4_f32_avx512_vnni) {
   const size_t panel_bytes = (k + 2 * PITH_QUAD - 1) / (2 * PITH_QUAD) * PITH_PANEL * PITH_QUAD;
-  gemm_by_pairs(tile, TILE_ROWS, row, panel_bytes, 2 * PITH_PANEL, n_rows, n, k, group_size, x, w, w_scales, bias, y, y_stride);
+  gemm_by_pairs(tile, TILE_ROWS, row, panel_bytes, 2 * PITH_PANEL, n_rows, n, k, group_size, x, w, w_scales, bias, accumulate, y, y_stride);
 }
 #endif

@@ -97,9 +97,9 @@ TILES(RUN_PAIRS, pairs)
 static size_t panel_bytes(size_t k) { return (k + 2 * PITH_QUAD - 1) / (2 * PITH_QUAD) * PITH_PANEL * PITH_QUAD; }
 
 PITH_GEMM_I8U4(gemm_i8u4_f32_relaxed_dot) {
-  gemm_by_tiles(tile_dot, sizeof(int8_t), panel_bytes(k), 2 * PITH_PANEL, n_rows, n, k, group_size, x, w, w_scales, bias, y, y_stride);
+  gemm_by_tiles(tile_dot, sizeof(int8_t), panel_bytes(k), 2 * PITH_PANEL, n_rows, n, k, group_size, x, w, w_scales, bias, accumulate, y, y_stride);
 }
 
 PITH_GEMM_I8U4(gemm_i8u4_f32_relaxed_pairs) {
-  gemm_by_tiles(tile_pairs, sizeof(int8_t), panel_bytes(k), 2 * PITH_PANEL, n_rows, n, k, group_size, x, w, w_scales, bias, y, y_stride);
+  gemm_by_tiles(tile_pairs, sizeof(int8_t), panel_bytes(k), 2 * PITH_PANEL, n_rows, n, k, group_size, x, w, w_scales, bias, accumulate, y, y_stride);
 }

@@ -73,7 +73,7 @@
   }                                                                                                                             \
   PITH_GEMM_I8U7(gemm_i8u7_f32_##NAME) {                                                                                        \
     const size_t panel_bytes = (k + PITH_QUAD - 1) / PITH_QUAD * PITH_PANEL * PITH_QUAD;                                        \
-    gemm_by_pairs(NAME##_tile, TILE_ROWS, NAME##_row, panel_bytes, PITH_PANEL, n_rows, n, k, group_size, x, w, w_scales, bias, y, y_stride); \
+    gemm_by_pairs(NAME##_tile, TILE_ROWS, NAME##_row, panel_bytes, PITH_PANEL, n_rows, n, k, group_size, x, w, w_scales, bias, accumulate, y, y_stride); \
   }
 PRODUCT(avx2, "avx2", ADD_AVX2)
 PRODUCT(avx_vnni, "avxvnni", ADD_AVX_VNNI)

@@ -29,6 +29,6 @@ CHOOSE_TILE
 
 PITH_GEMM_I8U7(gemm_i8u7_f32_neon_dot) {
   const size_t panel_bytes = (k + PITH_QUAD - 1) / PITH_QUAD * PITH_PANEL * PITH_QUAD;
-  gemm_by_tiles(tile, sizeof(int8_t), panel_bytes, PITH_PANEL, n_rows, n, k, group_size, x, w, w_scales, bias, y, y_stride);
+  gemm_by_tiles(tile, sizeof(int8_t), panel_bytes, PITH_PANEL, n_rows, n, k, group_size, x, w, w_scales, bias, accumulate, y, y_stride);
 }
 #endif

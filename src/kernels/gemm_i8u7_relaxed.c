@@ -63,9 +63,9 @@ TILES(add_pairs)
 static size_t panel_bytes(size_t k) { return (k + PITH_QUAD - 1) / PITH_QUAD * PITH_PANEL * PITH_QUAD; }
 
 PITH_GEMM_I8U7(gemm_i8u7_f32_relaxed_dot) {
-  gemm_by_tiles(tile_add_dot, sizeof(int8_t), panel_bytes(k), PITH_PANEL, n_rows, n, k, group_size, x, w, w_scales, bias, y, y_stride);
+  gemm_by_tiles(tile_add_dot, sizeof(int8_t), panel_bytes(k), PITH_PANEL, n_rows, n, k, group_size, x, w, w_scales, bias, accumulate, y, y_stride);
 }
 
 PITH_GEMM_I8U7(gemm_i8u7_f32_relaxed_pairs) {
-  gemm_by_tiles(tile_add_pairs, sizeof(int8_t), panel_bytes(k), PITH_PANEL, n_rows, n, k, group_size, x, w, w_scales, bias, y, y_stride);
+  gemm_by_tiles(tile_add_pairs, sizeof(int8_t), panel_bytes(k), PITH_PANEL, n_rows, n, k, group_size, x, w, w_scales, bias, accumulate, y, y_stride);
 }

@@ -64,7 +64,7 @@
     else NAME##_8(x, p, y8);                                                                                                    \
   }                                                                                                                             \
   PITH_GEMM_SPARSE(gemm_i8u7_sparse_f32_##NAME) {                                                                               \
-    gemm_sparse(tile_##NAME, PITH_SPARSE_ROWS, sizeof(int8_t), n_rows, n, k, group_size, x, w, w_scales, bias, y, y_stride);    \
+    gemm_sparse(tile_##NAME, PITH_SPARSE_ROWS, sizeof(int8_t), n_rows, n, k, group_size, x, w, w_scales, bias, accumulate, y, y_stride);    \
   }
 
 static inline int32_t load_i32(const int8_t *src) {

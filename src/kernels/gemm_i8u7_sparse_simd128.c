@@ -119,17 +119,17 @@ TILES_I8(add_dot)
 /* --- the products --- */
 
 PITH_GEMM_SPARSE(gemm_i8u7_sparse_f32_simd128) {
-  gemm_sparse(tile_i16, PITH_ROWS, sizeof(int16_t), n_rows, n, k, group_size, x, w, w_scales, bias, y, y_stride);
+  gemm_sparse(tile_i16, PITH_ROWS, sizeof(int16_t), n_rows, n, k, group_size, x, w, w_scales, bias, accumulate, y, y_stride);
 }
 
 #ifdef PITH_HAS_DOT_PAIRS
 PITH_GEMM_SPARSE(gemm_i8u7_sparse_f32_pairs) {
-  gemm_sparse(tile_add_pairs, PITH_ROWS, sizeof(int8_t), n_rows, n, k, group_size, x, w, w_scales, bias, y, y_stride);
+  gemm_sparse(tile_add_pairs, PITH_ROWS, sizeof(int8_t), n_rows, n, k, group_size, x, w, w_scales, bias, accumulate, y, y_stride);
 }
 #endif
 
 #ifdef __wasm_relaxed_simd__
 PITH_GEMM_SPARSE(gemm_i8u7_sparse_f32_dot) {
-  gemm_sparse(tile_add_dot, PITH_ROWS, sizeof(int8_t), n_rows, n, k, group_size, x, w, w_scales, bias, y, y_stride);
+  gemm_sparse(tile_add_dot, PITH_ROWS, sizeof(int8_t), n_rows, n, k, group_size, x, w, w_scales, bias, accumulate, y, y_stride);
 }
 #endif

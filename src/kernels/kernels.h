@@ -83,20 +83,21 @@ typedef struct pith_kernels {
    * group_size: a multiple of 4. x: rows of x_stride floats. */
   void (*quantize_i8)(size_t n_rows, size_t k, size_t group_size, const float *x, size_t x_stride, const pith_activations *out);
 
-  /* y[m][n] = bias[n] + total, total = 0 + t(0) + t(1) + …  over groups in order, with
+  /* y[m][n] = bias[n] + total, or with `accumulate` y[m][n] + (bias[n] + total), as all products have it; total = 0 + t(0) + t(1) + …  over groups in
+   * order, with
    *   t(g) = (float)(dot(g) + offsets[m][g]) * w_scales[g][n] * scales[m][g]        (left to right; the i32 sum is exact)
    *   dot(g) = Σ codes[m][k] * w[n][k] over the group, exact in i32
    * w: codes [ceil(n/8)][ceil(k/4)][8][4], 0…127; w_scales: [ceil(n/8)][n_groups][8] f32. bias: (n) or NULL, then
-   * y = total. y: rows of y_stride floats, only the n valid columns are written. n need not be a multiple of 8. */
+   * total stands alone. y: rows of y_stride floats, only the n valid columns are written. n need not be a multiple of 8. */
   void (*gemm_i8u7_f32)(size_t n_rows, size_t n, size_t k, size_t group_size, const pith_activations *x, const uint8_t *w,
-                        const float *w_scales, const float *bias, float *y, size_t y_stride);
+                        const float *w_scales, const float *bias, bool accumulate, float *y, size_t y_stride);
 
   /* The same with 4-bit codes, 0…15, a weight being code * scale + minimum:
    *   t(g) = ((float)dot(g) * scale + ((float)offsets[m][g] * (-1 / 64)) * minimum) * scales[m][g]      (the product in brackets is exact)
    * w: codes [ceil(n/8)][ceil(k/8)][8][4]; byte j of output o in octet i holds input 8 i + j in its low half and 8 i + 4 + j in its
    * high one. w_scales: [ceil(n/8)][n_groups][2][8] f32, scales then minima. group_size: a multiple of 8. */
   void (*gemm_i8u4_f32)(size_t n_rows, size_t n, size_t k, size_t group_size, const pith_activations *x, const uint8_t *w,
-                        const float *w_scales, const float *bias, float *y, size_t y_stride);
+                        const float *w_scales, const float *bias, bool accumulate, float *y, size_t y_stride);
   /* Groups of eight F16 scales and eight 4-bit zero points (PITH_U4_GROUP_BYTES; byte j of the last four holds those of outputs j and, in
    * its high half, j + 4) as scales and minima, -zero point * scale: [n][2][8]. Scales are finite. */
   void (*u4_scales)(size_t n, const uint8_t *src, float *dst);
@@ -104,7 +105,7 @@ typedef struct pith_kernels {
   /* gemm_i8u7_f32's very bits for sparse weights: dot(g) + offset(g) is summed as Σ codes[m][k] * (w[n][k] - 64) over the quads of stored
    * blocks, exactly, since all others add 0. n_quads <= 65536. Rows that x's last block lacks are read, and forgotten. */
   void (*gemm_i8u7_sparse_f32)(size_t n_rows, size_t n, size_t k, size_t group_size, const pith_activations *x, const pith_sparse_panels *w,
-                               const float *w_scales, const float *bias, float *y, size_t y_stride);
+                               const float *w_scales, const float *bias, bool accumulate, float *y, size_t y_stride);
 
   /* y[m][n] = bias[n] + total (total alone where bias is NULL); total = 0 + b(0) + b(1) + … over blocks of
    * PITH_SUM_BLOCK inputs, b = Σ x[m][k] * w[n][k] in order of k, starting from 0.
@@ -112,7 +113,7 @@ typedef struct pith_kernels {
    * readable. Also attention's two products: scores = q · keysᵀ (panels of 8 keys) and probabilities · values
    * (panels of 8 value columns). */
   void (*gemm_f32)(size_t n_rows, size_t n, size_t k, const float *x, size_t x_stride, const float *w, size_t panel_stride,
-                   const float *bias, float *y, size_t y_stride);
+                   const float *bias, bool accumulate, float *y, size_t y_stride);
 
   /* Rows of k and v (stride floats apart) become the codes of `position` and those after it. */
   void (*remember)(size_t n_rows, size_t head_dim, size_t code_bytes, const float *k, const float *v, size_t stride, size_t position,

@@ -44,7 +44,7 @@ static void quantize_i8(size_t n_rows, size_t k, size_t group_size, const float 
 }
 
 static void gemm_i8u7_f32(size_t n_rows, size_t n, size_t k, size_t group_size, const pith_activations *x, const uint8_t *w,
-                          const float *w_scales, const float *bias, float *y, size_t y_stride) {
+                          const float *w_scales, const float *bias, bool accumulate, float *y, size_t y_stride) {
   const size_t n_quads = (k + PITH_QUAD - 1) / PITH_QUAD;
   for (size_t row = 0; row < n_rows; row++) {
     const int8_t *codes = row_of(x, row, k);
@@ -58,13 +58,13 @@ static void gemm_i8u7_f32(size_t n_rows, size_t n, size_t k, size_t group_size, 
         const float w_scale = w_scales[(o / PITH_PANEL * x->n_groups + g) * PITH_PANEL + o % PITH_PANEL];
         total += (float)(dot + x->offsets[at]) * w_scale * x->scales[at];
       }
-      y[row * y_stride + o] = bias ? bias[o] + total : total;
+      store_output(total, bias ? bias + o : NULL, accumulate, y + row * y_stride + o);
     }
   }
 }
 
 static void gemm_i8u4_f32(size_t n_rows, size_t n, size_t k, size_t group_size, const pith_activations *x, const uint8_t *w,
-                          const float *w_scales, const float *bias, float *y, size_t y_stride) {
+                          const float *w_scales, const float *bias, bool accumulate, float *y, size_t y_stride) {
   const size_t octet = 2 * PITH_QUAD, n_octets = (k + octet - 1) / octet;
   for (size_t row = 0; row < n_rows; row++) {
     const int8_t *codes = row_of(x, row, k);
@@ -81,13 +81,13 @@ static void gemm_i8u4_f32(size_t n_rows, size_t n, size_t k, size_t group_size, 
         }
         total += ((float)dot * *w_scale + (float)x->offsets[at] * -0x1p-6f * *minimum) * x->scales[at];
       }
-      y[row * y_stride + o] = bias ? bias[o] + total : total;
+      store_output(total, bias ? bias + o : NULL, accumulate, y + row * y_stride + o);
     }
   }
 }
 
 static void gemm_i8u7_sparse_f32(size_t n_rows, size_t n, size_t k, size_t group_size, const pith_activations *x, const pith_sparse_panels *w,
-                                 const float *w_scales, const float *bias, float *y, size_t y_stride) {
+                                 const float *w_scales, const float *bias, bool accumulate, float *y, size_t y_stride) {
   (void)group_size;   /* starts say which blocks are a group's */
   for (size_t row = 0; row < n_rows; row++) {
     const int8_t *codes = row_of(x, row, k);
@@ -102,13 +102,13 @@ static void gemm_i8u7_sparse_f32(size_t n_rows, size_t n, size_t k, size_t group
             dot += codes[code_at((size_t)w->quads[b] * PITH_QUAD + i)] * (w->codes[(size_t)b * PITH_BLOCK + o % PITH_PANEL * PITH_QUAD + i] - PITH_U7_ZERO);
         total += (float)dot * w_scales[(panel * x->n_groups + g) * PITH_PANEL + o % PITH_PANEL] * x->scales[group_at(row, g, x->n_groups)];
       }
-      y[row * y_stride + o] = bias ? bias[o] + total : total;
+      store_output(total, bias ? bias + o : NULL, accumulate, y + row * y_stride + o);
     }
   }
 }
 
 static void gemm_f32(size_t n_rows, size_t n, size_t k, const float *x, size_t x_stride, const float *w, size_t panel_stride,
-                     const float *bias, float *y, size_t y_stride) {
+                     const float *bias, bool accumulate, float *y, size_t y_stride) {
   for (size_t row = 0; row < n_rows; row++) {
     for (size_t o = 0; o < n; o++) {
       const float *panel = w + o / PITH_PANEL * panel_stride + o % PITH_PANEL, *v = x + row * x_stride;
@@ -119,7 +119,7 @@ static void gemm_f32(size_t n_rows, size_t n, size_t k, const float *x, size_t x
         for (size_t i = begin; i < end; i++) block += v[i] * panel[i * PITH_PANEL];
         total += block;
       }
-      y[row * y_stride + o] = bias ? bias[o] + total : total;
+      store_output(total, bias ? bias + o : NULL, accumulate, y + row * y_stride + o);
     }
   }
 }

@@ -19,13 +19,17 @@ __attribute__((target("avx2"))) static inline __m256i spread_quad(const int8_t *
 __attribute__((target("avx2"))) static inline void store_pair(const tile_outputs *out, size_t row, __m256 low, __m256 high) {
   float *y = out->y + row * out->y_stride, y16[PAIR];
   if (out->n == PAIR) {
-    _mm256_storeu_ps(y, out->bias ? _mm256_add_ps(_mm256_loadu_ps(out->bias), low) : low);
-    _mm256_storeu_ps(y + PITH_PANEL, out->bias ? _mm256_add_ps(_mm256_loadu_ps(out->bias + PITH_PANEL), high) : high);
+    if (out->bias) {
+      low = _mm256_add_ps(_mm256_loadu_ps(out->bias), low);
+      high = _mm256_add_ps(_mm256_loadu_ps(out->bias + PITH_PANEL), high);
+    }
+    _mm256_storeu_ps(y, out->accumulate ? _mm256_add_ps(_mm256_loadu_ps(y), low) : low);
+    _mm256_storeu_ps(y + PITH_PANEL, out->accumulate ? _mm256_add_ps(_mm256_loadu_ps(y + PITH_PANEL), high) : high);
     return;
   }
   _mm256_storeu_ps(y16, low);
   _mm256_storeu_ps(y16 + PITH_PANEL, high);
-  for (size_t i = 0; i < out->n; i++) y[i] = out->bias ? out->bias[i] + y16[i] : y16[i];
+  for (size_t i = 0; i < out->n; i++) store_output(y16[i], out->bias ? out->bias + i : NULL, out->accumulate, y + i);
 }
 
 #endif

@@ -25,7 +25,9 @@ static inline __m256i add_halves(__m512i v) { return _mm256_add_epi32(_mm512_cas
 static inline __attribute__((always_inline)) void store_tile(size_t n_rows, const __m512 *total, tile_outputs out) {
   const __mmask16 mask = (__mmask16)(out.n < PAIR ? (1u << out.n) - 1 : 0xffff);
   const __m512 bias = out.bias ? _mm512_maskz_loadu_ps(mask, out.bias) : _mm512_setzero_ps();
-  for (size_t r = 0; r < n_rows; r++, out.y += out.y_stride) _mm512_mask_storeu_ps(out.y, mask, _mm512_add_ps(bias, total[r]));
+  const __mmask16 before = out.accumulate ? mask : 0;
+  for (size_t r = 0; r < n_rows; r++, out.y += out.y_stride)
+    _mm512_mask_storeu_ps(out.y, mask, _mm512_add_ps(_mm512_maskz_loadu_ps(before, out.y), _mm512_add_ps(bias, total[r])));
 }
 
 #endif

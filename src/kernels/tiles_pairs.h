@@ -2,7 +2,7 @@
 #ifndef PITH_TILES_PAIRS_H
 #define PITH_TILES_PAIRS_H
 
-#include "kernels/kernels.h"
+#include "kernels/variants.h"
 
 enum { PAIR = 2 * PITH_PANEL };   /* outputs of a tile */
 
@@ -24,10 +24,11 @@ typedef struct tile_panels {
   const float *scales[2];
 } tile_panels;
 
-/* Where its outputs go. bias: (n) or NULL. A total is never -0, so that where there is no bias 0 can be added. */
+/* Where its outputs go. bias: (n) or NULL. A total is never -0, so that where there is no bias, or nothing to add to, 0 can be added. */
 typedef struct tile_outputs {
   size_t n;              /* 1…PAIR */
   const float *bias;
+  bool accumulate;
   float *y;
   size_t y_stride;
 } tile_outputs;
@@ -46,20 +47,20 @@ static inline int32_t load_quad(const int8_t *src) {
   return quad;
 }
 
-static inline tile_outputs outputs_of(size_t n, const float *bias, float *y, size_t y_stride) {
-  return (tile_outputs){n < PAIR ? n : PAIR, bias, y, y_stride};
+static inline tile_outputs outputs_of(size_t n, const float *bias, bool accumulate, float *y, size_t y_stride) {
+  return (tile_outputs){n < PAIR ? n : PAIR, bias, accumulate, y, y_stride};
 }
 
 /* A single row is bound by reading the weights: panel by panel, as they lie in memory; two at a time were slower. */
 static inline __attribute__((always_inline)) void gemv_by_panels(row_fn *row, size_t panel_bytes, size_t group_floats, size_t n, size_t k, size_t group_size,
                                                                  const pith_activations *x, const uint8_t *w, const float *w_scales, const float *bias,
-                                                                 float *y) {
+                                                                 bool accumulate, float *y) {
   const tile_rows r = {x->n_groups, (k + PITH_QUAD - 1) / PITH_QUAD, group_size / PITH_QUAD, 0, 0, x->codes, x->scales, x->offsets};
   for (size_t o = 0; o < n; o += PITH_PANEL, w += panel_bytes, w_scales += x->n_groups * group_floats) {
     const size_t width = n - o < PITH_PANEL ? n - o : PITH_PANEL;
     float y8[PITH_PANEL];
     row(&r, w, w_scales, y8);
-    for (size_t i = 0; i < width; i++) y[o + i] = bias ? bias[o + i] + y8[i] : y8[i];
+    for (size_t i = 0; i < width; i++) store_output(y8[i], bias ? bias + o + i : NULL, accumulate, y + o + i);
   }
 }
 
@@ -68,9 +69,9 @@ static inline __attribute__((always_inline)) void gemv_by_panels(row_fn *row, si
  * that the next two are asked for, a share a tile; past the last ones a prefetch does nothing. */
 static inline __attribute__((always_inline)) void gemm_by_pairs(tile_fn *tile, size_t rows_per_tile, row_fn *one, size_t panel_bytes, size_t group_floats,
                                                                 size_t n_rows, size_t n, size_t k, size_t group_size, const pith_activations *x,
-                                                                const uint8_t *w, const float *w_scales, const float *bias, float *y, size_t y_stride) {
+                                                                const uint8_t *w, const float *w_scales, const float *bias, bool accumulate, float *y, size_t y_stride) {
   if (n_rows == 1) {
-    gemv_by_panels(one, panel_bytes, group_floats, n, k, group_size, x, w, w_scales, bias, y);
+    gemv_by_panels(one, panel_bytes, group_floats, n, k, group_size, x, w, w_scales, bias, accumulate, y);
     return;
   }
   const size_t n_quads = (k + PITH_QUAD - 1) / PITH_QUAD, row_bytes = n_quads * PITH_QUAD, panel_scales = x->n_groups * group_floats;
@@ -80,7 +81,7 @@ static inline __attribute__((always_inline)) void gemm_by_pairs(tile_fn *tile, s
     for (size_t o = 0; o < n; o += PAIR) {
       const size_t first = o / PITH_PANEL, second = n - o > PITH_PANEL ? first + 1 : first;
       const tile_panels p = {{w + first * panel_bytes, w + second * panel_bytes}, {w_scales + first * panel_scales, w_scales + second * panel_scales}};
-      tile_outputs out = outputs_of(n - o, bias ? bias + o : NULL, y + begin * y_stride + o, y_stride);
+      tile_outputs out = outputs_of(n - o, bias ? bias + o : NULL, accumulate, y + begin * y_stride + o, y_stride);
       const size_t n_tiles = (end - begin + rows_per_tile - 1) / rows_per_tile, share = (begin == 0 ? 2 * panel_bytes : 0) / n_tiles;
       const uint8_t *next = w + (first + 2) * panel_bytes;
       for (size_t row = begin; row < end; row += rows_per_tile, out.y += rows_per_tile * y_stride, next += share) {

@@ -23,21 +23,8 @@ typedef struct panel {
 /* The product of n_rows rows (1…PITH_ROWS) with a panel, without bias. y8: (PITH_ROWS, 8) */
 typedef void tile_fn(size_t n_rows, const row_block *x, const panel *w, float *y8);
 
-static inline void store_tile(size_t rows, size_t n, const float *y8, const float *bias, float *y, size_t y_stride) {
-  for (size_t r = 0; r < rows; r++, y8 += PITH_PANEL, y += y_stride) {
-    if (n == PITH_PANEL) {
-      v128_t low = wasm_v128_load(y8), high = wasm_v128_load(y8 + 4);
-      if (bias) {
-        low = wasm_f32x4_add(wasm_v128_load(bias), low);
-        high = wasm_f32x4_add(wasm_v128_load(bias + 4), high);
-      }
-      wasm_v128_store(y, low);
-      wasm_v128_store(y + 4, high);
-    } else {
-      for (size_t i = 0; i < n; i++) y[i] = bias ? bias[i] + y8[i] : y8[i];
-    }
-  }
-}
+/* The end of a tile: n of 8 outputs of some rows. y8: (rows, 8) */
+void store_tile_simd128(size_t rows, size_t n, const float *y8, const float *bias, bool accumulate, float *y, size_t y_stride);
 
 /* Rows whose activations stay in a first-level cache while all panels pass: reading them again for every panel costs more than reading
  * the panels again for every such run of rows. */
@@ -49,7 +36,7 @@ static inline size_t rows_in_cache(size_t row_bytes) {
 /* elem_bytes: of an activation's code. panel_bytes: of a panel's codes. group_floats: of a panel's scales for one group, 8 or 16. */
 static inline __attribute__((always_inline)) void gemm_by_tiles(tile_fn *tile, size_t elem_bytes, size_t panel_bytes, size_t group_floats, size_t n_rows, size_t n, size_t k,
                                                                 size_t group_size, const pith_activations *x, const uint8_t *w, const float *w_scales,
-                                                                const float *bias, float *y, size_t y_stride) {
+                                                                const float *bias, bool accumulate, float *y, size_t y_stride) {
   const size_t n_quads = (k + PITH_QUAD - 1) / PITH_QUAD, row_bytes = n_quads * PITH_QUAD * elem_bytes, n_groups = x->n_groups;
   const size_t run = rows_in_cache(row_bytes);
   float y8[PITH_ROWS * PITH_PANEL];
@@ -63,7 +50,7 @@ static inline __attribute__((always_inline)) void gemm_by_tiles(tile_fn *tile, s
         const row_block b = {n_groups, n_quads, group_size / PITH_QUAD, (const uint8_t *)x->codes + row * row_bytes, x->scales + row * n_groups,
                              x->offsets + row * n_groups};
         tile(rows, &b, &p, y8);
-        store_tile(rows, width, y8, bias ? bias + o : NULL, y + row * y_stride + o, y_stride);
+        store_tile_simd128(rows, width, y8, bias ? bias + o : NULL, accumulate, y + row * y_stride + o, y_stride);
       }
       p.codes += panel_bytes;
       p.scales += n_groups * group_floats;

@@ -19,7 +19,7 @@ typedef void sparse_tile_fn(size_t n_rows, const row_block *x, const sparse_pane
 
 static inline __attribute__((always_inline)) void gemm_sparse(sparse_tile_fn *tile, size_t tile_rows, size_t elem_bytes, size_t n_rows, size_t n, size_t k, size_t group_size,
                                                               const pith_activations *x, const pith_sparse_panels *w, const float *w_scales,
-                                                              const float *bias, float *y, size_t y_stride) {
+                                                              const float *bias, bool accumulate, float *y, size_t y_stride) {
   const size_t n_quads = (k + PITH_QUAD - 1) / PITH_QUAD, row_bytes = n_quads * PITH_QUAD * elem_bytes, n_groups = x->n_groups;
   const size_t run = rows_in_cache(row_bytes);
   float y8[PITH_SPARSE_ROWS * PITH_PANEL];
@@ -33,7 +33,7 @@ static inline __attribute__((always_inline)) void gemm_sparse(sparse_tile_fn *ti
         const row_block b = {n_groups, n_quads, group_size / PITH_QUAD, (const uint8_t *)x->codes + row * row_bytes, x->scales + row * n_groups,
                              x->offsets + row * n_groups};
         tile(rows, &b, &p, y8);
-        store_tile(rows, width, y8, bias ? bias + o : NULL, y + row * y_stride + o, y_stride);
+        store_tile_simd128(rows, width, y8, bias ? bias + o : NULL, accumulate, y + row * y_stride + o, y_stride);
       }
       p.starts += n_groups;
       p.scales += n_groups * PITH_PANEL;

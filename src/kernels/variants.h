@@ -17,16 +17,22 @@ extern const pith_kernels pith_kernels_relaxed_dot;    /* engines that run a dot
 extern const pith_kernels pith_kernels_relaxed_pairs;  /* the others */
 #endif
 
+/* The end of a product: kernels.h says in what order. bias: the output's, or NULL. */
+static inline void store_output(float total, const float *bias, bool accumulate, float *y) {
+  const float v = bias ? *bias + total : total;
+  *y = accumulate ? *y + v : v;
+}
+
 /* The functions behind the tables, by file. */
 #define PITH_GEMM_I8U7(name) \
   void name(size_t n_rows, size_t n, size_t k, size_t group_size, const pith_activations *x, const uint8_t *w, const float *w_scales, \
-            const float *bias, float *y, size_t y_stride)
+            const float *bias, bool accumulate, float *y, size_t y_stride)
 #define PITH_GEMM_I8U4(name) \
   void name(size_t n_rows, size_t n, size_t k, size_t group_size, const pith_activations *x, const uint8_t *w, const float *w_scales, \
-            const float *bias, float *y, size_t y_stride)
+            const float *bias, bool accumulate, float *y, size_t y_stride)
 #define PITH_GEMM_SPARSE(name) \
   void name(size_t n_rows, size_t n, size_t k, size_t group_size, const pith_activations *x, const pith_sparse_panels *w, const float *w_scales, \
-            const float *bias, float *y, size_t y_stride)
+            const float *bias, bool accumulate, float *y, size_t y_stride)
 PITH_GEMM_SPARSE(gemm_i8u7_sparse_f32_simd128);   /* codes of two bytes */
 PITH_GEMM_SPARSE(gemm_i8u7_sparse_f32_pairs);     /* of one: relaxed SIMD, and natively SSE and NEON */
 PITH_GEMM_SPARSE(gemm_i8u7_sparse_f32_dot);
@@ -51,12 +57,12 @@ PITH_GEMM_I8U4(gemm_i8u4_f32_relaxed_dot);
 PITH_GEMM_I8U4(gemm_i8u4_f32_relaxed_pairs);
 
 void gemm_f32_simd128(size_t n_rows, size_t n, size_t k, const float *x, size_t x_stride, const float *w, size_t panel_stride, const float *bias,
-                      float *y, size_t y_stride);
+                      bool accumulate, float *y, size_t y_stride);
 
 void gemm_f32_avx2(size_t n_rows, size_t n, size_t k, const float *x, size_t x_stride, const float *w, size_t panel_stride, const float *bias,
-                   float *y, size_t y_stride);
+                   bool accumulate, float *y, size_t y_stride);
 void gemm_f32_avx512(size_t n_rows, size_t n, size_t k, const float *x, size_t x_stride, const float *w, size_t panel_stride, const float *bias,
-                     float *y, size_t y_stride);
+                     bool accumulate, float *y, size_t y_stride);
 
 /* quantize_simd128.c: codes of two bytes, and of one. */
 void quantize_i8_i16_simd128(size_t n_rows, size_t k, size_t group_size, const float *x, size_t x_stride, const pith_activations *out);

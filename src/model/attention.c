@@ -96,14 +96,14 @@ static void attend_head(pith_forward *f, const pith_span *span, size_t from, siz
   for (size_t begin = from; begin < to; begin += SCORE_ROWS) {
     const size_t n = to - begin < SCORE_ROWS ? to - begin : SCORE_ROWS;
     const size_t row = span->row + begin, first = span->position + begin, n_keys = is_causal(c) ? first + n : span->n_rows;
-    f->kernels->gemm_f32(n, n_keys, hd, f->q + row * q_stride + head * hd, q_stride, keys, hd * PITH_PANEL, NULL, tile, ctx);
+    f->kernels->gemm_f32(n, n_keys, hd, f->q + row * q_stride + head * hd, q_stride, keys, hd * PITH_PANEL, NULL, false, tile, ctx);
     for (size_t i = 0; i < n; i++) {
       float *scores = tile + i * ctx;
       const size_t seen = is_causal(c) ? first + i + 1 : n_keys;
       f->kernels->softmax(seen, scores, scale_of(c));
       for (size_t j = seen; j < n_keys; j++) scores[j] = 0.0f;
     }
-    f->kernels->gemm_f32(n, hd, n_keys, tile, ctx, values, ctx * PITH_PANEL, NULL, f->attended + row * q_stride + head * hd, q_stride);
+    f->kernels->gemm_f32(n, hd, n_keys, tile, ctx, values, ctx * PITH_PANEL, NULL, false, f->attended + row * q_stride + head * hd, q_stride);
   }
 }
 

@@ -120,6 +120,7 @@ typedef struct product_work {
   pith_forward *f;
   const pith_matrix *m;
   const float *bias;         /* (rows) or NULL */
+  bool accumulate;           /* to what is in y */
   uint32_t n_rows;
   const float *x;
   float *y;
@@ -146,10 +147,10 @@ static void product_u7(const product_work *w, const pith_part *part, uint32_t be
     const float *b = bias ? bias + begin : NULL;
     if (m->encoding == PITH_ENC_U7_BLOCK) {
       const pith_sparse_panels panels = {part->codes, part->quads, part->starts + panel * n_groups};
-      f->kernels->gemm_i8u7_sparse_f32(w->n_rows, n, m->cols, m->group_size, &a, &panels, scales, b, y, w->y_stride);
+      f->kernels->gemm_i8u7_sparse_f32(w->n_rows, n, m->cols, m->group_size, &a, &panels, scales, b, w->accumulate, y, w->y_stride);
     } else {
-      f->kernels->gemm_i8u7_f32(w->n_rows, n, m->cols, m->group_size, &a, (const uint8_t *)part->codes + panel * n_quads * PITH_BLOCK, scales, b, y,
-                                w->y_stride);
+      f->kernels->gemm_i8u7_f32(w->n_rows, n, m->cols, m->group_size, &a, (const uint8_t *)part->codes + panel * n_quads * PITH_BLOCK, scales, b,
+                                w->accumulate, y, w->y_stride);
     }
   }
 }
@@ -166,7 +167,7 @@ static void product_u4(const product_work *w, const pith_part *part, uint32_t be
     if (m->encoding == PITH_ENC_U4) f->kernels->u4_scales(groups, (const uint8_t *)part->scales + panel * n_groups * PITH_U4_GROUP_BYTES, scratch);
     else f->kernels->f16_to_f32(groups * 2 * PITH_PANEL, (const uint16_t *)part->scales + panel * n_groups * 2 * PITH_PANEL, scratch);
     f->kernels->gemm_i8u4_f32(w->n_rows, n, m->cols, m->group_size, &a, (const uint8_t *)part->codes + panel * panel_bytes, scratch,
-                              bias ? bias + begin : NULL, y, w->y_stride);
+                              bias ? bias + begin : NULL, w->accumulate, y, w->y_stride);
   }
 }
 
@@ -176,14 +177,14 @@ static void product_f16(const product_work *w, const pith_part *part, uint32_t b
     const size_t left = end - begin, n = left < SCRATCH_PANELS * PITH_PANEL ? left : SCRATCH_PANELS * PITH_PANEL;
     w->f->kernels->f16_to_f32((n + PITH_PANEL - 1) / PITH_PANEL * panel_floats,
                               (const uint16_t *)part->codes + begin / PITH_PANEL * panel_floats, scratch);
-    w->f->kernels->gemm_f32(w->n_rows, n, w->m->cols, w->x, w->x_stride, scratch, panel_floats, bias ? bias + begin : NULL, y, w->y_stride);
+    w->f->kernels->gemm_f32(w->n_rows, n, w->m->cols, w->x, w->x_stride, scratch, panel_floats, bias ? bias + begin : NULL, w->accumulate, y, w->y_stride);
   }
 }
 
 static void product_f32(const product_work *w, const pith_part *part, uint32_t begin, uint32_t end, const float *bias, float *y) {
   const size_t panel_floats = (size_t)w->m->cols * PITH_PANEL;
   w->f->kernels->gemm_f32(w->n_rows, end - begin, w->m->cols, w->x, w->x_stride, (const float *)part->codes + begin / PITH_PANEL * panel_floats,
-                          panel_floats, bias ? bias + begin : NULL, y, w->y_stride);
+                          panel_floats, bias ? bias + begin : NULL, w->accumulate, y, w->y_stride);
 }
 
 static void product_panels(void *arg, uint32_t part, uint32_t n_parts, uint32_t thread) {
@@ -236,9 +237,9 @@ static void quantize_rows(void *arg, uint32_t part, uint32_t n_parts, uint32_t t
 static size_t panels_of(const pith_matrix *m) { return (m->rows + PITH_PANEL - 1) / PITH_PANEL; }
 
 /* Panels [begin, end) of the outputs. x is quantised unless it lies there so. */
-static void product_range(pith_forward *f, const pith_matrix *m, const float *bias, uint32_t n_rows, const float *x, size_t x_stride, float *y,
-                          size_t y_stride, size_t begin, size_t end) {
-  product_work w = {f, m, bias, n_rows, x, y, x_stride, y_stride, begin, end};
+static void product_range(pith_forward *f, const pith_matrix *m, const float *bias, bool accumulate, uint32_t n_rows, const float *x, size_t x_stride,
+                          float *y, size_t y_stride, size_t begin, size_t end) {
+  product_work w = {f, m, bias, accumulate, n_rows, x, y, x_stride, y_stride, begin, end};
   const bool integer = is_integer(m);
   if (integer && f->quantized_group != m->group_size) {
     pith_parallel_run(f->parallel, pith_parallel_parts(f->parallel, blocks_of(n_rows), PITH_ROWS * m->cols * QUANTIZE_NS), quantize_rows, &w);
@@ -252,7 +253,7 @@ static void product_range(pith_forward *f, const pith_matrix *m, const float *bi
 void pith_forward_product(pith_forward *f, const pith_matrix *m, const float *bias, uint32_t n_rows, const float *x, size_t x_stride, float *y,
                           size_t y_stride) {
   f->quantized_group = 0;
-  product_range(f, m, bias, n_rows, x, x_stride, y, y_stride, 0, panels_of(m));
+  product_range(f, m, bias, false, n_rows, x, x_stride, y, y_stride, 0, panels_of(m));
   f->quantized_group = 0;
 }
 
@@ -380,20 +381,6 @@ static void norm_rows(void *arg, uint32_t part, uint32_t n_parts, uint32_t threa
   }
 }
 
-/* The block's output onto the residual stream, and where asked for its norm in place. */
-static void residual_rows(void *arg, uint32_t part, uint32_t n_parts, uint32_t thread) {
-  const row_work *w = arg;
-  const size_t h = (size_t)w->f->config->hidden_size;
-  size_t begin, left = part_rows(w->f->n_rows, part, n_parts, &begin);
-  (void)thread;
-  for (size_t n; left > 0; begin += n, left -= n) {
-    n = left < PITH_ROWS ? left : PITH_ROWS;
-    w->f->kernels->add(n * h, w->x + begin * h, w->y + begin * h);
-    if (w->norm >= 0) norm_some(w, begin, n, w->y, w->y);
-    if (w->reader) quantize(w->f, w->reader, begin, n, w->y, h);
-  }
-}
-
 void pith_activate(const pith_kernels *kernels, pith_activation activation, size_t n, float *x) {
   switch (activation) {
     case PITH_GELU_ERF: kernels->gelu_erf(n, x); break;
@@ -431,29 +418,25 @@ static void norm(pith_forward *f, const pith_stage *stage, int id, const float *
   over_blocks(f, f->config->hidden_size * NORM_NS, norm_rows, &w);
 }
 
-static void residual(pith_forward *f, const pith_stage *stage, int norm_id, const pith_matrix *reader) {
-  row_work w = {.f = f, .stage = stage, .norm = norm_id, .x = f->h, .y = f->x, .reader = reader};
-  over_blocks(f, f->config->hidden_size * (ADD_NS + (norm_id >= 0 ? NORM_NS : 0)), residual_rows, &w);
-}
-
-/* Some panels of a product; true when all are there. */
+/* Some panels of a product; true when all are there. What goes to the residual stream is added to it. */
 static bool project(pith_forward *f, const pith_stage *stage, int id, const float *x, size_t x_stride, float *y, double *budget) {
   const pith_matrix *m = &stage->weights[id].matrix;
   const size_t n_panels = panels_of(m), left = n_panels - f->done;
   const double panel = (double)m->cols * PITH_PANEL * (f->n_rows > 0 ? f->n_rows : 1), wished = *budget / panel;
   size_t n = wished < SCRATCH_PANELS ? SCRATCH_PANELS : wished < (double)left ? (size_t)wished : left;
   if (n > left) n = left;
-  product_range(f, m, stage->weights[id + 1].vector, f->n_rows, x, x_stride, y, m->rows, f->done, f->done + n);
+  product_range(f, m, stage->weights[id + 1].vector, y == f->x, f->n_rows, x, x_stride, y, m->rows, f->done, f->done + n);
   *budget -= (double)n * panel;
   f->done += n;
   if (f->done < n_panels) return false;
   f->done = 0;
+  if (y == f->x) f->quantized_group = 0;   /* what lies in codes was for this product alone */
   return true;
 }
 
 /* A layer's operations, one half after the other. */
 typedef enum layer_op {
-  OP_NORM_1, OP_QUERY, OP_KEY, OP_VALUE, OP_PLACE, OP_ATTEND, OP_ATTENTION_OUT, OP_ATTENTION_SUM, OP_NORM_2, OP_UP, OP_GATE, OP_ACTIVATE, OP_DOWN, OP_FEED_SUM
+  OP_NORM_1, OP_QUERY, OP_KEY, OP_VALUE, OP_PLACE, OP_ATTEND, OP_ATTENTION_OUT, OP_ATTENTION_NORM, OP_NORM_2, OP_UP, OP_GATE, OP_ACTIVATE, OP_DOWN, OP_FEED_NORM
 } layer_op;
 
 typedef struct op_list {
@@ -464,10 +447,10 @@ typedef struct op_list {
 /* Where attention and feed-forward are parallel, between two halves there would be more than the residual stream: all is in the second one.
  * What was attended waits in its buffer until the feed-forward, which has read the rows before they change, is through. */
 static op_list ops_of(const pith_config *c, int32_t half) {
-  static const uint8_t one_by_one[] = {OP_NORM_1, OP_QUERY, OP_KEY, OP_VALUE, OP_PLACE, OP_ATTEND, OP_ATTENTION_OUT, OP_ATTENTION_SUM,
-                                       OP_NORM_2, OP_UP, OP_GATE, OP_ACTIVATE, OP_DOWN, OP_FEED_SUM};
+  static const uint8_t one_by_one[] = {OP_NORM_1, OP_QUERY, OP_KEY, OP_VALUE, OP_PLACE, OP_ATTEND, OP_ATTENTION_OUT, OP_ATTENTION_NORM,
+                                       OP_NORM_2, OP_UP, OP_GATE, OP_ACTIVATE, OP_DOWN, OP_FEED_NORM};
   static const uint8_t parallel[] = {OP_NORM_1, OP_QUERY, OP_KEY, OP_VALUE, OP_PLACE, OP_ATTEND, OP_NORM_2, OP_UP, OP_GATE, OP_ACTIVATE,
-                                     OP_DOWN, OP_FEED_SUM, OP_ATTENTION_OUT, OP_ATTENTION_SUM};
+                                     OP_DOWN, OP_ATTENTION_OUT};
   const bool second = half % 2 != 0;
   if (c->parallel) return (op_list){parallel, second ? sizeof parallel : 0};
   return second ? (op_list){one_by_one + OP_NORM_2, sizeof one_by_one - OP_NORM_2} : (op_list){one_by_one, OP_NORM_2};
@@ -498,10 +481,9 @@ static bool run_op(pith_forward *f, int32_t layer, layer_op op, double *budget) 
       place(f, stage, PITH_KEY_NORM, f->k, f->shape.n_kv_heads);
       return true;
     case OP_ATTEND: return pith_attend(f, f->n_cached_layers > 1 ? (uint32_t)layer : 0, budget);
-    case OP_ATTENTION_OUT: return project(f, stage, PITH_ATTENTION_OUT, f->attended, (size_t)f->shape.n_heads * (size_t)c->head_dim, f->h, budget);
-    case OP_ATTENTION_SUM:
-      if (c->norms_after) residual(f, stage, PITH_NORM_1, &stage->weights[PITH_UP].matrix);
-      else residual(f, stage, -1, NULL);
+    case OP_ATTENTION_OUT: return project(f, stage, PITH_ATTENTION_OUT, f->attended, (size_t)f->shape.n_heads * (size_t)c->head_dim, f->x, budget);
+    case OP_ATTENTION_NORM:
+      if (c->norms_after) norm(f, stage, PITH_NORM_1, f->x, f->x, &stage->weights[PITH_UP].matrix);
       return true;
     case OP_NORM_2:
       if (!c->norms_after) norm(f, stage, PITH_NORM_2, f->x, f->h, &stage->weights[PITH_UP].matrix);
@@ -509,8 +491,10 @@ static bool run_op(pith_forward *f, int32_t layer, layer_op op, double *budget) 
     case OP_UP: return project(f, stage, PITH_UP, input, h, f->up, budget);
     case OP_GATE: return !gated || project(f, stage, PITH_GATE, input, h, f->gate, budget);
     case OP_ACTIVATE: over_blocks(f, (double)ff * ACTIVATION_NS, activate_rows, &activation); return true;
-    case OP_DOWN: return project(f, stage, PITH_DOWN, gated ? f->gate : f->up, ff, f->h, budget);
-    case OP_FEED_SUM: residual(f, stage, c->norms_after ? PITH_NORM_2 : -1, NULL); return true;
+    case OP_DOWN: return project(f, stage, PITH_DOWN, gated ? f->gate : f->up, ff, f->x, budget);
+    case OP_FEED_NORM:
+      if (c->norms_after) norm(f, stage, PITH_NORM_2, f->x, f->x, NULL);
+      return true;
   }
   return true;
 }
@@ -528,7 +512,7 @@ bool pith_forward_half(pith_forward *f, int32_t half) {
 
 bool pith_forward_until(pith_forward *f, int32_t half, uint32_t id, const float **x, size_t *x_stride) {
   static const uint8_t ids[] = {[OP_QUERY] = PITH_QUERY, PITH_KEY, PITH_VALUE, [OP_ATTENTION_OUT] = PITH_ATTENTION_OUT, [OP_UP] = PITH_UP, PITH_GATE,
-                                 [OP_DOWN] = PITH_DOWN, [OP_FEED_SUM] = 0};
+                                 [OP_DOWN] = PITH_DOWN, [OP_FEED_NORM] = 0};
   const pith_config *c = f->config;
   const op_list list = ops_of(c, half);
   const bool gated = pith_weights_stage(f->weights, half / 2)->weights[PITH_GATE].matrix.n_parts != 0;

@@ -33,7 +33,7 @@ static void test_gemm_i8u7(void **state) {
     const pith_activations a = {codes, scales, offsets, GROUPS};
     for (int i = 0; i < M * (N + 2); i++) y[i] = 12345.0f;
     (*kernels)->quantize_i8(M, K, GROUP, x, K, &a);
-    (*kernels)->gemm_i8u7_f32(M, N, K, GROUP, &a, w, w_scales, bias, y, N + 2);
+    (*kernels)->gemm_i8u7_f32(M, N, K, GROUP, &a, w, w_scales, bias, false, y, N + 2);
     for (int m = 0; m < M; m++) {
       for (int n = 0; n < N; n++) {
         double exact = (double)bias[n];
@@ -61,7 +61,7 @@ static void test_gemm_i8u4(void **state) {
   for (size_t i = 0; i < sizeof w; i++) w[i] = (uint8_t)(127.0f * (1.0f + uniform()));
   for (int i = 0; i < PANELS * GROUPS * 16; i++) w_scales[i] = i / 8 % 2 ? 0.5f * uniform() : 0.05f * (1.5f + uniform());
   kernels->quantize_i8(M, K, GROUP, x, K, &a);
-  kernels->gemm_i8u4_f32(M, N, K, GROUP, &a, w, w_scales, NULL, y, N);
+  kernels->gemm_i8u4_f32(M, N, K, GROUP, &a, w, w_scales, NULL, false, y, N);
   for (int m = 0; m < M; m++)
     for (int n = 0; n < N; n++) {
       double exact = 0.0;
@@ -80,7 +80,7 @@ static void test_gemm_f32(void **state) {
   for (int i = 0; i < M * K; i++) x[i] = uniform();
   for (int i = 0; i < PANELS * K * 8; i++) w[i] = uniform();
   for (const pith_kernels *const *kernels = pith_kernels_list(); *kernels; kernels++) {
-    (*kernels)->gemm_f32(M, N, K, x, K, w, K * 8, NULL, y, N);
+    (*kernels)->gemm_f32(M, N, K, x, K, w, K * 8, NULL, false, y, N);
     for (int m = 0; m < M; m++)
       for (int n = 0; n < N; n++) {
         double exact = 0.0;
@@ -195,10 +195,28 @@ static bool same_codes(const pith_kernels *ka, const void *a, const pith_kernels
   return true;
 }
 
+/* What products are added to: n columns of some rows of 64, canaries beside them. */
+static float residual_at(size_t i) { return (float)(i % 37) * 0.37f - 5.0f; }
+
+static void fill_residual(float *z, size_t rows, size_t n) {
+  memset(z, CANARY, 9 * 64 * sizeof *z);
+  for (size_t i = 0; i < rows * 64; i++)
+    if (i % 64 < n) z[i] = residual_at(i);
+}
+
+/* An accumulating product has added what the plain one gave, and nothing else has changed. */
+static bool is_added(const float *z, const float *y, size_t rows, size_t n) {
+  float expected[9 * 64];
+  fill_residual(expected, rows, n);
+  for (size_t i = 0; i < rows * 64; i++)
+    if (i % 64 < n) expected[i] += y[i];
+  return memcmp(expected, z, sizeof expected) == 0;
+}
+
 /* Codes of four bits in every value, out of those of seven. */
 static void test_u4(const pith_kernels *scalar, const pith_kernels *k, size_t rows, size_t n, size_t depth, size_t group, const float *x, const uint8_t *w,
                     const float *w_scales, const float *bias) {
-  static float y[2][9 * 64], scales[12 * 8];
+  static float y[2][9 * 64], z[9 * 64], scales[12 * 8];
   static uint8_t w4[8 * 50 * 32];
   static int16_t codes[12 * 200];
   static int32_t offsets[12 * 8];
@@ -208,7 +226,10 @@ static void test_u4(const pith_kernels *scalar, const pith_kernels *k, size_t ro
     const pith_kernels *kernels = v ? k : scalar;
     memset(y[v], CANARY, sizeof y[v]);
     kernels->quantize_i8(rows, depth, group, x, 200, &a);
-    kernels->gemm_i8u4_f32(rows, n, depth, group, &a, w4, w_scales, n % 2 ? bias : NULL, y[v], 64);
+    kernels->gemm_i8u4_f32(rows, n, depth, group, &a, w4, w_scales, n % 2 ? bias : NULL, false, y[v], 64);
+    fill_residual(z, rows, n);
+    kernels->gemm_i8u4_f32(rows, n, depth, group, &a, w4, w_scales, n % 2 ? bias : NULL, true, z, 64);
+    if (!is_added(z, y[v], rows, n)) fail_msg("the u4 product of %s does not add: k %zu, group %zu, rows %zu, n %zu", kernels->name, depth, group, rows, n);
   }
   if (!same_bits(y[0], y[1], 9 * 64)) fail_msg("the u4 product of %s differs: k %zu, group %zu, rows %zu, n %zu", k->name, depth, group, rows, n);
 }
@@ -226,7 +247,7 @@ static bool block_is_there(size_t panel, size_t quad, size_t quads_per_group) {
 /* The sparse product has the bits of the dense product in which absent blocks hold the zero point; of every variant, and scalar. */
 static void test_sparse(const pith_kernels *k, size_t shift, size_t rows, size_t n, size_t depth, size_t group, const float *x, const uint8_t *w,
                         const float *w_scales, const float *bias) {
-  static float y[3][9 * 64], scales[12 * 8];
+  static float y[3][9 * 64], z[9 * 64], scales[12 * 8];
   static uint8_t dense[8 * 50 * PITH_BLOCK], blocks[8 * 50 * PITH_BLOCK];
   static uint16_t quads[8 * 50];
   static uint32_t starts[8 * 8 + 1];
@@ -252,15 +273,18 @@ static void test_sparse(const pith_kernels *k, size_t shift, size_t rows, size_t
   for (int v = 0; v < 3; v++) {
     memset(codes, CANARY, sizeof codes);   /* rows that a block lacks are read */
     kernels[v]->quantize_i8(rows, depth, group, x, 200, &a);
-    if (v == 0) kernels[v]->gemm_i8u7_f32(rows, n, depth, group, &a, dense, w_scales, n % 2 ? bias : NULL, y[v], 64);
-    else kernels[v]->gemm_i8u7_sparse_f32(rows, n, depth, group, &a, &sparse, w_scales, n % 2 ? bias : NULL, y[v], 64);
+    if (v == 0) kernels[v]->gemm_i8u7_f32(rows, n, depth, group, &a, dense, w_scales, n % 2 ? bias : NULL, false, y[v], 64);
+    else kernels[v]->gemm_i8u7_sparse_f32(rows, n, depth, group, &a, &sparse, w_scales, n % 2 ? bias : NULL, false, y[v], 64);
+    fill_residual(z, rows, n);
+    kernels[v]->gemm_i8u7_sparse_f32(rows, n, depth, group, &a, &sparse, w_scales, n % 2 ? bias : NULL, true, z, 64);
+    if (!is_added(z, y[v], rows, n)) fail_msg("the sparse product of %s does not add: k %zu, group %zu, rows %zu, n %zu", kernels[v]->name, depth, group, rows, n);
     if (!same_bits(y[0], y[v], 9 * 64)) fail_msg("the sparse product of %s differs: k %zu, group %zu, rows %zu, n %zu", kernels[v]->name, depth, group, rows, n);
   }
 }
 
 static void test_products_bit_for_bit(void **state) {
   (void)state;
-  static float x[9 * 200], w_scales[32 * 8 * 8], wf[32 * 200 * 8], bias[64], y[2][9 * 64];
+  static float x[9 * 200], w_scales[32 * 8 * 8], wf[32 * 200 * 8], bias[64], y[2][9 * 64], z[9 * 64];
   static uint8_t w[8 * 50 * 32];
   static int16_t codes[2][12 * 200];
   static float scales[2][12 * 8];
@@ -283,8 +307,15 @@ static void test_products_bit_for_bit(void **state) {
               memset(scales[v], CANARY, sizeof scales[v]);
               memset(offsets[v], CANARY, sizeof offsets[v]);
               kernels->quantize_i8(rows, depth, groups[g], x, 200, &a);
-              kernels->gemm_i8u7_f32(rows, n, depth, groups[g], &a, w, w_scales, n % 2 ? bias : NULL, y[v], 64);
-              if (g == 0) kernels->gemm_f32(rows, n, depth, x, 200, wf, 200 * 8, n % 2 ? bias : NULL, y[v] + 32, 64);
+              kernels->gemm_i8u7_f32(rows, n, depth, groups[g], &a, w, w_scales, n % 2 ? bias : NULL, false, y[v], 64);
+              fill_residual(z, rows, n);
+              kernels->gemm_i8u7_f32(rows, n, depth, groups[g], &a, w, w_scales, n % 2 ? bias : NULL, true, z, 64);
+              if (!is_added(z, y[v], rows, n)) fail_msg("the u7 product of %s does not add: k %zu, group %zu, rows %zu, n %zu", kernels->name, depth, groups[g], rows, n);
+              if (g > 0) continue;
+              kernels->gemm_f32(rows, n, depth, x, 200, wf, 200 * 8, n % 2 ? bias : NULL, false, y[v] + 32, 64);
+              fill_residual(z, rows, n);
+              kernels->gemm_f32(rows, n, depth, x, 200, wf, 200 * 8, n % 2 ? bias : NULL, true, z, 64);
+              if (!is_added(z, y[v] + 32, rows, n)) fail_msg("the f32 product of %s does not add: k %zu, rows %zu, n %zu", kernels->name, depth, rows, n);
             }
             for (size_t shift = 0; shift < 4; shift++) test_sparse(*k, shift, rows, n, depth, groups[g], x, w, w_scales, bias);
             if (groups[g] % 8 == 0) test_u4(scalar, *k, rows, n, depth, groups[g], x, w, w_scales, bias);

@@ -45,8 +45,8 @@ static pith_status factor(factored *f, const float *x, double damping) {
   pith_second_order s;
   pith_ctx_init(&f->ctx, &stdio_host, NULL);
   assert_int_equal(pith_moments_init(&f->ctx, &f->moments, N, 0), PITH_OK);
-  pith_moments_add(&f->ctx, pith_kernels_find("auto"), &f->moments, 100, x, N, NULL);
-  pith_moments_add(&f->ctx, pith_kernels_find("auto"), &f->moments, TOKENS - 100, x + 100 * N, N, NULL);
+  while (!pith_moments_add(&f->ctx, pith_kernels_find("auto"), &f->moments, 100, x, N, NULL)) continue;
+  while (!pith_moments_add(&f->ctx, pith_kernels_find("auto"), &f->moments, TOKENS - 100, x + 100 * N, N, NULL)) continue;
   for (size_t i = 0; i < N; i++)
     for (size_t j = 0; j < N; j++) f->sums[i * N + j] = f->moments.sums[i > j ? i * N + j : j * N + i];
   pith_status status = pith_second_order_begin(&f->ctx, &s, &f->moments, damping, f->u);
@@ -59,6 +59,38 @@ static pith_status factor(factored *f, const float *x, double damping) {
 }
 
 static void release(factored *f) { pith_moments_free(&f->ctx, &f->moments); }
+
+/* Wide inputs are summed in several steps, every one of them once. */
+static void test_wide_moments(void **state) {
+  (void)state;
+  enum { WIDE = 1507, WIDE_ROWS = 200, WIDE_ERRORS = 9 };
+  static float x[WIDE_ROWS * WIDE], errors[WIDE_ROWS * WIDE_ERRORS];
+  pith_ctx ctx;
+  pith_moments m;
+  int n_pauses = 0;
+  for (int i = 0; i < WIDE_ROWS * WIDE; i++) x[i] = uniform();
+  for (int i = 0; i < WIDE_ROWS * WIDE_ERRORS; i++) errors[i] = uniform();
+  pith_ctx_init(&ctx, &stdio_host, NULL);
+  assert_int_equal(pith_moments_init(&ctx, &m, WIDE, WIDE_ERRORS), PITH_OK);
+  for (uint64_t round = 1; round <= 2; round++) {
+    for (; !pith_moments_add(&ctx, pith_kernels_find("auto"), &m, WIDE_ROWS, x, WIDE, errors); n_pauses++) assert_int_equal(m.n_rows, (round - 1) * WIDE_ROWS);
+    assert_int_equal(m.n_rows, round * WIDE_ROWS);
+  }
+  assert_true(n_pauses >= 2);
+  for (size_t i = 0; i < WIDE; i += 7)
+    for (size_t j = 0; j <= i; j += 11) {
+      double sum = 0.0;
+      for (size_t t = 0; t < WIDE_ROWS; t++) sum += 2.0 * (double)x[t * WIDE + i] * (double)x[t * WIDE + j];
+      assert_true(fabs(sum - m.sums[i * WIDE + j]) < 1e-3);
+    }
+  for (size_t i = 0; i < WIDE_ERRORS; i++)
+    for (size_t j = 0; j < WIDE; j++) {
+      double sum = 0.0;
+      for (size_t t = 0; t < WIDE_ROWS; t++) sum += 2.0 * (double)errors[t * WIDE_ERRORS + i] * (double)x[t * WIDE + j];
+      assert_true(fabs(sum - m.errors[i * WIDE + j]) < 1e-3);
+    }
+  pith_moments_free(&ctx, &m);
+}
 
 static void test_moments(void **state) {
   (void)state;
@@ -161,7 +193,7 @@ static void test_wrong_inputs(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_moments), cmocka_unit_test(test_factor), cmocka_unit_test(test_never_worse_than_nearest),
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_moments), cmocka_unit_test(test_wide_moments), cmocka_unit_test(test_factor), cmocka_unit_test(test_never_worse_than_nearest),
                                      cmocka_unit_test(test_wrong_inputs)};
   return cmocka_run_group_tests_name("second_order", tests, NULL, NULL);
 }
