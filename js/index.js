@@ -35,10 +35,12 @@ export * from './errors.js';
  * @property {'f32' | 'i16' | 'i8'} [attention] instead of what the package says: in floats, or by codes of two bytes or of one. With i8 the cache of
  *   keys and values of a model that generates takes half of the memory that it takes with i16; `evaluate` says what that costs
  */
+/** Of rows against the parent's: Σ ‖x − y‖² / Σ ‖y‖², and the mean of their cosines. @typedef {{error: number, cosine: number}} RowError */
 /**
  * What the manifest says of the package's quality; which members it has depends on the model's task.
  * @typedef {{measuredOn?: string, texts?: number, tokens?: number, cosineMean?: number, cosineMin?: number, perplexity?: number,
- *   perplexityAgainst?: number, klMean?: number, top1Agreement?: number, [key: string]: unknown}} Quality
+ *   perplexityAgainst?: number, klMean?: number, top1Agreement?: number, embedding?: RowError, layers?: ({layer: number, parent: number} & RowError)[],
+ *   [key: string]: unknown}} Quality
  */
 /**
  * @typedef {object} ModelInfo
@@ -478,12 +480,13 @@ export async function inspect(source, options = {}) {
  * Measures a model, alone (perplexity) or against another: cosine of embeddings, correlation with scores, accuracy, KL divergence.
  * @param {ModelSource} source
  * @param {TaskOptions & {against?: ModelSource, texts?: string[], pairs?: {a: string, b: string, score: number}[], perplexity?: string,
- *   classify?: {text: string, label: string}[], topKOverlap?: number,
- *   kernels?: string, attention?: 'f32' | 'i16' | 'i8', threads?: number | 'auto', worker?: boolean}} [options] one of texts, pairs, classify and perplexity; Pith's own texts when none is given
+ *   classify?: {text: string, label: string}[], topKOverlap?: number, perLayer?: boolean,
+ *   kernels?: string, attention?: 'f32' | 'i16' | 'i8', threads?: number | 'auto', worker?: boolean}} [options] one of texts, pairs, classify and perplexity; Pith's own texts when none is given;
+ *   perLayer: also the error after each layer
  * @returns {Promise<Quality>}
  */
 export async function evaluate(source, options = {}) {
-  checkOptions(options, ['signal', 'onProgress', 'worker', 'against', 'texts', 'pairs', 'classify', 'perplexity', 'topKOverlap', 'kernels', 'attention', 'threads'], 'evaluate');
+  checkOptions(options, ['signal', 'onProgress', 'worker', 'against', 'texts', 'pairs', 'classify', 'perplexity', 'topKOverlap', 'perLayer', 'kernels', 'attention', 'threads'], 'evaluate');
   const { signal, onProgress, worker, against, ...rest } = options;
   const parent = against === undefined ? {} : { against: describe(against) };
   return (await once('eval', { source: describe(source), ...parent, ...rest, threads: checkThreads(rest.threads) }, { signal, onProgress, worker })).result;

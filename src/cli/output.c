@@ -259,6 +259,17 @@ static pith_status put_difference(pith_ctx *ctx, const pith_json *result, pith_b
   return put_members(ctx, result, 0, out);
 }
 
+/* The figures, then a table of the layers where there is one. */
+static pith_status put_evaluation(pith_ctx *ctx, const pith_json *result, pith_buffer *out) {
+  const pith_json *layers = pith_json_get(result, "layers");
+  PITH_TRY(put_members(ctx, result, 0, out));
+  if (layers) PITH_TRY(pith_buffer_printf(ctx, out, "%5s  %8s  %13s  %10s\n", "layer", "parent's", "squared error", "cosine"));
+  for (const pith_json *l = pith_json_first(layers); l; l = pith_json_next(l))
+    PITH_TRY(pith_buffer_printf(ctx, out, "%5.0f  %8.0f  %13.6g  %10.7f\n", pith_json_number(pith_json_get(l, "layer"), 0), pith_json_number(pith_json_get(l, "parent"), 0),
+                                pith_json_number(pith_json_get(l, "error"), 0), pith_json_number(pith_json_get(l, "cosine"), 0)));
+  return PITH_OK;
+}
+
 static pith_status put_result(pith_ctx *ctx, const pith_output *o, const char *command, const pith_json *subject, const pith_json *result, const void *data,
                               pith_buffer *out) {
   if (strcmp(command, "embed") == 0) return put_embeddings(ctx, o->json, subject, result, data, out);
@@ -273,6 +284,7 @@ static pith_status put_result(pith_ctx *ctx, const pith_output *o, const char *c
   }
   if (strcmp(command, "inspect") == 0) return put_inspection(ctx, result, out);
   if (strcmp(command, "plan") == 0) return put_plan(ctx, result, out);
+  if (strcmp(command, "eval") == 0) return put_evaluation(ctx, result, out);
   if (strcmp(command, "diff") == 0) return put_difference(ctx, result, out);
   return put_members(ctx, result, 0, out);
 }

@@ -16,6 +16,7 @@ typedef struct eval_state {
   const char **labels;       /* of texts */
   pith_labelled labelled;
   int64_t top_k;             /* 0: no overlap */
+  bool per_layer;
   pith_source sources[2];    /* the models, whole */
   pith_evaluation evaluation;
 } eval_state;
@@ -89,6 +90,7 @@ static pith_status start(pith_job *job) {
   PITH_TRY(pith_request_attention(job, NULL));
   PITH_TRY(pith_request_threads(job));
   PITH_TRY(pith_request_integer(job, "topKOverlap", 1, 10000, 0, &s->top_k));
+  PITH_TRY(pith_request_bool(job, "perLayer", false, &s->per_layer));
   PITH_TRY(read_texts(job, s));
   job->progress = (pith_progress){"load", "bytes", 0, 0};
   return begin_load(job, s);
@@ -118,6 +120,7 @@ static pith_status step_load(pith_job *job, eval_state *s) {
   PITH_TRY(pith_evaluation_begin(job->ctx, &s->evaluation, &s->sources[0], s->has_against ? &s->sources[1] : NULL, &s->texts, s->scores != NULL));
   if (s->labels) PITH_TRY(pith_evaluation_keep(job->ctx, &s->evaluation));
   if (s->top_k) PITH_TRY(pith_evaluation_overlap(job->ctx, &s->evaluation, (uint32_t)s->top_k));
+  if (s->per_layer) PITH_TRY(pith_evaluation_per_layer(job->ctx, &s->evaluation));
   return PITH_PENDING;
 }
 
@@ -144,5 +147,5 @@ static void release(pith_job *job) {
   pith_labelled_free(job->ctx, &s->labelled);
 }
 
-static const char *const keys[] = {"source", "against", "texts", "pairs", "classify", "perplexity", "topKOverlap", "kernels", "attention", "threads", NULL};
+static const char *const keys[] = {"source", "against", "texts", "pairs", "classify", "perplexity", "topKOverlap", "perLayer", "kernels", "attention", "threads", NULL};
 const pith_verb pith_verb_eval = {"eval", keys, sizeof(eval_state), start, step, release};
