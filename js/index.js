@@ -477,6 +477,30 @@ export async function inspect(source, options = {}) {
 }
 
 /**
+ * How a tensor is stored.
+ * @typedef {{shape: number[], encoding: string, bytes: number, bits: number, zeros: number}} StoredTensor bits: a weight; zeros: the share of weights
+ */
+/**
+ * @typedef {object} DiffResult
+ * @property {number} bytes of all tensors
+ * @property {{bytes: number}} against the same of the reference
+ * @property {number} [error] |a - b| / |b| (norms) over all weights that can be compared
+ * @property {({name: string, layer?: number, against?: StoredTensor, error?: number} & Partial<StoredTensor>)[]} tensors in forward order: those of both.
+ *   One that a model lacks has no members of its own, or no `against`; `error` is there where the shapes are the same
+ */
+/**
+ * Two models of a family tensor by tensor: how each is stored, and how far the values of one are from the other's.
+ * @param {ModelSource} source
+ * @param {ModelSource} against the reference
+ * @param {TaskOptions & {worker?: boolean}} [options]
+ * @returns {Promise<DiffResult>}
+ */
+export async function diff(source, against, options = {}) {
+  checkOptions(options, ['signal', 'onProgress', 'worker'], 'diff');
+  return (await once('diff', { source: describe(source), against: describe(against) }, options)).result;
+}
+
+/**
  * Measures a model, alone (perplexity) or against another: cosine of embeddings, correlation with scores, accuracy, KL divergence.
  * @param {ModelSource} source
  * @param {TaskOptions & {against?: ModelSource, texts?: string[], pairs?: {a: string, b: string, score: number}[], perplexity?: string,

@@ -237,24 +237,51 @@ static pith_status put_predictions(pith_ctx *ctx, bool json, const char *command
   return PITH_OK;
 }
 
-/* One side of a tensor: "384×384 u7 7.25 bits 0.0 % zeros". */
-static void format_side(const pith_json *side, char *out, size_t capacity) {
+static void format_shape(const pith_json *side, char *out, size_t capacity) {
   size_t n = 0;
+  pith_snprintf(out, capacity, "-");
   for (const pith_json *d = pith_json_first(pith_json_get(side, "shape")); d && n + 24 < capacity; d = pith_json_next(d))
     n += (size_t)pith_snprintf(out + n, capacity - n, "%s%.0f", n ? "×" : "", pith_json_number(d, 0));
-  pith_snprintf(out + n, capacity - n, " %s, %.2f bits, %.1f %% zeros, %.0f bytes", pith_json_string(pith_json_get(side, "encoding")),
-                pith_json_number(pith_json_get(side, "bits"), 0), 100 * pith_json_number(pith_json_get(side, "zeros"), 0),
-                pith_json_number(pith_json_get(side, "bytes"), 0));
 }
 
+static pith_status put_encoding(pith_ctx *ctx, const pith_json *side, pith_buffer *out) {
+  const char *encoding = pith_json_string(pith_json_get(side, "encoding"));
+  return !encoding ? PITH_OK : pith_buffer_printf(ctx, out, " %-8s %5.2f", encoding, pith_json_number(pith_json_get(side, "bits"), 0));
+}
+
+/* "encoder.layer.0.output.dense.weight          384×1536 u7        7.25   0.0" */
+static pith_status put_side(pith_ctx *ctx, const char *name, const pith_json *side, pith_buffer *out) {
+  enum { NAME = 44, SHAPE = 11 };
+  char shape[64];
+  const pith_json *zeros = pith_json_get(side, "zeros");
+  format_shape(side, shape, sizeof shape);
+  const int width = SHAPE + (strchr(shape, '\xc3') != NULL);   /* "×" is two bytes */
+  if (strlen(name) > NAME) PITH_TRY(pith_buffer_printf(ctx, out, "%s\n%*s %*s", name, NAME, "", width, shape));
+  else PITH_TRY(pith_buffer_printf(ctx, out, "%-*s %*s", NAME, name, width, shape));
+  PITH_TRY(put_encoding(ctx, side, out));
+  return zeros ? pith_buffer_printf(ctx, out, " %5.1f", 100 * pith_json_number(zeros, 0)) : PITH_OK;
+}
+
+static bool same_shape(const pith_json *a, const pith_json *b) {
+  char of_a[64], of_b[64];
+  format_shape(a, of_a, sizeof of_a);
+  format_shape(b, of_b, sizeof of_b);
+  return strcmp(of_a, of_b) == 0;
+}
+
+/* A line a tensor, within 100 columns; a name that is too long has a line of its own, and so has a reference of another shape, or where the model
+ * has no such tensor. Bytes of each are in the JSON. */
 static pith_status put_difference(pith_ctx *ctx, const pith_json *result, pith_buffer *out) {
+  PITH_TRY(pith_buffer_printf(ctx, out, "%-44s %11s %-8s %5s %5s %7s %-9s %s\n", "tensor", "shape", "stored", "bits", "% 0", "error", "reference", "bits"));
   for (const pith_json *t = pith_json_first(pith_json_get(result, "tensors")); t; t = pith_json_next(t)) {
     const pith_json *against = pith_json_get(t, "against"), *error = pith_json_get(t, "error");
-    char one[160] = "none", other[160] = "none";
-    if (pith_json_get(t, "shape")) format_side(t, one, sizeof one);
-    if (against) format_side(against, other, sizeof other);
-    PITH_TRY(pith_buffer_printf(ctx, out, "%-56s %s | %s", pith_json_string(pith_json_get(t, "name")), one, other));
-    PITH_TRY(error ? pith_buffer_printf(ctx, out, " | error %.4g\n", pith_json_number(error, 0)) : pith_buffer_printf(ctx, out, " | not comparable\n"));
+    PITH_TRY(put_side(ctx, pith_json_string(pith_json_get(t, "name")), t, out));
+    if (error) PITH_TRY(pith_buffer_printf(ctx, out, " %7.2g", pith_json_number(error, 0)));
+    if (same_shape(t, against)) PITH_TRY(put_encoding(ctx, against, out));
+    PITH_TRY(pith_buffer_append(ctx, out, "\n", 1));
+    if (!against || same_shape(t, against)) continue;
+    PITH_TRY(put_side(ctx, "  the reference", against, out));
+    PITH_TRY(pith_buffer_append(ctx, out, "\n", 1));
   }
   return put_members(ctx, result, 0, out);
 }
