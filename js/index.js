@@ -37,10 +37,15 @@ export * from './errors.js';
  */
 /** Of rows against the parent's: Σ ‖x − y‖² / Σ ‖y‖², and the mean of their cosines. @typedef {{error: number, cosine: number}} RowError */
 /**
+ * Milliseconds of a pass, medians of some rounds: over a text or a prompt of so many tokens, or a token after so many; ratio: the parent's by the model's.
+ * @typedef {{threads: number, measures: {of: 'text' | 'prompt' | 'token', tokens: number, after?: number, ms: number, tokensPerSecond: number,
+ *   msAgainst?: number, tokensPerSecondAgainst?: number, ratio?: number}[]}} Speed
+ */
+/**
  * What the manifest says of the package's quality; which members it has depends on the model's task.
  * @typedef {{measuredOn?: string, texts?: number, tokens?: number, cosineMean?: number, cosineMin?: number, perplexity?: number,
  *   perplexityAgainst?: number, klMean?: number, top1Agreement?: number, embedding?: RowError, layers?: ({layer: number, parent: number} & RowError)[],
- *   [key: string]: unknown}} Quality
+ *   speed?: Speed, [key: string]: unknown}} Quality
  */
 /**
  * @typedef {object} ModelInfo
@@ -504,13 +509,13 @@ export async function diff(source, against, options = {}) {
  * Measures a model, alone (perplexity) or against another: cosine of embeddings, correlation with scores, accuracy, KL divergence.
  * @param {ModelSource} source
  * @param {TaskOptions & {against?: ModelSource, texts?: string[], pairs?: {a: string, b: string, score: number}[], perplexity?: string,
- *   classify?: {text: string, label: string}[], topKOverlap?: number, perLayer?: boolean,
+ *   classify?: {text: string, label: string}[], topKOverlap?: number, perLayer?: boolean, speed?: boolean,
  *   kernels?: string, attention?: 'f32' | 'i16' | 'i8', threads?: number | 'auto', worker?: boolean}} [options] one of texts, pairs, classify and perplexity; Pith's own texts when none is given;
- *   perLayer: also the error after each layer
+ *   perLayer: also the error after each layer; speed: also how long both models take here, which is no two times the same
  * @returns {Promise<Quality>}
  */
 export async function evaluate(source, options = {}) {
-  checkOptions(options, ['signal', 'onProgress', 'worker', 'against', 'texts', 'pairs', 'classify', 'perplexity', 'topKOverlap', 'perLayer', 'kernels', 'attention', 'threads'], 'evaluate');
+  checkOptions(options, ['signal', 'onProgress', 'worker', 'against', 'texts', 'pairs', 'classify', 'perplexity', 'topKOverlap', 'perLayer', 'speed', 'kernels', 'attention', 'threads'], 'evaluate');
   const { signal, onProgress, worker, against, ...rest } = options;
   const parent = against === undefined ? {} : { against: describe(against) };
   return (await once('eval', { source: describe(source), ...parent, ...rest, threads: checkThreads(rest.threads) }, { signal, onProgress, worker })).result;

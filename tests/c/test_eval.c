@@ -1,4 +1,4 @@
-/* What eval measures beside quality: the error after each layer, against rows of the ordinary forward pass. */
+/* What eval measures beside quality: the error after each layer, against rows of the ordinary forward pass; the speed, by a clock made here. */
 #define _XOPEN_SOURCE 700
 #include <math.h>
 #include <setjmp.h>
@@ -14,7 +14,7 @@
 #include "tiny_checkpoint.h"
 
 enum { LAYERS = 4, HIDDEN = 48, MAX_ROWS = 64 };
-static const tiny_shape shapes[] = {{.tied = true, .hidden = HIDDEN, .inner = 96, .layers = LAYERS, .heads = 4, .kv_heads = 2, .vocab = 901, .positions = 64},
+static const tiny_shape shapes[] = {{.tied = true, .hidden = HIDDEN, .inner = 96, .layers = LAYERS, .heads = 4, .kv_heads = 2, .vocab = 901, .positions = 300},
                                     {.bert = true, .hidden = HIDDEN, .inner = 96, .layers = LAYERS, .heads = 4, .kv_heads = 4, .vocab = 701, .positions = 64}};
 enum { N_SHAPES = sizeof shapes / sizeof *shapes };
 static char root[256], folders[N_SHAPES][512];
@@ -211,6 +211,56 @@ static void test_layers_that_stayed(void **state) {
   fails(request, "24 and 48 numbers");
 }
 
+/* A millisecond goes by whenever somebody looks, or none. */
+static double made_clock, clock_step;
+static double made_now(void *user) {
+  (void)user;
+  made_clock += clock_step;
+  return made_clock;
+}
+
+static void check_measure(const pith_json *m, const char *of, double tokens, double after, double ms, double ms_against) {
+  assert_string_equal(pith_json_string(pith_json_get(m, "of")), of);
+  assert_true(pith_json_number(pith_json_get(m, "tokens"), -1) == tokens && pith_json_number(pith_json_get(m, "after"), 0) == after);
+  const double found = pith_json_number(pith_json_get(m, "ms"), -1);
+  if (fabs(found - ms) > 1e-9) fail_msg("%s of %g: %g ms, not %g", of, tokens, found, ms);
+  assert_true(fabs(pith_json_number(pith_json_get(m, "tokensPerSecond"), -1) - 1e3 * tokens / ms) < 1e-6);
+  assert_true(fabs(pith_json_number(pith_json_get(m, "msAgainst"), 0) - ms_against) < 1e-9);
+  assert_true(fabs(pith_json_number(pith_json_get(m, "ratio"), 0) - ms_against / ms) < 1e-9);
+}
+
+/* A pass of these small models has as many pieces as half-layers, and one before and one after them; a prompt is read 64 tokens at a time. */
+static void test_speed(void **state) {
+  (void)state;
+  char package[512], request[2048], recipe[512];
+  host.now_ms = made_now;
+  for (clock_step = 1.0; clock_step >= 0.0; clock_step--)
+    for (int s = 0; s < N_SHAPES; s++) {
+      const bool decoder = !shapes[s].bert;
+      snprintf(recipe, sizeof recipe, DROPPED, "1");
+      compressed(s, recipe, package);
+      snprintf(request, sizeof request, "{\"verb\":\"eval\",\"source\":\"%s\",\"against\":\"%s\",\"texts\":[\"a few words\"],\"speed\":true}", package, folders[s]);
+      if (clock_step == 0.0) {
+        fails(request, "clock stands still");
+        continue;
+      }
+      pith_json *result = works(request);
+      const pith_json *measures = pith_json_get(pith_json_get(result, "speed"), "measures"), *first = pith_json_first(measures);
+      const double whole = 2 * LAYERS + 2, pruned = whole - 2;
+      assert_int_equal(pith_json_count(measures), 2);
+      assert_true(pith_json_get(result, decoder ? "klMean" : "cosineMean") != NULL);
+      check_measure(first, decoder ? "prompt" : "text", decoder ? 128 : 16, 0, (1 + decoder) * pruned, (1 + decoder) * whole);
+      check_measure(pith_json_next(first), decoder ? "token" : "text", decoder ? 1 : 64, decoder ? 128 : 0, pruned, whole);
+      pith_json_free(result);
+      snprintf(request, sizeof request, "{\"verb\":\"eval\",\"source\":\"%s\",\"speed\":true}", folders[s]);   /* alone, without texts */
+      result = works(request);
+      assert_true(pith_json_get(result, "texts") == NULL && pith_json_count(result) == 1);
+      check_measure(pith_json_first(pith_json_get(pith_json_get(result, "speed"), "measures")), decoder ? "prompt" : "text", decoder ? 128 : 16, 0, (1 + decoder) * whole, 0);
+      pith_json_free(result);
+    }
+  host = pith_host_posix_init(&posix);
+}
+
 static int make_checkpoints(void **state) {
   (void)state;
   host = pith_host_posix_init(&posix);
@@ -227,6 +277,6 @@ static int remove_checkpoints(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_by_definition), cmocka_unit_test(test_layers_that_stayed)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_by_definition), cmocka_unit_test(test_layers_that_stayed), cmocka_unit_test(test_speed)};
   return cmocka_run_group_tests_name("eval", tests, make_checkpoints, remove_checkpoints);
 }
