@@ -183,9 +183,10 @@ function parse(bytes, url) {
  * @param {AbortSignal} signal
  * @param {(n: number) => void} count is told of bytes as they come
  * @param {boolean} checkpoints fetch a checkpoint where there is no package; else the mount is empty
+ * @param {boolean} [atRandom] a package will not be read from its beginning to its end: all its files are fetched first
  * @returns {Promise<import('./files.js').Mount>}
  */
-export async function fetchedMount(base, wake, signal, count, checkpoints) {
+export async function fetchedMount(base, wake, signal, count, checkpoints, atRandom = false) {
   const nothing = { has: () => false, open: () => undefined, names: () => [] };
   if (/\.gguf$/i.test(new URL(base).pathname)) return checkpoints ? ggufMount(base, signal, count) : nothing;
   const folder = new URL(base.endsWith('/') ? base : `${base}/`);
@@ -200,6 +201,10 @@ export async function fetchedMount(base, wake, signal, count, checkpoints) {
   const records = [json?.tokenizer, ...(Array.isArray(json?.shards) ? json.shards : [])];
   /** @type {string[]} */
   const files = records.map((/** @type {any} */ record) => record?.file).filter(plain);
+  if (atRandom) {
+    const whole = await Promise.all(files.map(async (name) => /** @type {[string, Uint8Array]} */ ([name, await fetchWhole(address(name), true, signal, count)])));
+    return bytesMount(new Map([['pith.json', manifest], ...whole]));
+  }
   /** @type {Map<string, StreamedFile>} */
   const streams = new Map();
   /** @param {number} first */

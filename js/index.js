@@ -35,10 +35,17 @@ export * from './errors.js';
  * @property {'f32' | 'i16' | 'i8'} [attention] instead of what the package says: in floats, or by codes of two bytes or of one. With i8 the cache of
  *   keys and values of a model that generates takes half of the memory that it takes with i16; `evaluate` says what that costs
  */
+/** Of rows against the parent's: Σ ‖x − y‖² / Σ ‖y‖², and the mean of their cosines. @typedef {{error: number, cosine: number}} RowError */
+/**
+ * Milliseconds of a pass, medians of some rounds: over a text or a prompt of so many tokens, or a token after so many; ratio: the parent's by the model's.
+ * @typedef {{threads: number, measures: {of: 'text' | 'prompt' | 'token', tokens: number, after?: number, ms: number, tokensPerSecond: number,
+ *   msAgainst?: number, tokensPerSecondAgainst?: number, ratio?: number}[]}} Speed
+ */
 /**
  * What the manifest says of the package's quality; which members it has depends on the model's task.
  * @typedef {{measuredOn?: string, texts?: number, tokens?: number, cosineMean?: number, cosineMin?: number, perplexity?: number,
- *   perplexityAgainst?: number, klMean?: number, top1Agreement?: number, [key: string]: unknown}} Quality
+ *   perplexityAgainst?: number, klMean?: number, top1Agreement?: number, embedding?: RowError, layers?: ({layer: number, parent: number} & RowError)[],
+ *   speed?: Speed, [key: string]: unknown}} Quality
  */
 /**
  * @typedef {object} ModelInfo
@@ -475,15 +482,40 @@ export async function inspect(source, options = {}) {
 }
 
 /**
+ * How a tensor is stored.
+ * @typedef {{shape: number[], encoding: string, bytes: number, bits: number, zeros: number}} StoredTensor bits: a weight; zeros: the share of weights
+ */
+/**
+ * @typedef {object} DiffResult
+ * @property {number} bytes of all tensors
+ * @property {{bytes: number}} against the same of the reference
+ * @property {number} [error] |a - b| / |b| (norms) over all weights that can be compared
+ * @property {({name: string, layer?: number, against?: StoredTensor, error?: number} & Partial<StoredTensor>)[]} tensors in forward order: those of both.
+ *   One that a model lacks has no members of its own, or no `against`; `error` is there where the shapes are the same
+ */
+/**
+ * Two models of a family tensor by tensor: how each is stored, and how far the values of one are from the other's.
+ * @param {ModelSource} source
+ * @param {ModelSource} against the reference
+ * @param {TaskOptions & {worker?: boolean}} [options]
+ * @returns {Promise<DiffResult>}
+ */
+export async function diff(source, against, options = {}) {
+  checkOptions(options, ['signal', 'onProgress', 'worker'], 'diff');
+  return (await once('diff', { source: describe(source), against: describe(against) }, options)).result;
+}
+
+/**
  * Measures a model, alone (perplexity) or against another: cosine of embeddings, correlation with scores, accuracy, KL divergence.
  * @param {ModelSource} source
  * @param {TaskOptions & {against?: ModelSource, texts?: string[], pairs?: {a: string, b: string, score: number}[], perplexity?: string,
- *   classify?: {text: string, label: string}[], topKOverlap?: number,
- *   kernels?: string, attention?: 'f32' | 'i16' | 'i8', threads?: number | 'auto', worker?: boolean}} [options] one of texts, pairs, classify and perplexity; Pith's own texts when none is given
+ *   classify?: {text: string, label: string}[], topKOverlap?: number, perLayer?: boolean, speed?: boolean,
+ *   kernels?: string, attention?: 'f32' | 'i16' | 'i8', threads?: number | 'auto', worker?: boolean}} [options] one of texts, pairs, classify and perplexity; Pith's own texts when none is given;
+ *   perLayer: also the error after each layer; speed: also how long both models take here, which is no two times the same
  * @returns {Promise<Quality>}
  */
 export async function evaluate(source, options = {}) {
-  checkOptions(options, ['signal', 'onProgress', 'worker', 'against', 'texts', 'pairs', 'classify', 'perplexity', 'topKOverlap', 'kernels', 'attention', 'threads'], 'evaluate');
+  checkOptions(options, ['signal', 'onProgress', 'worker', 'against', 'texts', 'pairs', 'classify', 'perplexity', 'topKOverlap', 'perLayer', 'speed', 'kernels', 'attention', 'threads'], 'evaluate');
   const { signal, onProgress, worker, against, ...rest } = options;
   const parent = against === undefined ? {} : { against: describe(against) };
   return (await once('eval', { source: describe(source), ...parent, ...rest, threads: checkThreads(rest.threads) }, { signal, onProgress, worker })).result;

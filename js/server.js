@@ -94,7 +94,7 @@ export class Server {
       if (hooks.signal?.aborted) throw new CancelledError();
       for (const key of SOURCES) {
         if (args[key] === undefined) continue;
-        request[key] = await this.#mount(args[key], leave.signal, count);
+        request[key] = await this.#mount(args[key], leave.signal, count, verb === 'diff');
         if (request[key].startsWith('mount:')) mounts.set(request[key], 'url' in args[key] ? folderOf(args[key].url) : '');
       }
       if (verb === 'load' && !this.#complete && this.#files.exists(`${request.path}/pith.json`) !== 1)
@@ -116,10 +116,10 @@ export class Server {
     }
   }
 
-  /** @param {Source} source @param {AbortSignal} signal @param {(n: number) => void} count @returns {Promise<string>} */
-  async #mount(source, signal, count) {
+  /** @param {Source} source @param {AbortSignal} signal @param {(n: number) => void} count @param {boolean} atRandom @returns {Promise<string>} */
+  async #mount(source, signal, count, atRandom) {
     if ('path' in source) return source.path;
-    if ('url' in source) return this.#files.mount((wake) => fetchedMount(source.url, wake, signal, count, this.#complete));
+    if ('url' in source) return this.#files.mount((wake) => fetchedMount(source.url, wake, signal, count, this.#complete, atRandom));
     if ('files' in source) return this.#files.mount(() => filesMount(rootedFiles(source.files), readBlobNow));
     if ('directory' in source) return this.#files.mount(async () => filesMount(rootedFiles(await filesOf(source.directory)), readBlobNow));
     throw new ArgumentError('a source is a URL, a path, File objects, a Map of files or a directory handle');

@@ -33,10 +33,13 @@
  *   {"verb":"compress","source":P,"output":Q,"recipe":"int8"|{…},"shardSize":4194304,"texts":[…],"force":false}
  *        → {"bytes","ratio","shards":n,"quality":{…}}      Q appears only when whole
  *   {"verb":"eval","source":P,"against":P2, one of "texts":[…] | "pairs":[{"a","b","score"}] | "classify":[{"text","label"}] | "perplexity":T,
- *        "topKOverlap":K}
+ *        "topKOverlap":K,"perLayer":false,"speed":false}
  *        → as they apply {"texts":n,"cosineMean","cosineMin","spearmanX100","pearsonX100","spearmanX100Against",
  *           "perplexity","nllMean","bitsPerByte","klMean","perplexityAgainst","nllMeanAgainst","top1Agreement","tokens",
  *           "topKOverlap","tested","accuracy","macroF1","accuracyAgainst","macroF1Against","labelAgreement","absoluteErrorMean"}
+ *           perLayer: "embedding":{"error","cosine"}, "layers":[{"layer","parent","error","cosine"}]: of the rows after each, relative squared error and
+ *           mean cosine against the parent's; speed: "speed":{"threads","measures":[{"of":"text|prompt|token","tokens","after","ms",
+ *           "tokensPerSecond","msAgainst","tokensPerSecondAgainst","ratio"}]}, alone where nothing else is asked for
  *   {"verb":"digest","model":1,"texts":[…]}   → {"digest":sha256 hex,…}: one hash over embeddings, or over logits and greedy
  *        ids, of fixed texts (or those given): equal on every engine for the same package
  */

@@ -164,7 +164,7 @@ static pith_status build_plan(pith_cli *cli, pith_json *request) {
 }
 
 static pith_status build_eval(pith_cli *cli, pith_json *request) {
-  static const char *const keys[] = {"against", "topKOverlap", "kernels", "attention", NULL};
+  static const char *const keys[] = {"against", "topKOverlap", "perLayer", "speed", "kernels", "attention", NULL};
   pith_json_add_string(request, "source", pith_json_string(words(cli)));
   copy_arguments(cli, request, keys);
   add_threads(cli, request);

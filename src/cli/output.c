@@ -73,12 +73,14 @@ static void snake_case(const char *name, char *out, size_t capacity) {
   out[n] = '\0';
 }
 
-static pith_json *snake_object(const pith_json *object) {
-  pith_json *out = pith_json_new_object();
-  for (const pith_json *m = pith_json_first(object); m; m = pith_json_next(m)) {
+static pith_json *snake_copy(const pith_json *value) {
+  const bool object = pith_json_is_object(value);
+  if (!object && !pith_json_is_array(value)) return pith_json_copy(value);
+  pith_json *out = object ? pith_json_new_object() : pith_json_new_array();
+  for (const pith_json *m = pith_json_first(value); m; m = pith_json_next(m)) {
     char key[64];
-    snake_case(pith_json_key(m), key, sizeof key);
-    pith_json_add(out, key, pith_json_is_object(m) ? snake_object(m) : pith_json_copy(m));
+    if (object) snake_case(pith_json_key(m), key, sizeof key);
+    pith_json_add(out, object ? key : NULL, snake_copy(m));
   }
   return out;
 }
@@ -237,26 +239,83 @@ static pith_status put_predictions(pith_ctx *ctx, bool json, const char *command
   return PITH_OK;
 }
 
-/* One side of a tensor: "384×384 u7 7.25 bits 0.0 % zeros". */
-static void format_side(const pith_json *side, char *out, size_t capacity) {
+static void format_shape(const pith_json *side, char *out, size_t capacity) {
   size_t n = 0;
+  pith_snprintf(out, capacity, "-");
   for (const pith_json *d = pith_json_first(pith_json_get(side, "shape")); d && n + 24 < capacity; d = pith_json_next(d))
     n += (size_t)pith_snprintf(out + n, capacity - n, "%s%.0f", n ? "×" : "", pith_json_number(d, 0));
-  pith_snprintf(out + n, capacity - n, " %s, %.2f bits, %.1f %% zeros, %.0f bytes", pith_json_string(pith_json_get(side, "encoding")),
-                pith_json_number(pith_json_get(side, "bits"), 0), 100 * pith_json_number(pith_json_get(side, "zeros"), 0),
-                pith_json_number(pith_json_get(side, "bytes"), 0));
 }
 
+static pith_status put_encoding(pith_ctx *ctx, const pith_json *side, pith_buffer *out) {
+  const char *encoding = pith_json_string(pith_json_get(side, "encoding"));
+  return !encoding ? PITH_OK : pith_buffer_printf(ctx, out, " %-8s %5.2f", encoding, pith_json_number(pith_json_get(side, "bits"), 0));
+}
+
+/* "encoder.layer.0.output.dense.weight          384×1536 u7        7.25   0.0" */
+static pith_status put_side(pith_ctx *ctx, const char *name, const pith_json *side, pith_buffer *out) {
+  enum { NAME = 44, SHAPE = 11 };
+  char shape[64];
+  const pith_json *zeros = pith_json_get(side, "zeros");
+  format_shape(side, shape, sizeof shape);
+  const int width = SHAPE + (strchr(shape, '\xc3') != NULL);   /* "×" is two bytes */
+  if (strlen(name) > NAME) PITH_TRY(pith_buffer_printf(ctx, out, "%s\n%*s %*s", name, NAME, "", width, shape));
+  else PITH_TRY(pith_buffer_printf(ctx, out, "%-*s %*s", NAME, name, width, shape));
+  PITH_TRY(put_encoding(ctx, side, out));
+  return zeros ? pith_buffer_printf(ctx, out, " %5.1f", 100 * pith_json_number(zeros, 0)) : PITH_OK;
+}
+
+static bool same_shape(const pith_json *a, const pith_json *b) {
+  char of_a[64], of_b[64];
+  format_shape(a, of_a, sizeof of_a);
+  format_shape(b, of_b, sizeof of_b);
+  return strcmp(of_a, of_b) == 0;
+}
+
+/* A line a tensor, within 100 columns; a name that is too long has a line of its own, and so has a reference of another shape, or where the model
+ * has no such tensor. Bytes of each are in the JSON. */
 static pith_status put_difference(pith_ctx *ctx, const pith_json *result, pith_buffer *out) {
+  PITH_TRY(pith_buffer_printf(ctx, out, "%-44s %11s %-8s %5s %5s %7s %-9s %s\n", "tensor", "shape", "stored", "bits", "% 0", "error", "reference", "bits"));
   for (const pith_json *t = pith_json_first(pith_json_get(result, "tensors")); t; t = pith_json_next(t)) {
     const pith_json *against = pith_json_get(t, "against"), *error = pith_json_get(t, "error");
-    char one[160] = "none", other[160] = "none";
-    if (pith_json_get(t, "shape")) format_side(t, one, sizeof one);
-    if (against) format_side(against, other, sizeof other);
-    PITH_TRY(pith_buffer_printf(ctx, out, "%-56s %s | %s", pith_json_string(pith_json_get(t, "name")), one, other));
-    PITH_TRY(error ? pith_buffer_printf(ctx, out, " | error %.4g\n", pith_json_number(error, 0)) : pith_buffer_printf(ctx, out, " | not comparable\n"));
+    PITH_TRY(put_side(ctx, pith_json_string(pith_json_get(t, "name")), t, out));
+    if (error) PITH_TRY(pith_buffer_printf(ctx, out, " %7.2g", pith_json_number(error, 0)));
+    if (same_shape(t, against)) PITH_TRY(put_encoding(ctx, against, out));
+    PITH_TRY(pith_buffer_append(ctx, out, "\n", 1));
+    if (!against || same_shape(t, against)) continue;
+    PITH_TRY(put_side(ctx, "  the reference", against, out));
+    PITH_TRY(pith_buffer_append(ctx, out, "\n", 1));
   }
   return put_members(ctx, result, 0, out);
+}
+
+/* A line a pass. */
+static pith_status put_speed(pith_ctx *ctx, const pith_json *speed, pith_buffer *out) {
+  const pith_json *measures = pith_json_get(speed, "measures");
+  const bool two = pith_json_get(pith_json_first(measures), "ratio") != NULL;
+  PITH_TRY(pith_buffer_printf(ctx, out, "%-30s %11s %11s%s\n", "a pass", "ms", "tokens/s", two ? "   parent's ms    tokens/s  times as fast" : ""));
+  for (const pith_json *m = pith_json_first(measures); m; m = pith_json_next(m)) {
+    const pith_json *after = pith_json_get(m, "after");
+    char name[64];
+    if (after) pith_snprintf(name, sizeof name, "a token, after %.0f", pith_json_number(after, 0));
+    else pith_snprintf(name, sizeof name, "a %s of %.0f tokens", pith_json_string(pith_json_get(m, "of")), pith_json_number(pith_json_get(m, "tokens"), 0));
+    PITH_TRY(pith_buffer_printf(ctx, out, "%-30s %11.3f %11.1f", name, pith_json_number(pith_json_get(m, "ms"), 0), pith_json_number(pith_json_get(m, "tokensPerSecond"), 0)));
+    if (two)
+      PITH_TRY(pith_buffer_printf(ctx, out, " %13.3f %11.1f %14.2f", pith_json_number(pith_json_get(m, "msAgainst"), 0),
+                                  pith_json_number(pith_json_get(m, "tokensPerSecondAgainst"), 0), pith_json_number(pith_json_get(m, "ratio"), 0)));
+    PITH_TRY(pith_buffer_append(ctx, out, "\n", 1));
+  }
+  return PITH_OK;
+}
+
+/* The figures, then tables of the layers and of the speed where there are any. */
+static pith_status put_evaluation(pith_ctx *ctx, const pith_json *result, pith_buffer *out) {
+  const pith_json *layers = pith_json_get(result, "layers"), *speed = pith_json_get(result, "speed");
+  PITH_TRY(put_members(ctx, result, 0, out));
+  if (layers) PITH_TRY(pith_buffer_printf(ctx, out, "%5s  %8s  %13s  %10s\n", "layer", "parent's", "squared error", "cosine"));
+  for (const pith_json *l = pith_json_first(layers); l; l = pith_json_next(l))
+    PITH_TRY(pith_buffer_printf(ctx, out, "%5.0f  %8.0f  %13.6g  %10.7f\n", pith_json_number(pith_json_get(l, "layer"), 0), pith_json_number(pith_json_get(l, "parent"), 0),
+                                pith_json_number(pith_json_get(l, "error"), 0), pith_json_number(pith_json_get(l, "cosine"), 0)));
+  return speed ? put_speed(ctx, speed, out) : PITH_OK;
 }
 
 static pith_status put_result(pith_ctx *ctx, const pith_output *o, const char *command, const pith_json *subject, const pith_json *result, const void *data,
@@ -266,13 +325,14 @@ static pith_status put_result(pith_ctx *ctx, const pith_output *o, const char *c
   if (pith_json_get(result, "results")) return put_predictions(ctx, o->json, command, subject, result, out);
   if (strcmp(command, "generate") == 0) return put_generated(ctx, o->json, subject, result, out);
   if (o->json) {
-    pith_json *line = strcmp(command, "inspect") == 0 ? pith_json_copy(result) : snake_object(result);
+    pith_json *line = strcmp(command, "inspect") == 0 ? pith_json_copy(result) : snake_copy(result);
     const pith_status status = put_json_line(ctx, line, out);
     pith_json_free(line);
     return status;
   }
   if (strcmp(command, "inspect") == 0) return put_inspection(ctx, result, out);
   if (strcmp(command, "plan") == 0) return put_plan(ctx, result, out);
+  if (strcmp(command, "eval") == 0) return put_evaluation(ctx, result, out);
   if (strcmp(command, "diff") == 0) return put_difference(ctx, result, out);
   return put_members(ctx, result, 0, out);
 }

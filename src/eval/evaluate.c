@@ -125,6 +125,11 @@ pith_status pith_evaluation_overlap(pith_ctx *ctx, pith_evaluation *e, uint32_t 
   return pith_evaluation_keep(ctx, e);
 }
 
+pith_status pith_evaluation_per_layer(pith_ctx *ctx, pith_evaluation *e) {
+  if (e->n_sides < 2) return pith_fail(ctx, PITH_E_ARGUMENT, "an error by layer is one of two models: say against which");
+  return pith_per_layer_init(ctx, &e->per_layer, e->sources[0]->model, e->sources[1]->model);
+}
+
 /* Encoders get their special tokens and their limit; the windows of decoders get a first token each. */
 static pith_status tokenize(pith_ctx *ctx, pith_evaluation *e, size_t i) {
   for (int side = 0; side < e->n_sides; side++) {
@@ -165,9 +170,21 @@ static size_t begin_of(const pith_evaluation *e, int side, size_t text) { return
 
 static uint32_t rows_of_window(const window *w) { return w->n_first + w->n_ids - 1; }   /* the last token only has to be guessed */
 
+/* Rows of both sides are compared one by one: each has to be of the same token. */
+static pith_status check_tokens(pith_ctx *ctx, const pith_evaluation *e) {
+  const int a = tokens_of(e, 0), b = tokens_of(e, 1);
+  for (size_t i = 0; a != b && i < e->texts->n; i++) {
+    const size_t begin = begin_of(e, 0, i), end = begin_of(e, 0, i + 1);
+    if (end != begin_of(e, 1, i + 1) || memcmp(e->ids[a].ids + begin, e->ids[b].ids + begin, (end - begin) * sizeof *e->ids[a].ids) != 0)
+      return pith_fail(ctx, PITH_E_ARGUMENT, "text %llu has not the same tokens in both models: there is no error by layer", (unsigned long long)i + 1);
+  }
+  return PITH_OK;
+}
+
 /* All tokens are known: how much there is to do, and the room of a decoder's blocks. */
 static pith_status begin_blocks(pith_ctx *ctx, pith_evaluation *e) {
   e->unit = PITH_EVAL_BLOCK;
+  if (e->per_layer.items) PITH_TRY(check_tokens(ctx, e));
   if (embeds(e)) {
     e->total = (double)e->ids[tokens_of(e, 0)].n;
     return PITH_OK;
@@ -288,6 +305,7 @@ static pith_status step_block(pith_ctx *ctx, pith_evaluation *e) {
   }
   if (status != PITH_PENDING) return status;
   PITH_TRY(begin_run(ctx, e, 0));
+  if (e->per_layer.items) PITH_TRY(begin_run(ctx, e, 1));   /* both side by side */
   return PITH_PENDING;
 }
 
@@ -335,9 +353,10 @@ static pith_status begin_scores(pith_ctx *ctx, pith_evaluation *e) {
 }
 
 static pith_status step_run(pith_ctx *ctx, pith_evaluation *e) {
-  const pith_status status = pith_layerwise_step(ctx, &e->runs[e->which]);
+  const bool both = e->per_layer.items != NULL;
+  const pith_status status = both ? pith_per_layer_step(ctx, &e->per_layer, e->runs) : pith_layerwise_step(ctx, &e->runs[e->which]);
   if (status != PITH_OK) return status;
-  if (embeds(e)) pool(ctx, e, e->which);
+  for (int i = both ? 0 : e->which; embeds(e) && i <= e->which; i++) pool(ctx, e, i);
   if (e->which + 1 < e->n_sides) {
     PITH_TRY(begin_run(ctx, e, e->which + 1));
   } else if (embeds(e)) {
@@ -441,7 +460,7 @@ static void report_progress(pith_evaluation *e) {
     const double head = embeds(e) ? 0.0 : (double)c->hidden_size * (double)outputs_of(e);
     total += layers + head;
     if (e->unit == PITH_EVAL_SCORE) done += layers + head * ((double)e->first + (double)e->n_chunk * e->row / e->n_scored) / (double)outputs_of(e);
-    else if (e->unit == PITH_EVAL_RUN && i <= e->which) done += layers * (i < e->which ? 1.0 : pith_layerwise_progress(&e->runs[i]));
+    else if (e->unit == PITH_EVAL_RUN && i <= e->which) done += layers * (i < e->which && !e->per_layer.items ? 1.0 : pith_layerwise_progress(&e->runs[i]));
   }
   if (e->unit == PITH_EVAL_RUN || e->unit == PITH_EVAL_SCORE) e->done = floor((double)e->rows_before + (double)e->n_rows * done / total);
 }
@@ -474,6 +493,7 @@ void pith_evaluation_free(pith_ctx *ctx, pith_evaluation *e) {
   pith_free(ctx, e->targets);
   pith_free(ctx, e->scores);
   pith_free(ctx, e->similarities);
+  pith_per_layer_free(ctx, &e->per_layer);
   memset(e, 0, sizeof *e);
 }
 
@@ -502,6 +522,7 @@ static void report_outputs(const pith_evaluation *e, pith_json *out) {
 
 void pith_evaluation_report(const pith_evaluation *e, pith_json *out) {
   pith_json_add_number(out, "texts", (double)e->texts->n);
+  if (e->per_layer.items) pith_per_layer_report(&e->per_layer, out);
   if (e->top_k) pith_json_add_number(out, "topKOverlap", e->overlap_sum / (embeds(e) ? (double)e->texts->n : (double)e->n_tokens));
   if (embeds(e)) {
     if (e->n_sides == 1) return;

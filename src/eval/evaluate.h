@@ -5,6 +5,7 @@
 
 #include "eval/layerwise.h"
 #include "eval/metrics.h"
+#include "eval/per_layer.h"
 #include "runtime/predict.h"
 
 /* A list of texts in one blob. */
@@ -71,6 +72,7 @@ typedef struct pith_evaluation {
   float *similarities;                 /* (texts) of one text to all */
   size_t next_neighbours;              /* the text whose turn it is */
   double overlap_sum;                  /* of shares in [0, 1] */
+  pith_per_layer per_layer;            /* where asked for */
   uint64_t n_tokens;                   /* scored */
 } pith_evaluation;
 
@@ -82,6 +84,8 @@ pith_status pith_evaluation_keep(pith_ctx *ctx, pith_evaluation *e);
 /* After begin, of two models that embed, generate or fill: also measures which share the k nearest neighbours of a text among the texts (by
  * cosine), or the k likeliest tokens of a place, have in common. */
 pith_status pith_evaluation_overlap(pith_ctx *ctx, pith_evaluation *e, uint32_t k);
+/* After begin, of two models: also measures the error after each layer. Their tokens must be the same. */
+pith_status pith_evaluation_per_layer(pith_ctx *ctx, pith_evaluation *e);
 pith_status pith_evaluation_step(pith_ctx *ctx, pith_evaluation *e);
 void pith_evaluation_free(pith_ctx *ctx, pith_evaluation *e);
 /* After PITH_OK: the members that apply, added to `out` (src/pith.h names them). */

@@ -1,12 +1,13 @@
 #include <string.h>
 
 #include "eval/labelled.h"
+#include "eval/speed.h"
 #include "verbs/verbs.h"
 
 typedef struct eval_state {
   pith_model models[2];
   bool opened[2];
-  int loading;               /* 0, 1: that model; 2: measuring */
+  int loading;               /* 0, 1: that model; 2: both are there */
   bool has_against;
   const char *paths[2];
   pith_model_loader loader;
@@ -16,6 +17,9 @@ typedef struct eval_state {
   const char **labels;       /* of texts */
   pith_labelled labelled;
   int64_t top_k;             /* 0: no overlap */
+  bool per_layer, times;     /* times: the speed too */
+  bool measured;             /* the quality, if there is any to measure */
+  pith_speed speed;
   pith_source sources[2];    /* the models, whole */
   pith_evaluation evaluation;
 } eval_state;
@@ -89,23 +93,16 @@ static pith_status start(pith_job *job) {
   PITH_TRY(pith_request_attention(job, NULL));
   PITH_TRY(pith_request_threads(job));
   PITH_TRY(pith_request_integer(job, "topKOverlap", 1, 10000, 0, &s->top_k));
+  PITH_TRY(pith_request_bool(job, "perLayer", false, &s->per_layer));
+  PITH_TRY(pith_request_bool(job, "speed", false, &s->times));
   PITH_TRY(read_texts(job, s));
   job->progress = (pith_progress){"load", "bytes", 0, 0};
   return begin_load(job, s);
 }
 
-static pith_status step_load(pith_job *job, eval_state *s) {
-  const pith_status status = pith_model_loader_step(job->ctx, &s->loader);
-  job->waiting = s->loader.waiting;
-  job->progress = (pith_progress){"load", "bytes", s->loader.done_bytes, s->loader.total_bytes};
-  if (status != PITH_OK) return status;
-  pith_model_loader_free(job->ctx, &s->loader);
-  s->loading++;
-  if (s->loading == 1 && s->has_against) PITH_TRY(begin_load(job, s));
-  if (s->loading == 1 && s->has_against) return PITH_PENDING;
-  s->loading = 2;
+/* The models are there: what is to be measured of their quality fits them. */
+static pith_status begin_quality(pith_job *job, eval_state *s) {
   const pith_model *model = &s->models[0];
-  PITH_TRY(pith_request_attention(job, &s->models[0].config));
   const pith_task task = model->config.task;
   if (s->scores && task != PITH_TASK_EMBED)
     return pith_fail(job->ctx, PITH_E_UNSUPPORTED, "eval: pairs measure embeddings, and this model is for %s", pith_task_name(task));
@@ -118,23 +115,68 @@ static pith_status step_load(pith_job *job, eval_state *s) {
   PITH_TRY(pith_evaluation_begin(job->ctx, &s->evaluation, &s->sources[0], s->has_against ? &s->sources[1] : NULL, &s->texts, s->scores != NULL));
   if (s->labels) PITH_TRY(pith_evaluation_keep(job->ctx, &s->evaluation));
   if (s->top_k) PITH_TRY(pith_evaluation_overlap(job->ctx, &s->evaluation, (uint32_t)s->top_k));
+  return s->per_layer ? pith_evaluation_per_layer(job->ctx, &s->evaluation) : PITH_OK;
+}
+
+/* Who only asks how fast a model is need not say what its quality could be measured by. */
+static bool only_speed(const pith_job *job, const eval_state *s) {
+  static const char *const others[] = {"against", "texts", "pairs", "classify", "perplexity", "topKOverlap"};
+  for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+    if (!pith_json_is_null(pith_json_get(job->request, others[i]))) return false;
+  return s->times && !s->per_layer;
+}
+
+static pith_status begin_speed(pith_job *job, eval_state *s) {
+  s->measured = true;
+  pith_evaluation_free(job->ctx, &s->evaluation);
+  return pith_speed_begin(job->ctx, &s->speed, &s->models[0], s->has_against ? &s->models[1] : NULL);
+}
+
+static pith_status step_load(pith_job *job, eval_state *s) {
+  const pith_status status = pith_model_loader_step(job->ctx, &s->loader);
+  job->waiting = s->loader.waiting;
+  job->progress = (pith_progress){"load", "bytes", s->loader.done_bytes, s->loader.total_bytes};
+  if (status != PITH_OK) return status;
+  pith_model_loader_free(job->ctx, &s->loader);
+  s->loading++;
+  if (s->loading == 1 && s->has_against) {
+    PITH_TRY(begin_load(job, s));
+    return PITH_PENDING;
+  }
+  s->loading = 2;
+  PITH_TRY(pith_request_attention(job, &s->models[0].config));
+  PITH_TRY(only_speed(job, s) ? begin_speed(job, s) : begin_quality(job, s));
   return PITH_PENDING;
 }
 
-static pith_status step(pith_job *job) {
-  eval_state *s = job->state;
-  if (s->loading < 2) return step_load(job, s);
+static pith_status step_quality(pith_job *job, eval_state *s) {
   const pith_status status = pith_evaluation_step(job->ctx, &s->evaluation);
   job->progress = (pith_progress){"measure", "tokens", s->evaluation.done, s->evaluation.total};
   if (status != PITH_OK) return status;
   pith_evaluation_report(&s->evaluation, job->result);
-  if (s->labels) return pith_labelled_report(job->ctx, &s->labelled, &s->evaluation, job->result);
-  return s->scores ? pith_evaluation_similarity(job->ctx, &s->evaluation, s->scores, job->result) : PITH_OK;
+  if (s->labels) PITH_TRY(pith_labelled_report(job->ctx, &s->labelled, &s->evaluation, job->result));
+  if (s->scores) PITH_TRY(pith_evaluation_similarity(job->ctx, &s->evaluation, s->scores, job->result));
+  if (!s->times) return PITH_OK;
+  PITH_TRY(begin_speed(job, s));
+  return PITH_PENDING;
+}
+
+static pith_status step_speed(pith_job *job, eval_state *s) {
+  const pith_status status = pith_speed_step(job->ctx, &s->speed);
+  job->progress = (pith_progress){"time", "%", 100.0 * pith_speed_progress(&s->speed), 100.0};
+  if (status == PITH_OK) pith_json_add(job->result, "speed", pith_speed_report(&s->speed));
+  return status;
+}
+
+static pith_status step(pith_job *job) {
+  eval_state *s = job->state;
+  return s->loading < 2 ? step_load(job, s) : s->measured ? step_speed(job, s) : step_quality(job, s);
 }
 
 static void release(pith_job *job) {
   eval_state *s = job->state;
   pith_evaluation_free(job->ctx, &s->evaluation);
+  pith_speed_free(job->ctx, &s->speed);
   pith_model_loader_free(job->ctx, &s->loader);
   for (int i = 0; i < 2; i++)
     if (s->opened[i]) pith_model_close(job->ctx, &s->models[i]);
@@ -144,5 +186,5 @@ static void release(pith_job *job) {
   pith_labelled_free(job->ctx, &s->labelled);
 }
 
-static const char *const keys[] = {"source", "against", "texts", "pairs", "classify", "perplexity", "topKOverlap", "kernels", "attention", "threads", NULL};
+static const char *const keys[] = {"source", "against", "texts", "pairs", "classify", "perplexity", "topKOverlap", "perLayer", "speed", "kernels", "attention", "threads", NULL};
 const pith_verb pith_verb_eval = {"eval", keys, sizeof(eval_state), start, step, release};
