@@ -82,6 +82,8 @@ export * from './errors.js';
  * @property {string | string[]} [stop] texts that end the generation; they are not part of the text
  */
 /** @typedef {{label: string, score: number}} LabelScore */
+/** Two texts for a model that reads them as one sequence: a sentence and another, a premise and a hypothesis, a question and a passage.
+ * @typedef {{text: string, pair: string}} TextPair */
 /** @typedef {{id: number, token: string, score: number}} TokenScore */
 /** @typedef {{id: number, token: string, label: string, score: number}} TokenLabel */
 /**
@@ -128,6 +130,12 @@ function checkText(text, name) {
   if (typeof text !== 'string') throw new ArgumentError(`${name} should be a string`);
   if (text.includes('\0')) throw new ArgumentError(`${name} holds a NUL character`);
   return text;
+}
+
+/** @param {TextPair} pair */
+function checkPair(pair) {
+  if (pair === null || Object.keys(pair).sort().join() !== 'pair,text') throw new ArgumentError('a pair of texts is { text, pair }');
+  return { text: checkText(pair.text, 'a text'), pair: checkText(pair.pair, 'the pair of a text') };
 }
 
 /** @param {AbortSignal | undefined} signal */
@@ -273,7 +281,7 @@ export class Model {
 
   /**
    * @param {'classify' | 'tag' | 'fill'} verb
-   * @param {string | string[]} texts
+   * @param {string | TextPair | (string | TextPair)[]} texts
    * @param {TaskOptions & {topK?: number}} options
    * @param {string[]} known
    * @returns {Promise<any>} what one text is answered with; of a list, a list
@@ -282,7 +290,7 @@ export class Model {
     checkOptions(options, ['signal', 'onProgress', ...known], verb);
     checkSignal(options.signal);
     this.#need(verb);
-    const list = (Array.isArray(texts) ? texts : [texts]).map((text) => checkText(text, 'a text'));
+    const list = (Array.isArray(texts) ? texts : [texts]).map((text) => (verb === 'classify' && typeof text === 'object' ? checkPair(text) : checkText(text, 'a text')));
     const { signal, onProgress, ...rest } = options;
     const { results } = (await this.#run(verb, { texts: list, ...rest }, { signal, onProgress })).result;
     return Array.isArray(texts) ? results : results[0];
@@ -290,11 +298,11 @@ export class Model {
 
   /**
    * Labels with their scores, best first: probabilities of one choice, or of each label by itself where the model may give several; a regression's
-   * values as they are. For a list of texts, a list of such lists.
-   * @template {string | string[]} T
+   * values as they are. For a list of texts, a list of such lists. A text may be a pair.
+   * @template {string | TextPair | (string | TextPair)[]} T
    * @param {T} texts
    * @param {TaskOptions & {topK?: number}} [options] topK: so many labels; all unless given
-   * @returns {Promise<T extends string ? LabelScore[] : LabelScore[][]>}
+   * @returns {Promise<T extends readonly any[] ? LabelScore[][] : LabelScore[]>}
    */
   async classify(texts, options = {}) { return this.#predict('classify', texts, options, ['topK']); }
 
@@ -509,7 +517,7 @@ export async function diff(source, against, options = {}) {
  * Measures a model, alone (perplexity) or against another: cosine of embeddings, correlation with scores, accuracy, KL divergence.
  * @param {ModelSource} source
  * @param {TaskOptions & {against?: ModelSource, texts?: string[], pairs?: {a: string, b: string, score: number}[], perplexity?: string,
- *   classify?: {text: string, label: string}[], topKOverlap?: number, perLayer?: boolean, speed?: boolean,
+ *   classify?: {text: string, pair?: string, label: string}[], topKOverlap?: number, perLayer?: boolean, speed?: boolean,
  *   kernels?: string, attention?: 'f32' | 'i16' | 'i8', threads?: number | 'auto', worker?: boolean}} [options] one of texts, pairs, classify and perplexity; Pith's own texts when none is given;
  *   perLayer: also the error after each layer; speed: also how long both models take here, which is no two times the same
  * @returns {Promise<Quality>}

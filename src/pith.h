@@ -21,7 +21,8 @@
  *   {"verb":"detokenize","model":1,"ids":[…],"skipSpecialTokens":true}    → {"text"}
  *   {"verb":"embed","model":1,"texts":[…],"normalize":null}  → {"dims":[n,d],"tokens":[…]}; data: f32 (n, d)
  *        "normalize": as the checkpoint's modules say unless true or false is given.
- *   {"verb":"classify","model":1,"texts":[…],"topK":0}   → {"results":[[{"label","score"}…]…],"tokens":[…]}: a text's labels, best first; topK 0: all
+ *   {"verb":"classify","model":1,"texts":[…],"topK":0}   → {"results":[[{"label","score"}…]…],"tokens":[…]}: a text's labels, best first; topK 0: all.
+ *        A text may be a pair: {"text","pair"}
  *   {"verb":"tag","model":1,"texts":[…]}                 → "results":[[{"id","token","label","score"}…]…]: a text's tokens without special ones
  *   {"verb":"fill","model":1,"texts":[…],"topK":5}       → "results":[[[{"id","token","score"}…]…]…]: of a text's masked words the likeliest tokens
  *        A model of these tasks embeds too.
@@ -32,7 +33,7 @@
  *        text arrives piece by piece through pith_job_take_text; "text" is their concatenation.
  *   {"verb":"compress","source":P,"output":Q,"recipe":"int8"|{…},"shardSize":4194304,"texts":[…],"force":false}
  *        → {"bytes","ratio","shards":n,"quality":{…}}      Q appears only when whole
- *   {"verb":"eval","source":P,"against":P2, one of "texts":[…] | "pairs":[{"a","b","score"}] | "classify":[{"text","label"}] | "perplexity":T,
+ *   {"verb":"eval","source":P,"against":P2, one of "texts":[…] | "pairs":[{"a","b","score"}] | "classify":[{"text","pair"?,"label"}] | "perplexity":T,
  *        "topKOverlap":K,"perLayer":false,"speed":false}
  *        → as they apply {"texts":n,"cosineMean","cosineMin","spearmanX100","pearsonX100","spearmanX100Against",
  *           "perplexity","nllMean","bitsPerByte","klMean","perplexityAgainst","nllMeanAgainst","top1Agreement","tokens",

@@ -19,7 +19,7 @@ struct pith_cli {
   pith_output output;
   bool started, loaded;
   pith_buffer input;             /* standard input */
-  pith_json *texts;              /* for commands that work text by text */
+  pith_json *texts;              /* for commands that work text by text; or pairs of texts */
   const pith_json *next_text;    /* of texts: the first that is not done */
   pith_json *batch;
   pith_buffer for_host;          /* arguments of a command that is the host's affair */
@@ -223,6 +223,13 @@ static pith_status build_digest(pith_cli *cli, pith_json *request) {
 /* The words after SRC, or the lines of standard input; begun anew while that is pending. */
 static pith_status collect_texts(pith_cli *cli) {
   const pith_json *word = pith_json_next(words(cli));
+  if (argument(cli, "pairs")) {
+    if (word) return pith_fail(&cli->ctx, PITH_E_ARGUMENT, "classify takes texts or --pairs");
+    PITH_TRY(pith_input_text_pairs(&cli->ctx, cli->arguments, &cli->texts));
+    cli->next_text = pith_json_first(cli->texts);
+    return cli->next_text ? PITH_OK : pith_fail(&cli->ctx, PITH_E_ARGUMENT, "%s has no rows", argument(cli, "pairs"));
+  }
+  if (is_command(cli, "classify")) PITH_TRY(need_option(cli, "columns", false, "--columns goes with --pairs"));
   if (!word) PITH_TRY(read_stdin(cli));
   cli->texts = pith_json_new_array();
   for (; word; word = pith_json_next(word)) pith_json_add_string(cli->texts, NULL, pith_json_string(word));
@@ -241,7 +248,7 @@ static pith_status start_batch(pith_cli *cli) {
   pith_json_free(cli->batch);
   cli->batch = pith_json_new_array();
   for (int i = 0; i < (batch ? BATCH_TEXTS : 1) && cli->next_text; i++, cli->next_text = pith_json_next(cli->next_text))
-    pith_json_add_string(cli->batch, NULL, pith_json_string(cli->next_text));
+    pith_json_add(cli->batch, NULL, pith_json_copy(cli->next_text));
   if (batch) pith_json_add(request, "texts", pith_json_copy(cli->batch));
   else pith_json_add_string(request, "text", pith_json_string(pith_json_first(cli->batch)));
   static const char *const keys[] = {"topK", NULL};

@@ -90,20 +90,47 @@ pith_status pith_input_pairs(pith_ctx *ctx, const pith_json *arguments, pith_jso
   return add_rows(ctx, path, PITH_TABLE_TSV, columns, 3, add_pair, request, "pairs");
 }
 
-static pith_status add_labelled(pith_ctx *ctx, const pith_table *table, pith_json *list) {
-  (void)ctx;
+/* {"text", "label"}, {"text", "pair", "label"} or {"text", "pair"}. */
+static pith_status add_members(const pith_table *table, bool pair, bool label, pith_json *list) {
   pith_json *row = pith_json_new_object();
   pith_json_add_string(row, "text", table->values[0]);
-  pith_json_add_string(row, "label", table->values[1]);
+  if (pair) pith_json_add_string(row, "pair", table->values[1]);
+  if (label) pith_json_add_string(row, "label", table->values[1 + pair]);
   pith_json_add(list, NULL, row);
   return PITH_OK;
+}
+
+static pith_status add_labelled(pith_ctx *ctx, const pith_table *table, pith_json *list) {
+  (void)ctx;
+  return add_members(table, table->n_columns == 3, true, list);
+}
+
+static pith_status add_text_pair(pith_ctx *ctx, const pith_table *table, pith_json *list) {
+  (void)ctx;
+  return add_members(table, true, false, list);
 }
 
 pith_status pith_input_labelled(pith_ctx *ctx, const pith_json *arguments, pith_json *request) {
   const char *path = argument(arguments, "classify");
   char names[256];
-  pith_column columns[] = {{NULL, text_names, 1}, {NULL, label_names, 2}};
+  pith_column columns[] = {{NULL, text_names, 1}, {NULL, label_names, 2}, {NULL, label_names, 3}};
   if (!path) return PITH_OK;
-  PITH_TRY(choose_columns(ctx, arguments, "text,label", names, columns, 2));
-  return add_rows(ctx, path, PITH_TABLE_TSV, columns, 2, add_labelled, request, "classify");
+  /* with three the second text is in the middle */
+  const char *comma = argument(arguments, "columns") ? strchr(argument(arguments, "columns"), ',') : NULL;
+  const uint32_t n = comma && strchr(comma + 1, ',') ? 3 : 2;
+  PITH_TRY(choose_columns(ctx, arguments, n == 3 ? "text,pair,label" : "text,label, or text,pair,label", names, columns, n));
+  return add_rows(ctx, path, PITH_TABLE_TSV, columns, n, add_labelled, request, "classify");
+}
+
+pith_status pith_input_text_pairs(pith_ctx *ctx, const pith_json *arguments, pith_json **list) {
+  static const char *const firsts[] = {"text", "sentence1", "text1", "a", "premise", "question", "query", NULL},
+                           *const seconds[] = {"pair", "sentence2", "text2", "b", "hypothesis", "passage", "sentence", NULL};
+  char names[256];
+  pith_column columns[] = {{NULL, firsts, 1}, {NULL, seconds, 2}};
+  PITH_TRY(choose_columns(ctx, arguments, "a,b", names, columns, 2));
+  pith_json *rows = pith_json_new_object();
+  pith_status status = add_rows(ctx, argument(arguments, "pairs"), PITH_TABLE_TSV, columns, 2, add_text_pair, rows, "pairs");
+  *list = status == PITH_OK ? pith_json_copy(pith_json_get(rows, "pairs")) : NULL;
+  pith_json_free(rows);
+  return status;
 }

@@ -10,8 +10,11 @@ enum { PITH_MAX_INPUT = 1 << 30 };
 pith_status pith_input_file(pith_ctx *ctx, const char *path, char **text, size_t *n_bytes);
 /* The texts of the file that the argument `key` names (base/table.h), of its column "column", as the request's list `key`. */
 pith_status pith_input_texts(pith_ctx *ctx, const pith_json *arguments, const char *key, pith_json *request);
-/* "similarity" into "pairs": {"score", "a", "b"} a row; "classify" into "classify": {"text", "label"}. "columns" chooses. */
+/* "similarity" into "pairs": {"score", "a", "b"} a row; "classify" into "classify": {"text", "label"}, with three columns also "pair". "columns" chooses. */
 pith_status pith_input_pairs(pith_ctx *ctx, const pith_json *arguments, pith_json *request);
 pith_status pith_input_labelled(pith_ctx *ctx, const pith_json *arguments, pith_json *request);
+
+/* {"text", "pair"} a row of the file that the argument "pairs" names, as a list. */
+pith_status pith_input_text_pairs(pith_ctx *ctx, const pith_json *arguments, pith_json **list);
 
 #endif

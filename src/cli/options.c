@@ -28,6 +28,8 @@ static const pith_option plan_options[] = {{"-o", "output", PITH_OPTION_TEXT},  
                                            {"--threads", "threads", PITH_OPTION_NUMBER}, {NULL, NULL, PITH_OPTION_FLAG}};
 static const pith_option embed_options[] = {COMMON, {NULL, NULL, PITH_OPTION_FLAG}};
 static const pith_option best_options[] = {COMMON, {"--top-k", "topK", PITH_OPTION_NUMBER}, {NULL, NULL, PITH_OPTION_FLAG}};
+static const pith_option classify_options[] = {COMMON, {"--top-k", "topK", PITH_OPTION_NUMBER}, {"--pairs", "pairs", PITH_OPTION_TEXT}, {"--columns", "columns", PITH_OPTION_TEXT},
+                                               {NULL, NULL, PITH_OPTION_FLAG}};
 static const pith_option generate_options[] = {COMMON,
                                                {"--max-tokens", "maxTokens", PITH_OPTION_NUMBER},
                                                {"--temperature", "temperature", PITH_OPTION_NUMBER},
@@ -60,8 +62,8 @@ static const pith_command commands[] = {
     {"plan", "pith plan SRC [-o RECIPE] (--max-bytes N | --max-loss X [--metric cosine|kl]) [--calibrate FILE | --texts FILE] [--column NAME|N] [--sensitivity FILE] [--force] [--threads N] [--json]",
      "the best recipe within a budget, and what it would cost; no weights are written", plan_options, 1, 1},
     {"embed", "pith embed SRC [TEXT…] [--attention f32|i16|i8] [--threads N] [--json] [--kernels NAME]", "embeddings of texts, or of the lines of standard input", embed_options, 1, -1},
-    {"classify", "pith classify SRC [TEXT…] [--top-k K] [--attention f32|i16|i8] [--threads N] [--json] [--kernels NAME]",
-     "labels with their scores, of texts or of the lines of standard input", best_options, 1, -1},
+    {"classify", "pith classify SRC [TEXT… | --pairs FILE [--columns a,b]] [--top-k K] [--attention f32|i16|i8] [--threads N] [--json] [--kernels NAME]",
+     "labels with their scores, of texts, of the lines of standard input, or of pairs of texts: two columns of .csv, .tsv or .jsonl", classify_options, 1, -1},
     {"tag", "pith tag SRC [TEXT…] [--attention f32|i16|i8] [--threads N] [--json] [--kernels NAME]", "the label of each token", embed_options, 1, -1},
     {"fill", "pith fill SRC [TEXT…] [--top-k K] [--attention f32|i16|i8] [--threads N] [--json] [--kernels NAME]",
      "the likeliest tokens for each [MASK] (or <mask>) in the texts", best_options, 1, -1},
@@ -70,7 +72,7 @@ static const pith_command commands[] = {
      "                [--repetition-penalty R] [--seed S] [--stop TEXT]… [--attention f32|i16|i8] [--threads N] [--json] [--kernels NAME]",
      "text that continues the prompt: the likeliest tokens, or drawn at temperature T (1 where --top-k, --top-p or --min-p is given alone)", generate_options, 2, 2},
     {"eval", "pith eval SRC [--against PARENT] (--texts FILE [--column NAME|N] | --similarity FILE [--columns score,a,b] |\n"
-     "                --classify FILE [--columns text,label] | --perplexity FILE) [--top-k-overlap K] [--per-layer] [--speed] [--attention f32|i16|i8] [--threads N] [--json]",
+     "                --classify FILE [--columns text,label | text,pair,label] | --perplexity FILE) [--top-k-overlap K] [--per-layer] [--speed] [--attention f32|i16|i8] [--threads N] [--json]",
      "quality: cosine, correlation, accuracy, perplexity, KL divergence; error by layer, and speed. FILE: a text a line, or .csv, .tsv, .jsonl", eval_options, 1, 1},
     {"diff", "pith diff SRC REFERENCE [--json]", "two models tensor by tensor: encoding, bits, zeros, bytes and relative error against the reference", inspect_options, 2, 2},
     {"tokenize", "pith tokenize SRC [TEXT…] [--json]", "token ids of texts, or of the lines of standard input", embed_options, 1, -1},

@@ -211,15 +211,16 @@ static pith_status put_plan(pith_ctx *ctx, const pith_json *result, pith_buffer 
   return PITH_OK;
 }
 
-/* JSON: {"text", "labels" | "tokens" | "masks"} a text. Else a line a text with its labels, a line a token and a blank one behind a text, or a line
+/* JSON: {"text", "labels" | "tokens" | "masks"} a text, of pairs {"text", "pair", "labels"}. Else a line a text with its labels, a line a token and a blank one behind a text, or a line
  * a masked word. */
 static pith_status put_predictions(pith_ctx *ctx, bool json, const char *command, const pith_json *texts, const pith_json *result, pith_buffer *out) {
   const pith_json *answer = pith_json_first(pith_json_get(result, "results"));
   const bool tags = strcmp(command, "tag") == 0, fills = strcmp(command, "fill") == 0;
   for (const pith_json *text = pith_json_first(texts); text; text = pith_json_next(text), answer = pith_json_next(answer)) {
     if (json) {
-      pith_json *line = pith_json_new_object();
-      pith_json_add(line, "text", pith_json_copy(text));
+      const bool pair = pith_json_is_object(text);
+      pith_json *line = pair ? pith_json_copy(text) : pith_json_new_object();
+      if (!pair) pith_json_add(line, "text", pith_json_copy(text));
       pith_json_add(line, tags ? "tokens" : fills ? "masks" : "labels", pith_json_copy(answer));
       const pith_status status = put_json_line(ctx, line, out);
       pith_json_free(line);

@@ -130,11 +130,28 @@ pith_status pith_evaluation_per_layer(pith_ctx *ctx, pith_evaluation *e) {
   return pith_per_layer_init(ctx, &e->per_layer, e->sources[0]->model, e->sources[1]->model);
 }
 
+pith_status pith_evaluation_pairs(pith_ctx *ctx, pith_evaluation *e, const char *const *seconds) {
+  if (task_of(e) != PITH_TASK_CLASSIFY)
+    return pith_fail(ctx, PITH_E_UNSUPPORTED, "pairs of texts are for models that classify, and this one is for %s", pith_task_name(task_of(e)));
+  e->seconds = seconds;
+  return PITH_OK;
+}
+
 /* Encoders get their special tokens and their limit; the windows of decoders get a first token each. */
+static pith_status encode(pith_ctx *ctx, pith_evaluation *e, int side, size_t i) {
+  const pith_model *model = e->sources[side]->model;
+  const char *text = e->texts->texts[i], *second = e->seconds ? e->seconds[i] : NULL;
+  const size_t n_bytes = e->texts->n_bytes[i];
+  if (second) return pith_model_encode_pair(ctx, model, (const char *const[]){text, second}, (const size_t[]){n_bytes, strlen(second)}, &e->ids[side], &e->types[side]);
+  PITH_TRY(pith_model_encode(ctx, model, text, n_bytes, !generates(e), !generates(e), &e->ids[side]));
+  while (e->seconds && e->types[side].n < e->ids[side].n) PITH_TRY(pith_ids_append(ctx, &e->types[side], 0));
+  return PITH_OK;
+}
+
 static pith_status tokenize(pith_ctx *ctx, pith_evaluation *e, size_t i) {
   for (int side = 0; side < e->n_sides; side++) {
     if (tokens_of(e, side) != side) continue;
-    const pith_status status = pith_model_encode(ctx, e->sources[side]->model, e->texts->texts[i], e->texts->n_bytes[i], !generates(e), !generates(e), &e->ids[side]);
+    const pith_status status = encode(ctx, e, side, i);
     if (status != PITH_OK && e->texts->n > 1) {
       char which[48];
       pith_snprintf(which, sizeof which, "text %llu", (unsigned long long)i + 1);
@@ -292,8 +309,11 @@ static pith_status begin_scoring_block(pith_ctx *ctx, pith_evaluation *e) {
 static pith_status begin_run(pith_ctx *ctx, pith_evaluation *e, int side) {
   e->which = side;
   e->unit = PITH_EVAL_RUN;
-  const int32_t *ids = generates(e) ? e->block_ids : e->ids[tokens_of(e, side)].ids + begin_of(e, side, e->first_text);
-  return pith_layerwise_begin(ctx, &e->runs[side], e->sources[side], ids, e->sequences[embeds(e) ? side : 0], e->n_sequences);
+  const size_t begin = begin_of(e, side, e->first_text);
+  const int tokens = tokens_of(e, side);
+  PITH_TRY(pith_layerwise_begin(ctx, &e->runs[side], e->sources[side], generates(e) ? e->block_ids : e->ids[tokens].ids + begin, e->sequences[embeds(e) ? side : 0], e->n_sequences));
+  if (e->seconds) e->runs[side].types = e->types[tokens].ids + begin;
+  return PITH_OK;
 }
 
 static pith_status step_block(pith_ctx *ctx, pith_evaluation *e) {
@@ -487,6 +507,7 @@ void pith_evaluation_free(pith_ctx *ctx, pith_evaluation *e) {
     pith_free(ctx, e->best[i]);
     pith_free(ctx, e->pair_cosines[i]);
     pith_ids_free(ctx, &e->ids[i]);
+    pith_ids_free(ctx, &e->types[i]);
     pith_free(ctx, e->ends[i]);
   }
   pith_free(ctx, e->block_ids);

@@ -44,6 +44,8 @@ typedef struct pith_evaluation {
   /* tokens of all texts, one after another; the second only where that side has a tokenizer of its own to be measured with */
   pith_ids ids[2];
   size_t *ends[2];                     /* of the texts in ids */
+  const char *const *seconds;          /* (texts) what makes a pair of a text, or NULL. NULL: there are no pairs */
+  pith_ids types[2];                   /* token types of pairs, beside ids */
   size_t n_tokenized;
   uint64_t n_text_bytes;
   /* a block: texts [first_text, next_text) of an embedding model, windows of a decoder */
@@ -84,6 +86,8 @@ pith_status pith_evaluation_keep(pith_ctx *ctx, pith_evaluation *e);
 /* After begin, of two models that embed, generate or fill: also measures which share the k nearest neighbours of a text among the texts (by
  * cosine), or the k likeliest tokens of a place, have in common. */
 pith_status pith_evaluation_overlap(pith_ctx *ctx, pith_evaluation *e, uint32_t k);
+/* After begin, of models that classify: text i and seconds[i], where that is not NULL, are one sequence. seconds must live on. */
+pith_status pith_evaluation_pairs(pith_ctx *ctx, pith_evaluation *e, const char *const *seconds);
 /* After begin, of two models: also measures the error after each layer. Their tokens must be the same. */
 pith_status pith_evaluation_per_layer(pith_ctx *ctx, pith_evaluation *e);
 pith_status pith_evaluation_step(pith_ctx *ctx, pith_evaluation *e);

@@ -42,7 +42,7 @@ static pith_status begin_stage(pith_ctx *ctx, pith_layerwise *run, int32_t stage
   memset(run->limits, 0, sizeof run->limits);
   if (stage < 0) {
     run->limits[PITH_EMBED_POSITIONS] = run->longest + (uint32_t)run->config.position_offset;
-    run->limits[PITH_EMBED_TYPES] = 1;
+    run->limits[PITH_EMBED_TYPES] = 2;
   } else if (outer && run->config.head) {
     run->limits[PITH_HEAD_DENSE] = (uint32_t)run->config.hidden_size;
   }
@@ -215,6 +215,7 @@ pith_status pith_layerwise_step(pith_ctx *ctx, pith_layerwise *run) {
       return PITH_PENDING;
     case PITH_LAYERWISE_EMBED:
       pith_forward_resume(f, x, run->n_batch, run->spans, run->n_spans);
+      f->types = run->types ? run->types + run->row : NULL;
       pith_forward_begin(f, run->local_ids + run->row, run->n_batch, run->spans, run->n_spans);
       return advance(ctx, run);
     case PITH_LAYERWISE_HALVES:

@@ -23,6 +23,7 @@ typedef struct pith_layerwise {
   pith_forward forward;
   /* the block */
   const int32_t *ids;          /* (n_rows) */
+  const int32_t *types;        /* (n_rows) of the tokens; NULL, as begin() leaves it: all are of type 0 */
   const pith_span *sequences;
   uint32_t n_rows, n_sequences, longest;
   float *x;                    /* (n_rows, hidden) */

@@ -11,7 +11,7 @@ enum {
   CHUNK_ROWS = 64,           /* of a prompt, as `generate` reads it */
   STEP_MS = 10, ROUND_MS = 20, WARM_MS = 100,
   LONG_MS = 10000, FEW_ROUNDS = 5,   /* a measure that takes so long is content with so many */
-  MAX_PASSES = 10000
+  MAX_PASSES = 1000
 };
 
 static bool generates(const pith_speed_side *side) { return side->model->config.task == PITH_TASK_GENERATE; }

@@ -301,7 +301,7 @@ static void embed_rows(void *arg, uint32_t part, uint32_t n_parts, uint32_t thre
       pith_matrix_row(&weights[PITH_EMBED_TOKENS].matrix, (uint32_t)f->ids[row], x);
       /* token types before positions, as the reference adds them */
       if (weights[PITH_EMBED_TYPES].matrix.n_parts) {
-        pith_matrix_row(&weights[PITH_EMBED_TYPES].matrix, 0, other);
+        pith_matrix_row(&weights[PITH_EMBED_TYPES].matrix, f->types ? (uint32_t)f->types[row] : 0, other);
         f->kernels->add(h, other, x);
       }
       if (weights[PITH_EMBED_POSITIONS].matrix.n_parts) {

@@ -22,6 +22,7 @@ typedef struct pith_forward {
   uint32_t n_cached_layers;  /* n_layers for decoders (a cache), 1 for encoders (scratch) */
   /* the batch */
   const int32_t *ids;        /* (n_rows) */
+  const int32_t *types;      /* (n_rows) of the tokens, which the caller sets before a batch begins; NULL: all are of type 0 */
   const pith_span *spans;
   uint32_t n_rows, n_spans;
   /* where in a half-layer the next call goes on: the operation, its span, and the panels or rows of it that are done */

@@ -69,6 +69,9 @@ pith_status pith_model_checkpoint_tokenizer(pith_ctx *ctx, const pith_checkpoint
 pith_status pith_model_encode(pith_ctx *ctx, const pith_model *model, const char *text, size_t n_bytes, bool special_tokens, bool truncate,
                               pith_ids *out);
 
+/* pairs.c: the same of two texts, with special tokens and cut, and their token types. Appends to both. */
+pith_status pith_model_encode_pair(pith_ctx *ctx, const pith_model *model, const char *const texts[2], const size_t n_bytes[2], pith_ids *out, pith_ids *types);
+
 /* package.c: where a weight lies in a package. `matrix` has the shape and no parts yet; offsets are in the shard's file, 0 where there are
  * no scales or places. A vector is one part. */
 typedef struct pith_package_part {

@@ -4,21 +4,24 @@
 
 #include "model/open.h"
 
-typedef struct pith_encoder {
+typedef struct pith_encoder pith_encoder;
+struct pith_encoder {
   const pith_model *model;
   pith_arena arena;
   pith_forward forward;
   /* the call */
   const char *const *texts;   /* the caller's */
   const size_t *n_bytes;
+  pith_status (*encode)(pith_ctx *ctx, pith_encoder *e, size_t i);   /* appends the ids of text i; pith_encoder_init chooses its own */
   pith_ids ids;               /* of all texts, one after another */
+  pith_ids types;             /* token types beside them, of pairs of texts; empty: all are 0 */
   size_t *ends;               /* text i is ids [ends[i - 1], ends[i]) */
   size_t n_texts, n_tokenized;
   /* the batch: texts [first, next), whose rows are forward.x */
   size_t first, next;
   pith_span *spans;           /* (max_rows) in the arena */
   int32_t unit;               /* 0: gather; 1 + h: half-layer h */
-} pith_encoder;
+};
 
 /* Plans and takes the memory, with n_floats more at *more: what is computed allocates nothing, tokenising the texts does. Zero-initialise
  * first; free accepts a half-made one. The model is an encoder. */

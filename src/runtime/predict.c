@@ -39,6 +39,25 @@ pith_status pith_predictor_begin(pith_ctx *ctx, pith_predictor *p, const char *c
   return pith_encoder_begin(ctx, &p->encoder, texts, n_bytes, n);
 }
 
+/* A pair, or a text among pairs. */
+static pith_status encode_pair(pith_ctx *ctx, pith_encoder *e, size_t i) {
+  const char *second = ((pith_predictor *)e)->seconds[i];
+  const size_t before = e->ids.n;
+  if (second) {
+    const char *const texts[2] = {e->texts[i], second};
+    const size_t n_bytes[2] = {e->n_bytes[i], strlen(second)};
+    return pith_model_encode_pair(ctx, e->model, texts, n_bytes, &e->ids, &e->types);
+  }
+  PITH_TRY(pith_model_encode(ctx, e->model, e->texts[i], e->n_bytes[i], true, true, &e->ids));
+  for (size_t k = before; k < e->ids.n; k++) PITH_TRY(pith_ids_append(ctx, &e->types, 0));
+  return PITH_OK;
+}
+
+void pith_predictor_pairs(pith_predictor *p, const char *const *seconds) {
+  p->seconds = seconds;
+  p->encoder.encode = encode_pair;
+}
+
 /* All texts have their tokens: which of them are asked about. */
 static pith_status find_rows(pith_ctx *ctx, pith_predictor *p) {
   const pith_encoder *e = &p->encoder;

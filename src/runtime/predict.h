@@ -11,7 +11,8 @@ typedef struct pith_prediction {
 } pith_prediction;
 
 typedef struct pith_predictor {
-  pith_encoder encoder;
+  pith_encoder encoder;             /* first: its `encode` finds the predictor by it */
+  const char *const *seconds;       /* (n_texts) what goes with each text, NULL: nothing does. The caller's */
   uint32_t n_outputs, n_best;       /* n_best: predictions of a row */
   const char *mask;                 /* the token that stands for a masked word, as a text writes it */
   int32_t mask_id;
@@ -28,6 +29,8 @@ pith_status pith_predictor_init(pith_ctx *ctx, pith_predictor *p, const pith_mod
 void pith_predictor_free(pith_ctx *ctx, pith_predictor *p);
 /* As pith_encoder_begin. */
 pith_status pith_predictor_begin(pith_ctx *ctx, pith_predictor *p, const char *const *texts, const size_t *n_bytes, size_t n);
+/* After begin: text i and seconds[i], where that is not NULL, are one sequence. seconds must live on. */
+void pith_predictor_pairs(pith_predictor *p, const char *const *seconds);
 /* Short, as the encoder's. PITH_OK when all is done; PITH_E_ARGUMENT for a text in which no word is masked. */
 pith_status pith_predictor_step(pith_ctx *ctx, pith_predictor *p);
 

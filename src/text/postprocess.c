@@ -14,7 +14,7 @@ static pith_status add_special(pith_ctx *ctx, int32_t id, bool after, const char
 /* Special tokens before and after $A of a template for a single text. */
 static pith_status parse_template(pith_ctx *ctx, const pith_json *json, const char *what, pith_tokenizer *t) {
   const pith_json *single = pith_json_get(json, "single"), *specials = pith_json_get(json, "special_tokens");
-  PITH_TRY(pith_part_keys(ctx, json, "single pair special_tokens", what));   /* there are no pairs of texts here */
+  PITH_TRY(pith_part_keys(ctx, json, "single pair special_tokens", what));   /* pairs.c has the second */
   if (!pith_json_is_array(single)) return pith_fail(ctx, PITH_E_FORMAT, "%s: TemplateProcessing has no \"single\"", what);
   bool seen_text = false;
   for (const pith_json *item = pith_json_first(single); item; item = pith_json_next(item)) {

@@ -97,6 +97,12 @@ typedef struct pith_added_token {
 
 typedef enum pith_text_model { PITH_MODEL_WORDPIECE, PITH_MODEL_BPE, PITH_MODEL_UNIGRAM, PITH_MODEL_WORD_LEVEL } pith_text_model;
 
+/* Of the sequence that two texts make: a special token, or where one of them goes. */
+enum { PITH_MAX_PAIR = PITH_MAX_TEMPLATE + 2, PITH_PAIR_FIRST = -1, PITH_PAIR_SECOND = -2 };
+typedef struct pith_pair_item {
+  int32_t id, type;
+} pith_pair_item;
+
 struct pith_tokenizer {
   pith_text_model model;
   pith_string_map vocab;
@@ -125,6 +131,8 @@ struct pith_tokenizer {
   bool has_decoder;
   int32_t before[PITH_MAX_TEMPLATE], after[PITH_MAX_TEMPLATE];   /* the template's special tokens */
   uint32_t n_before, n_after;
+  pith_pair_item pair[PITH_MAX_PAIR];
+  uint32_t n_pair;           /* 0: none, or none that can be followed (pairs.h) */
   int32_t truncation;
 };
 

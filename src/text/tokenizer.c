@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "text/pairs.h"
 #include "text/text_internal.h"
 #include "text/unicode.h"
 
@@ -134,6 +135,7 @@ static pith_status open_parts(pith_ctx *ctx, const pith_json *json, const char *
   PITH_TRY(pith_parse_model(ctx, pith_json_get(json, "model"), what, t));
   PITH_TRY(pith_added_open(ctx, pith_json_get(json, "added_tokens"), what, t));
   PITH_TRY(pith_parse_post_processor(ctx, pith_json_get(json, "post_processor"), what, t));
+  if (pith_pairs) pith_pairs(pith_json_get(json, "post_processor"), t);
   PITH_TRY(read_truncation(ctx, pith_json_get(json, "truncation"), what, t));
   return index_by_id(ctx, t, what);
 }

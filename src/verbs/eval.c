@@ -15,6 +15,7 @@ typedef struct eval_state {
   double *scores;            /* of pairs */
   size_t n_pairs;
   const char **labels;       /* of texts */
+  const char **seconds;      /* what makes pairs of them; NULL: no row has any */
   pith_labelled labelled;
   int64_t top_k;             /* 0: no overlap */
   bool per_layer, times;     /* times: the speed too */
@@ -50,6 +51,12 @@ static pith_status read_labelled(pith_job *job, eval_state *s, const pith_json *
   for (const pith_json *row = pith_json_first(rows); row; row = pith_json_next(row)) {
     const char *text = pith_json_string(pith_json_get(row, "text")), *label = pith_json_string(pith_json_get(row, "label"));
     if (!text || !label) return pith_fail(job->ctx, PITH_E_ARGUMENT, "eval: a row to classify has \"text\" and \"label\"");
+    const pith_json *second = pith_json_get(row, "pair");
+    if (!pith_json_is_null(second)) {
+      if (!pith_json_string(second)) return pith_fail(job->ctx, PITH_E_ARGUMENT, "eval: the \"pair\" of a row to classify should be a string");
+      if (!s->seconds) PITH_TRY(pith_calloc(job->ctx, n, sizeof *s->seconds, &s->seconds));
+      s->seconds[s->texts.n] = pith_json_string(second);
+    }
     s->labels[s->texts.n] = label;
     s->texts.texts[s->texts.n] = text;
     s->texts.n_bytes[s->texts.n++] = strlen(text);
@@ -113,6 +120,7 @@ static pith_status begin_quality(pith_job *job, eval_state *s) {
   if (s->labels) PITH_TRY(pith_labelled_init(job->ctx, &s->labelled, model, s->labels, s->texts.n));
   for (int i = 0; i < 2; i++) s->sources[i] = pith_source_whole(&s->models[i]);
   PITH_TRY(pith_evaluation_begin(job->ctx, &s->evaluation, &s->sources[0], s->has_against ? &s->sources[1] : NULL, &s->texts, s->scores != NULL));
+  if (s->seconds) PITH_TRY(pith_evaluation_pairs(job->ctx, &s->evaluation, s->seconds));
   if (s->labels) PITH_TRY(pith_evaluation_keep(job->ctx, &s->evaluation));
   if (s->top_k) PITH_TRY(pith_evaluation_overlap(job->ctx, &s->evaluation, (uint32_t)s->top_k));
   return s->per_layer ? pith_evaluation_per_layer(job->ctx, &s->evaluation) : PITH_OK;
@@ -183,6 +191,7 @@ static void release(pith_job *job) {
   pith_texts_free(job->ctx, &s->texts);
   pith_free(job->ctx, s->scores);
   pith_free(job->ctx, s->labels);
+  pith_free(job->ctx, s->seconds);
   pith_labelled_free(job->ctx, &s->labelled);
 }
 

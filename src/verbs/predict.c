@@ -1,21 +1,51 @@
 /* What a head answers: labels of texts, labels of tokens, words for masked ones. */
 #include "runtime/predict.h"
+
+#include <string.h>
+
 #include "verbs/verbs.h"
 
 typedef struct predict_state {
   pith_texts texts;
+  const char **seconds;      /* of pairs of texts; NULL: there is none */
   pith_predictor predictor;
 } predict_state;
+
+/* Texts, or pairs: {"text", "pair"}. */
+static pith_status read_pairs(pith_job *job, predict_state *s, const pith_json *list) {
+  const size_t n = pith_json_count(list);
+  PITH_TRY(pith_calloc(job->ctx, n, sizeof *s->seconds, &s->seconds));
+  PITH_TRY(pith_calloc(job->ctx, n, sizeof *s->texts.texts, &s->texts.texts));
+  PITH_TRY(pith_calloc(job->ctx, n, sizeof *s->texts.n_bytes, &s->texts.n_bytes));
+  for (const pith_json *item = pith_json_first(list); item; item = pith_json_next(item)) {
+    const bool pair = pith_json_is_object(item);
+    const char *text = pith_json_string(pair ? pith_json_get(item, "text") : item), *second = pith_json_string(pith_json_get(item, "pair"));
+    if (!text || (pair && (!second || pith_json_count(item) != 2)))
+      return pith_fail(job->ctx, PITH_E_ARGUMENT, "%s: \"texts\" should hold strings, and pairs with a \"text\" and a \"pair\"", job->verb->name);
+    s->seconds[s->texts.n] = second;
+    s->texts.texts[s->texts.n] = text;
+    s->texts.n_bytes[s->texts.n++] = strlen(text);
+  }
+  return PITH_OK;
+}
+
+static bool has_pairs(const pith_json *list) {
+  const pith_json *item = pith_json_is_array(list) ? pith_json_first(list) : NULL;
+  while (item && !pith_json_is_object(item)) item = pith_json_next(item);
+  return item != NULL;
+}
 
 static pith_status start(pith_job *job, pith_task task, int64_t n_best) {
   predict_state *s = job->state;
   pith_model *model;
+  const pith_json *list = pith_json_get(job->request, "texts");
   PITH_TRY(pith_request_model(job, &model));
-  PITH_TRY(pith_request_texts(job, "texts", &s->texts));
+  PITH_TRY(task == PITH_TASK_CLASSIFY && has_pairs(list) ? read_pairs(job, s, list) : pith_request_texts(job, "texts", &s->texts));
   if (!s->texts.texts) return pith_fail(job->ctx, PITH_E_ARGUMENT, "%s: \"texts\" should be a list of strings", job->verb->name);
   if (task != PITH_TASK_TAG) PITH_TRY(pith_request_integer(job, "topK", 0, INT32_MAX, n_best, &n_best));
   PITH_TRY(pith_predictor_init(job->ctx, &s->predictor, model, task, (uint32_t)n_best));
   PITH_TRY(pith_predictor_begin(job->ctx, &s->predictor, s->texts.texts, s->texts.n_bytes, s->texts.n));
+  if (s->seconds) pith_predictor_pairs(&s->predictor, s->seconds);
   job->progress = (pith_progress){job->verb->name, "texts", 0, (double)s->texts.n};
   return PITH_OK;
 }
@@ -87,6 +117,7 @@ static void release(pith_job *job) {
   predict_state *s = job->state;
   pith_predictor_free(job->ctx, &s->predictor);
   pith_texts_free(job->ctx, &s->texts);
+  pith_free(job->ctx, s->seconds);
 }
 
 static const char *const keys[] = {"model", "texts", "topK", NULL}, *const tag_keys[] = {"model", "texts", NULL};

@@ -51,8 +51,8 @@ test('wrong inputs', (t) => {
 
 test('every program says the same, of folders, of addresses and of files in memory', async (t) => {
   const folder = temporaryFolder(t), source = join(folder, 'source'), output = join(folder, 'package');
-  writeTinyEncoder(source);
-  await compress(source, { output, shardSize: 16384 });
+  writeTinyEncoder(source, { hidden: 96, layers: 3 });
+  await compress(source, { output, shardSize: 65536 });
   const expected = diff(output, source);
   assert.ok(readdirSync(output).length > 4); // several shards, which are not read in order
   assert.deepEqual(await diffOf(output, source), expected);

@@ -135,7 +135,75 @@ test('evaluate: embeddings by the nearest centroid, and neighbours in common', a
   await assert.rejects(evaluate(decoder, { topKOverlap: 5 }), { code: 'PITH_E_ARGUMENT', message: /against which/ });
 });
 
+const pairs = [{ text: 'The quick fox', pair: 'jumps over the dog' }, { text: 'Pack my box', pair: '' }, { text: '', pair: 'jumps over' }];
+
+test('classify: pairs of texts, alone, in a list, beside texts', async (t) => {
+  const { source, output } = await made(t, 'classify');
+  const model = await opened(t, output), whole = await opened(t, source);
+  const all = await model.classify(pairs);
+  assert.equal(all.length, 3);
+  for (let i = 0; i < 3; i++) assert.deepEqual(await model.classify(pairs[i]), all[i]);
+  const mixed = await model.classify([texts[0], pairs[0], texts[1], pairs[1]]);
+  assert.deepEqual(mixed, [await model.classify(texts[0]), all[0], await model.classify(texts[1]), all[1]]);
+  // the second text's tokens are of another type: the same tokens as one text, and the texts the other way round, are something else
+  const one = await model.classify(`${pairs[0].text} [SEP] ${pairs[0].pair}`);
+  assert.notDeepEqual(one, all[0]);
+  assert.notDeepEqual(await model.classify({ text: pairs[0].pair, pair: pairs[0].text }), all[0]);
+  const close = (a, b) => a.forEach(({ label, score }) => assert.ok(Math.abs(b.find((other) => other.label === label).score - score) < 0.05));
+  (await whole.classify(pairs)).forEach((labels, i) => close(labels, all[i]));
+  const long = { text: 'quick fox '.repeat(60), pair: 'lazy dog '.repeat(3) }; // the longer one is cut
+  assert.notDeepEqual(await model.classify(long), await model.classify({ ...long, pair: '' }));
+  for (const wrong of [{ text: 'x' }, { pair: 'x' }, { text: 'x', pair: 1 }, { text: 'x', pair: 'y', label: 'z' }, null])
+    await assert.rejects(model.classify(/** @type {any} */ (wrong)), { code: 'PITH_E_ARGUMENT' }, JSON.stringify(wrong));
+  const tagger = await opened(t, (await made(t, 'tag')).output);
+  await assert.rejects(tagger.tag(/** @type {any} */ (pairs[0])), { code: 'PITH_E_ARGUMENT', message: /should be a string/ });
+});
+
+test('evaluate: accuracy of pairs, as classify answers them', async (t) => {
+  const { source, output } = await made(t, 'classify');
+  const model = await opened(t, output);
+  const rows = [];
+  for (const row of [...pairs, { text: texts[0] }]) rows.push({ ...row, label: (await model.classify('pair' in row ? row : row.text))[0].label });
+  rows[0].label = rows[0].label === 'bad' ? 'good' : 'bad';
+  const figures = await evaluate(output, { against: source, classify: rows, perLayer: true });
+  assert.equal(figures.tested, 4);
+  near(/** @type {number} */ (figures.accuracy), 3 / 4);
+  assert.ok(/** @type {number} */ (figures.klMean) < 1e-3 && /** @type {any} */ (figures.embedding).error < 1e-3, JSON.stringify(figures));
+  const encoder = join(temporaryFolder(t), 'encoder');
+  writeTinyEncoder(encoder);
+  await assert.rejects(evaluate(encoder, { classify: rows }), { code: 'PITH_E_UNSUPPORTED', message: /pairs of texts are for models that classify/ });
+});
+
 for (const [name, program, before] of programs) {
+  test(`${name}: the command line, with pairs`, async (t) => {
+    const { folder, source, output } = await made(t, 'classify');
+    const model = await opened(t, output);
+    const pith = (...args) => spawnSync(program, [...before, ...args], { encoding: 'utf8' });
+    const file = (as, content) => { writeFileSync(join(folder, as), content); return join(folder, as); };
+    const refused = (status, says, ...args) => {
+      const result = pith(...args);
+      assert.equal(result.status, status, `${args.join(' ')}: ${result.stderr}`);
+      assert.match(result.stderr, says);
+    };
+    const expected = (await model.classify(pairs)).map((labels, i) => ({ ...pairs[i], labels }));
+    const csv = file('pairs.csv', 'id,text,label,pair\n1,The quick fox,good,jumps over the dog\n2,Pack my box,bad,\n3,,good,jumps over\n');
+    for (const as of [file('pairs.tsv', pairs.map(({ text, pair }) => `${text}\t${pair}`).join('\n')), file('pairs.jsonl', pairs.map((pair) => JSON.stringify(pair)).join('\n')), csv]) {
+      const result = pith('classify', output, '--pairs', as, '--json');
+      assert.deepEqual(result.stdout.trim().split('\n').map((line) => JSON.parse(line)), expected, result.stderr);
+    }
+    assert.deepEqual(JSON.parse(pith('classify', output, '--pairs', csv, '--columns', 'pair,2', '--json').stdout.split('\n')[0]).text, pairs[0].pair);
+    const figures = JSON.parse(pith('eval', output, '--against', source, '--classify', csv, '--columns', 'text,pair,label', '--json').stdout);
+    assert.equal(figures.tested, 3);
+    assert.deepEqual(Object.fromEntries(['accuracy', 'label_agreement'].map((key) => [key, figures[key]])), {
+      accuracy: expected.filter(({ labels }, i) => labels[0].label === ['good', 'bad', 'good'][i]).length / 3, label_agreement: 1 });
+    refused(2, /takes texts or --pairs/, 'classify', output, 'x', '--pairs', csv);
+    refused(2, /--columns goes with --pairs/, 'classify', output, 'x', '--columns', 'a,b');
+    refused(2, /takes 2 columns/, 'classify', output, '--pairs', csv, '--columns', 'text');
+    refused(6, /line 1: there is no column 2/, 'classify', output, '--pairs', file('one.tsv', 'alone\n'));
+    refused(2, /has no rows/, 'classify', output, '--pairs', file('none.tsv', ''));
+    refused(2, /has no option --pairs/, 'tag', output, '--pairs', csv);
+  });
+
   test(`${name}: the command line, with texts from CSV, TSV and JSONL`, async (t) => {
     const { folder, source, output } = await made(t, 'classify');
     const pith = (...args) => spawnSync(program, [...before, ...args], { encoding: 'utf8' });

@@ -75,6 +75,8 @@ export function writeTinyCheckpoint(folder, nFiles = 1, padding = 0) {
 export function writeTinyEncoder(folder, { hidden = 32, layers = 2, task, labels = ['bad', 'good', 'none'] } = {}) {
   const { tokenizer, vocabulary: words } = tokenizerOf('WordPiece'), vocabulary = words + 1;
   tokenizer.added_tokens.push({ ...tokenizer.added_tokens[0], id: words, content: '[MASK]' });
+  const [special, text] = [(id, type) => ({ SpecialToken: { id, type_id: type } }), (id, type) => ({ Sequence: { id, type_id: type } })];
+  tokenizer.post_processor.pair = [special('[CLS]', 0), text('A', 0), special('[SEP]', 0), text('B', 1), special('[SEP]', 1)];
   const inner = 2 * hidden, positions = 64;
   const config = { architectures: ['BertModel'], model_type: 'bert', hidden_size: hidden, intermediate_size: inner, num_hidden_layers: layers,
     num_attention_heads: 4, vocab_size: vocabulary, max_position_embeddings: positions, type_vocab_size: 2, layer_norm_eps: 1e-12, hidden_act: 'gelu',
