@@ -214,7 +214,7 @@ static pith_status parse_value(parser *p, const char *key, size_t n_key, int dep
   else if (take(p, "false")) kind = KIND_FALSE;
   else if (!take(p, "null")) {
     const size_t n = pith_decimal_parse(p->at, (size_t)(p->end - p->at), &number);
-    if (n == 0 || !is_json_number(p->at, n)) return refuse(p);
+    if (n == 0 || !is_json_number(p->at, n) || isinf(number)) return refuse(p);
     p->at += n;
     kind = KIND_NUMBER;
   }

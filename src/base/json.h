@@ -7,7 +7,7 @@
 typedef struct pith_json pith_json;   /* opaque to the layers above */
 
 /* Parses exactly n bytes of UTF-8 (trailing white space allowed). Refuses duplicate keys, nesting beyond 64,
- * NUL bytes, numbers of more than 63 bytes and trailing text: PITH_E_FORMAT naming `what` and the byte. The caller frees. */
+ * NUL bytes, numbers of more than 63 bytes or beyond a double's range, and trailing text: PITH_E_FORMAT naming `what` and the byte. The caller frees. */
 pith_status pith_json_parse(pith_ctx *ctx, const char *text, size_t n_bytes, const char *what, pith_json **out);
 void pith_json_free(pith_json *json);
 
