@@ -22,6 +22,9 @@ export function paretoFront(points, x, y) {
     && (gain(other, x) > gain(point, x) || gain(other, y) > gain(point, y)))).sort((a, b) => a.values[x.key] - b.values[x.key]);
 }
 
+/** A figure with its axis' digits, or with two that say something. @param {number} value @param {Axis} axis */
+export const figure = (value, { digits }) => (value !== 0 && Math.abs(value) < 5 * 10 ** -digits ? Number(value.toPrecision(2)).toString() : value.toFixed(digits));
+
 /**
  * Whether an axis is better read by factors: of losses that span some.
  * @param {Axis} axis @param {number[]} values
@@ -192,7 +195,7 @@ class Page {
           u.over.style.cursor = point ? 'pointer' : 'default';
           tip.hidden = !point;
           if (!point) return;
-          tip.textContent = `${point.label}: ${point.values[x.key].toFixed(x.digits)} ${x.label}, ${point.values[y.key].toFixed(y.digits)} ${y.label}`;
+          tip.textContent = `${point.label}: ${figure(point.values[x.key], x)} ${x.label}, ${figure(point.values[y.key], y)} ${y.label}`;
           const left = u.valToPos(point.values[x.key], 'x'), top = u.valToPos(point.values[y.key], 'y');
           tip.style.left = `${Math.max(0, Math.min(left + 10, u.over.clientWidth - tip.offsetWidth))}px`;
           tip.style.top = `${Math.max(0, top - tip.offsetHeight - 10)}px`;
@@ -218,8 +221,10 @@ class Page {
     for (const { label, values } of front) {
       const short = label.length > 44 ? `${label.slice(0, 43)}…` : label, width = ctx.measureText(short).width;
       const px = u.valToPos(values[x.key], 'x', true), late = px + width + 12 * ratio > u.bbox.left + u.bbox.width;
-      const left = late ? px - 10 * ratio - width : px + 10 * ratio, py = u.valToPos(values[y.key], 'y', true) + 16 * ratio;
-      if (left < u.bbox.left || py > u.bbox.top + u.bbox.height || written.some((one) => Math.abs(one.y - py) < 14 * ratio && left < one.right && left + width > one.left)) continue;
+      const left = late ? px - 10 * ratio - width : px + 10 * ratio, dot = u.valToPos(values[y.key], 'y', true);
+      const py = [dot + 16 * ratio, dot - 8 * ratio].find((at) => at < u.bbox.top + u.bbox.height && at > u.bbox.top + 10 * ratio
+        && !written.some((one) => Math.abs(one.y - at) < 14 * ratio && left < one.right && left + width > one.left));
+      if (left < u.bbox.left || py === undefined) continue;
       written.push({ left, right: left + width, y: py });
       ctx.fillText(short, left, py);
     }

@@ -2,7 +2,7 @@
 import { ArgumentError, ExistsError, NotFoundError } from './errors.js';
 import { named } from './hub.js';
 import { nodeModule } from './load.js';
-import { isLogarithmic, paretoFront } from './report-page.js';
+import { figure, isLogarithmic, paretoFront } from './report-page.js';
 import { gatherResults, writeWhole } from './results.js';
 import { escape, points as pointsChart } from './svg.js';
 
@@ -56,7 +56,7 @@ function gather(folders) {
   const all = gatherResults(folders), failures = all.filter(({ status }) => status === 'failed'), done = all.filter(({ status }) => status === 'done');
   const points = done.map(pointOf).sort((a, b) => a.values.megabytes - b.values.megabytes || (a.label < b.label ? -1 : 1));
   const axes = Object.entries(AXES).filter(([key]) => points.some(({ values }) => key in values)).map(([key, [label, better, digits, what]]) => ({ key, label, better, digits, what }));
-  const y = axes.find(({ what }) => what === 'quality')?.key, time = axes.find(({ what }) => what === 'time')?.key;
+  const y = axes.find(({ what }) => what === 'quality')?.key, time = (axes.find(({ key }) => key.endsWith('Times')) ?? axes.find(({ what }) => what === 'time'))?.key; // of several machines times alone say little
   const { model, evaluation } = all[0], machines = [...new Set(done.map(({ machine }) => machine && `${machine.cpu}, Node.js ${machine.node}, ${machine.module}, Pith ${machine.pith}`))].filter(Boolean);
   const notes = [...new Set(done.map(({ machine }) => machine?.note))].filter(Boolean);
   const axis = (/** @type {string} */ key) => /** @type {Axis} */ (axes.find((one) => one.key === key));
@@ -133,7 +133,7 @@ function pointsTable({ points, axes, y, axis }) {
   const shown = axes.filter(({ what, key }) => what !== 'quality' || key === y).concat(axes.filter(({ what, key }) => what === 'quality' && key !== y).slice(0, 3));
   const front = new Set(y === undefined ? [] : paretoFront(points, axis('megabytes'), axis(y)));
   const rows = points.map((point) => `<tr data-point="${point.id}"><th scope="row"><button type="button" data-point="${point.id}" aria-pressed="false">${escape(point.label)}</button></th>` +
-    `${shown.map(({ key, digits }) => `<td>${key in point.values ? point.values[key].toFixed(digits) : '–'}</td>`).join('')}<td class="front">${front.has(point) ? 'yes' : 'no'}</td></tr>`);
+    `${shown.map((one) => `<td>${one.key in point.values ? figure(point.values[one.key], one) : '–'}</td>`).join('')}<td class="front">${front.has(point) ? 'yes' : 'no'}</td></tr>`);
   return `<table class="points"><thead><tr><th scope="col">recipe</th>${shown.map(({ label }) => `<th scope="col">${escape(label)}</th>`).join('')}<th scope="col">on the front</th></tr></thead><tbody>\n${rows.join('\n')}\n</tbody></table>`;
 }
 

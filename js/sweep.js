@@ -224,16 +224,20 @@ class Sweep {
 
   /** @param {Job} job @param {string} folder of its package */
   async #measure({ recipe, texts }, folder) {
-    const { path, evaluation, threads, signal } = this.facts, common = { worker: true, signal };
+    const { path, evaluation, threads, keep, signal } = this.facts, common = { worker: true, signal };
     const { bytes } = await this.#turns.run(false, () => compress(path, { ...common, recipe, threads, output: folder, force: true, ...(texts ? { calibrate: texts } : {}) }));
-    const quality = await this.#turns.run(false, () => evaluate(folder, { ...common, against: path, threads, ...evaluation.request }));
-    const { tensors } = await this.#turns.run(false, () => diff(folder, path, common));
-    return { bytes, quality, ...await this.#turns.run(true, () => this.#time(folder)), tensors };
+    try {
+      const quality = await this.#turns.run(false, () => evaluate(folder, { ...common, against: path, threads, ...evaluation.request }));
+      const { tensors } = await this.#turns.run(false, () => diff(folder, path, common));
+      return { bytes, quality, ...await this.#turns.run(true, () => this.#time(folder)), tensors };
+    } finally { // what compress refused to replace is none of ours
+      if (!keep || signal.aborted) nodeModule('node:fs').rmSync(folder, { recursive: true, force: true });
+    }
   }
 
   /** @param {Job} job @returns {Promise<SweepResult>} written, unless the sweep was cancelled */
   async run(job) {
-    const { texts, ...facts } = job, { output, keep, model, evaluation, signal } = this.facts;
+    const { texts, ...facts } = job, { output, model, evaluation, signal } = this.facts;
     const folder = nodeModule('node:path').join(output, job.id), about = { format: FORMAT, ...facts, model, evaluation: evaluation.facts };
     /** @type {SweepResult} */
     let result;
@@ -242,8 +246,6 @@ class Sweep {
     } catch (error) {
       if (signal.aborted) throw new CancelledError('cancelled', { cause: signal.reason });
       result = { ...about, status: 'failed', error: packError(error) };
-    } finally {
-      if (!keep || signal.aborted) nodeModule('node:fs').rmSync(folder, { recursive: true, force: true });
     }
     writeResult(output, result);
     return result;
