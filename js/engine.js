@@ -389,7 +389,7 @@ export class Engine {
    * @param {string[]} argv
    * @param {boolean} terminal stderr is one
    * @param {() => boolean} interrupted
-   * @param {(args: Record<string, any>) => Promise<number>} hostCommand runs what the library leaves to us, `import`, and gives its exit code
+   * @param {(args: Record<string, any>) => Promise<number>} hostCommand runs what the library leaves to us, like `import`, and gives its exit code
    * @returns {Promise<number>} exit code
    */
   async commandLine(argv, terminal, interrupted, hostCommand) {
@@ -406,6 +406,24 @@ export class Engine {
     const args = at === 0 ? null : JSON.parse(this.#cText(at));
     wasm.pith_wasm_cli_close(cli);
     return args ? hostCommand(args) : code;
+  }
+
+  /**
+   * What the command line reads from files, for commands that are ours: texts, pairs, rows with labels (src/cli/inputs.h).
+   * @param {Record<string, unknown>} args paths and columns as options of the command line
+   * @returns {Record<string, any>} members of a request
+   */
+  readInputs(args) {
+    const wasm = this.#wasm;
+    const at = this.#withText(JSON.stringify(args), (text, n) => wasm.pith_wasm_cli_inputs(text, n));
+    if (at === 0) throw new MemoryError('there is no memory for the texts');
+    try {
+      const { status, message, ...read } = JSON.parse(this.#cText(at));
+      if (status !== 0) throw errorFromStatus(status, message);
+      return read;
+    } finally {
+      wasm.pith_wasm_free(at);
+    }
   }
 
   /** @param {() => boolean} ended is asked while the input is slow */

@@ -15,8 +15,8 @@ export * from './errors.js';
  */
 /**
  * @typedef {object} Progress
- * @property {string} phase 'load', 'fetch', 'plan', 'hash', 'quantize', 'measure', 'embed', 'classify', 'tag', 'fill', 'prompt', 'generate'
- * @property {string} unit  of done and total: 'bytes', 'weights', 'texts', 'tokens', 'trials'
+ * @property {string} phase 'load', 'fetch', 'plan', 'hash', 'quantize', 'measure', 'compare', 'embed', 'classify', 'tag', 'fill', 'prompt', 'generate', 'sweep'
+ * @property {string} unit  of done and total: 'bytes', 'weights', 'texts', 'tokens', 'trials', 'layers', 'jobs'
  * @property {number} done
  * @property {number} total 0 when it is not known
  */
@@ -527,6 +527,54 @@ export async function evaluate(source, options = {}) {
   const { signal, onProgress, worker, against, ...rest } = options;
   const parent = against === undefined ? {} : { against: describe(against) };
   return (await once('eval', { source: describe(source), ...parent, ...rest, threads: checkThreads(rest.threads) }, { signal, onProgress, worker })).result;
+}
+
+/**
+ * Two models tensor by tensor: how each is stored, and the relative error of the first against the second.
+ * @param {ModelSource} source
+ * @param {ModelSource} reference
+ * @param {TaskOptions & {worker?: boolean}} [options]
+ * @returns {Promise<Record<string, any>>}
+ */
+export async function diff(source, reference, options = {}) {
+  checkOptions(options, ['signal', 'onProgress', 'worker'], 'diff');
+  return (await once('diff', { source: describe(source), against: describe(reference) }, options)).result;
+}
+
+/**
+ * Recipes and calibrations one after another or side by side: each compressed, measured and timed, with one small file of results (docs/SWEEP.md).
+ * Node.js alone.
+ * @param {string} source a checkpoint of this machine
+ * @param {import('./sweep.js').SweepOptions} options
+ * @returns {Promise<import('./sweep.js').SweepSummary>}
+ */
+export async function sweep(source, options) {
+  checkOptions(options, ['signal', 'onProgress', 'onResult', 'output', 'recipes', 'calibrate', 'texts', 'similarity', 'classify', 'perplexity', 'column', 'columns',
+    'topKOverlap', 'jobs', 'threads', 'shard', 'resume', 'keep'], 'sweep');
+  checkSignal(options.signal);
+  if (typeof source !== 'string' || source === '') throw new ArgumentError('sweep takes the path of a checkpoint');
+  for (const key of /** @type {const} */ (['output', 'texts', 'similarity', 'classify', 'perplexity', 'column', 'columns', 'shard']))
+    if (options[key] !== undefined) checkText(options[key], key);
+  if (!options.output) throw new ArgumentError('sweep wants a folder for its results: output');
+  if (!options.recipes || options.recipes.length === 0) throw new ArgumentError('sweep wants recipes: names, files, patterns or grids');
+  if (options.threads !== undefined) checkThreads(options.threads);
+  return (await import('./sweep.js')).sweep(source, options);
+}
+
+/**
+ * What sweeps found, of several folders together, as a page (.html), as data (.json, .csv) or as a picture (.svg). Node.js alone.
+ * @param {string | string[]} folders
+ * @param {import('./report.js').ReportOptions} options
+ * @returns {Promise<import('./report.js').ReportSummary>}
+ */
+export async function report(folders, options) {
+  checkOptions(options, ['output', 'svg', 'force'], 'report');
+  const list = Array.isArray(folders) ? folders : [folders];
+  if (list.length === 0) throw new ArgumentError('report wants the folders of sweeps');
+  for (const folder of list) checkText(folder, 'a folder');
+  for (const key of /** @type {const} */ (['output', 'svg'])) if (options[key] !== undefined) checkText(options[key], key);
+  if (!options.output) throw new ArgumentError('report wants a file\'s name: output');
+  return (await import('./report.js')).report(list, options);
 }
 
 /**

@@ -104,17 +104,6 @@ static pith_status add_lines(pith_cli *cli, pith_json *list, char *text, size_t 
   return PITH_OK;
 }
 
-static pith_status add_perplexity(pith_cli *cli, pith_json *request) {
-  const char *path = argument(cli, "perplexity");
-  char *text;
-  size_t n_bytes;
-  if (!path) return PITH_OK;
-  PITH_TRY(pith_input_file(&cli->ctx, path, &text, &n_bytes));
-  pith_json_add_string(request, "perplexity", text);
-  pith_free(&cli->ctx, text);
-  return PITH_OK;
-}
-
 /* A recipe's name, or a file: its path holds a slash or ends in .json, so that no file hides a name. */
 static pith_status add_recipe(pith_cli *cli, pith_json *request) {
   const char *name = argument(cli, "recipe");
@@ -172,10 +161,7 @@ static pith_status build_eval(pith_cli *cli, pith_json *request) {
   if (n > 1) return pith_fail(&cli->ctx, PITH_E_ARGUMENT, "eval takes one of --texts, --similarity, --classify and --perplexity");
   PITH_TRY(need_option(cli, "column", argument(cli, "texts") != NULL, "--column goes with --texts"));
   PITH_TRY(need_option(cli, "columns", argument(cli, "similarity") || argument(cli, "classify"), "--columns goes with --similarity and --classify"));
-  PITH_TRY(pith_input_texts(&cli->ctx, cli->arguments, "texts", request));
-  PITH_TRY(pith_input_pairs(&cli->ctx, cli->arguments, request));
-  PITH_TRY(pith_input_labelled(&cli->ctx, cli->arguments, request));
-  return add_perplexity(cli, request);
+  return pith_inputs(&cli->ctx, cli->arguments, request);
 }
 
 static pith_status build_diff(pith_cli *cli, pith_json *request) {
@@ -318,9 +304,16 @@ static pith_status run(pith_cli *cli, double budget_ms) {
   return printed == PITH_OK ? PITH_PENDING : printed;
 }
 
-/* The network is the host's: its program runs the command, with the arguments as they were understood here. */
-static pith_status leave_to_host(pith_cli *cli) {
-  if (!argument(cli, "output")) return pith_fail(&cli->ctx, PITH_E_ARGUMENT, "import wants the folder's name: -o DIR");
+/* The network and the making of pages are the host's: its program runs these commands, with the arguments as they were understood here. */
+static const struct {
+  const char *name, *no_output;
+} host_commands[] = {{"import", "import wants the folder's name: -o DIR"},
+                     {"sweep", "sweep wants a folder for its results: -o DIR"},
+                     {"report", "report wants a file's name: -o FILE.html, .json, .csv or .svg"}};
+
+static pith_status leave_to_host(pith_cli *cli, size_t which) {
+  if (!argument(cli, "output")) return pith_fail(&cli->ctx, PITH_E_ARGUMENT, "%s", host_commands[which].no_output);
+  pith_json_add_string(cli->arguments, "command", host_commands[which].name);
   pith_json_add_string(cli->arguments, "source", pith_json_string(words(cli)));
   PITH_TRY(pith_json_print(&cli->ctx, cli->arguments, false, &cli->for_host));
   return pith_buffer_append(&cli->ctx, &cli->for_host, "", 1);
@@ -347,7 +340,9 @@ static pith_status open_command(pith_cli *cli) {
   PITH_TRY(pith_arguments_parse(&cli->ctx, command, pith_json_next(first), &cli->arguments));
   cli->command = command;
   cli->output.json = pith_json_true(pith_json_get(cli->arguments, "json"));
-  return is_command(cli, "import") ? leave_to_host(cli) : PITH_PENDING;
+  for (size_t i = 0; i < sizeof host_commands / sizeof *host_commands; i++)
+    if (is_command(cli, host_commands[i].name)) return leave_to_host(cli, i);
+  return PITH_PENDING;
 }
 
 pith_cli *pith_cli_open(const pith_host *host, const pith_allocator *allocator, const char *argv, size_t n_bytes, bool terminal) {

@@ -13,8 +13,8 @@ pith_cli *pith_cli_open(const pith_host *host, const pith_allocator *allocator, 
 pith_status pith_cli_step(pith_cli *cli, double budget_ms);
 /* 0, or the pith_status of what failed (documented in `pith help`). */
 int pith_cli_exit_code(const pith_cli *cli);
-/* When done: NULL, or what the command line leaves to its program, which has the network or has it not: the arguments of `import` as a JSON
- * object, {"source", "output", "revision"?, "force"?, "json"?}. */
+/* When done: NULL, or what the command line leaves to its program, which has the network and Node.js or has them not: the arguments of `import`,
+ * `sweep` or `report` as a JSON object, {"command", "words", "source", "output", …}, options as cli/options.c names them. */
 const char *pith_cli_for_host(const pith_cli *cli);
 void pith_cli_close(pith_cli *cli);
 

@@ -134,3 +134,40 @@ pith_status pith_input_text_pairs(pith_ctx *ctx, const pith_json *arguments, pit
   pith_json_free(rows);
   return status;
 }
+
+static pith_status add_perplexity(pith_ctx *ctx, const pith_json *arguments, pith_json *request) {
+  const char *path = argument(arguments, "perplexity");
+  char *text;
+  size_t n_bytes;
+  if (!path) return PITH_OK;
+  PITH_TRY(pith_input_file(ctx, path, &text, &n_bytes));
+  pith_json_add_string(request, "perplexity", text);
+  pith_free(ctx, text);
+  return PITH_OK;
+}
+
+pith_status pith_inputs(pith_ctx *ctx, const pith_json *arguments, pith_json *request) {
+  PITH_TRY(pith_input_texts(ctx, arguments, "texts", request));
+  PITH_TRY(pith_input_pairs(ctx, arguments, request));
+  PITH_TRY(pith_input_labelled(ctx, arguments, request));
+  return add_perplexity(ctx, arguments, request);
+}
+
+static pith_status read_all(pith_ctx *ctx, const char *arguments, size_t n_bytes, pith_json *read) {
+  pith_json *parsed;
+  PITH_TRY(pith_json_parse(ctx, arguments, n_bytes, "the arguments", &parsed));
+  pith_status status = pith_inputs(ctx, parsed, read);
+  if (status == PITH_OK) status = pith_input_texts(ctx, parsed, "calibrate", read);
+  pith_json_free(parsed);
+  return status;
+}
+
+pith_status pith_inputs_for_host(pith_ctx *ctx, const char *arguments, size_t n_bytes, pith_buffer *out) {
+  pith_json *read = pith_json_new_object();
+  const pith_status status = read_all(ctx, arguments, n_bytes, read);
+  pith_json_add_number(read, "status", (double)status);
+  if (status != PITH_OK) pith_json_add_string(read, "message", ctx->message);
+  const pith_status printed = pith_json_print(ctx, read, false, out);
+  pith_json_free(read);
+  return printed == PITH_OK ? pith_buffer_append(ctx, out, "", 1) : printed;
+}

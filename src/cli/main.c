@@ -1,6 +1,7 @@
 /* The native program: POSIX host, the command line, its exit code. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/host_posix.h"
@@ -24,7 +25,9 @@ int main(int argc, char **argv) {
   while (pith_cli_step(cli, 50.0) == PITH_PENDING) continue;
   int code = pith_cli_exit_code(cli);
   if (pith_cli_for_host(cli)) {
-    fputs("pith: this program has no network: `npx pith import` fetches; a checkpoint that is here is read where it lies (PITH_E_UNSUPPORTED)\n", stderr);
+    fputs(strcmp(argv[1], "import") == 0
+            ? "pith: this program has no network: `npx pith import` fetches; a checkpoint that is here is read where it lies (PITH_E_UNSUPPORTED)\n"
+            : "pith: `sweep` and `report` are written in JavaScript: `npx pith sweep` and `npx pith report` run them in Node.js (PITH_E_UNSUPPORTED)\n", stderr);
     code = PITH_E_UNSUPPORTED;
   }
   pith_cli_close(cli);

@@ -53,6 +53,27 @@ static const pith_option eval_options[] = {COMMON,
                                            {"--perplexity", "perplexity", PITH_OPTION_TEXT},
                                            {NULL, NULL, PITH_OPTION_FLAG}};
 
+static const pith_option sweep_options[] = {{"-o", "output", PITH_OPTION_TEXT},
+                                            {"--output", "output", PITH_OPTION_TEXT},
+                                            {"--recipes", "recipes", PITH_OPTION_TEXTS},
+                                            {"--calibrate", "calibrate", PITH_OPTION_TEXTS},
+                                            {"--texts", "texts", PITH_OPTION_TEXT},
+                                            {"--similarity", "similarity", PITH_OPTION_TEXT},
+                                            {"--classify", "classify", PITH_OPTION_TEXT},
+                                            {"--perplexity", "perplexity", PITH_OPTION_TEXT},
+                                            {"--column", "column", PITH_OPTION_TEXT},
+                                            {"--columns", "columns", PITH_OPTION_TEXT},
+                                            {"--top-k-overlap", "topKOverlap", PITH_OPTION_NUMBER},
+                                            {"--jobs", "jobs", PITH_OPTION_NUMBER},
+                                            {"--threads", "threads", PITH_OPTION_NUMBER},
+                                            {"--shard", "shard", PITH_OPTION_TEXT},
+                                            {"--resume", "resume", PITH_OPTION_FLAG},
+                                            {"--keep", "keep", PITH_OPTION_FLAG},
+                                            {"--json", "json", PITH_OPTION_FLAG},
+                                            {NULL, NULL, PITH_OPTION_FLAG}};
+static const pith_option report_options[] = {{"-o", "output", PITH_OPTION_TEXT}, {"--output", "output", PITH_OPTION_TEXT}, {"--svg", "svg", PITH_OPTION_TEXT},
+                                             {"--force", "force", PITH_OPTION_FLAG}, {"--json", "json", PITH_OPTION_FLAG}, {NULL, NULL, PITH_OPTION_FLAG}};
+
 static const pith_command commands[] = {
     {"import", "pith import ORG/NAME|URL|PATH -o DIR [--revision NAME] [--force] [--json]",
      "a checkpoint of the Hub, or one that is here, fetched whole and checked (npx pith alone: build/pith has no network)", import_options, 1, 1},
@@ -74,6 +95,12 @@ static const pith_command commands[] = {
     {"eval", "pith eval SRC [--against PARENT] (--texts FILE [--column NAME|N] | --similarity FILE [--columns score,a,b] |\n"
      "                --classify FILE [--columns text,label | text,pair,label] | --perplexity FILE) [--top-k-overlap K] [--per-layer] [--speed] [--attention f32|i16|i8] [--threads N] [--json]",
      "quality: cosine, correlation, accuracy, perplexity, KL divergence; error by layer, and speed. FILE: a text a line, or .csv, .tsv, .jsonl", eval_options, 1, 1},
+    {"sweep", "pith sweep SRC --recipes 'GLOB'|GRID.json|NAME… (--texts FILE [--column NAME|N] | --similarity FILE [--columns score,a,b] |\n"
+     "                --classify FILE [--columns text,label] | --perplexity FILE) [--calibrate none|FILE]… [--top-k-overlap K] -o DIR\n"
+     "                [--jobs N] [--threads N] [--resume] [--shard i/n] [--keep] [--json]",
+     "each recipe with each calibration compressed, measured and timed; a small file of results each (npx pith alone)", sweep_options, 1, 1},
+    {"report", "pith report DIR… -o FILE.html|.json|.csv|.svg [--svg FOLDER] [--force] [--json]",
+     "what sweeps found, of several folders together: a page, data, or pictures (npx pith alone)", report_options, 1, -1},
     {"diff", "pith diff SRC REFERENCE [--json]", "two models tensor by tensor: encoding, bits, zeros, bytes and relative error against the reference", inspect_options, 2, 2},
     {"tokenize", "pith tokenize SRC [TEXT…] [--json]", "token ids of texts, or of the lines of standard input", embed_options, 1, -1},
     {"digest", "pith digest SRC [--attention f32|i16|i8] [--threads N] [--json] [--kernels NAME]", "one hash of what the model computes: the same on every engine", embed_options, 1, 1},

@@ -354,7 +354,7 @@ pith_status pith_output_help(pith_ctx *ctx, pith_output *o, const pith_command *
   if (status == PITH_OK)
     status = pith_buffer_printf(ctx, &out,
                                 "\nSRC is a checkpoint's folder (config.json, model.safetensors, tokenizer.json) or a package's.\n"
-                                "Exit codes: 0 done, 2 wrong arguments, 3 not found, 4 input/output, 5 no space, 6 malformed file, 7 altered file,\n"
+                                "Exit codes: 0 done, 1 some jobs of a sweep failed, 2 wrong arguments, 3 not found, 4 input/output, 5 no space, 6 malformed file, 7 altered file,\n"
                                 "8 unsupported, 9 out of memory, 10 past a limit, 11 output exists, 12 network, 13 a bug of ours, 130 cancelled.\n");
   if (status == PITH_OK) status = write_out(ctx, o, &out);
   pith_buffer_free(ctx, &out);

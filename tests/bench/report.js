@@ -5,7 +5,7 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Results } from './results.js';
-import { bars, lines, stacked } from './svg.js';
+import { bars, lines, stacked } from '../../js/svg.js';
 
 const MISSING = '–';
 const ms = (value) => (value === null ? MISSING : value < 10 ? value.toFixed(2) : value < 100 ? value.toFixed(1) : value.toFixed(0));

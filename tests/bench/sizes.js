@@ -27,10 +27,19 @@ function bytesOf(path) {
   return readdirSync(full).reduce((sum, name) => sum + statSync(join(full, name)).size, 0);
 }
 
+/** The scripts that a page loads: what the entries of page, worker and thread import, and what these import. What is imported when it is called (import, sweeps, reports) is Node.js's. */
+function pageScripts() {
+  const found = new Set(['index.js', 'worker.js', 'server.js', 'thread.js']);
+  for (const name of found) {
+    for (const [, other] of readFileSync(join(root, 'js', name), 'utf8').matchAll(/^(?:import|export) (?:[^'"]* from )?'\.\/([\w-]+\.js)';/gm)) found.add(other);
+  }
+  return [...found].map((name) => `js/${name}`);
+}
+
 export function sizes() {
   // What a page fetches that loads packages; the -complete modules, which compress too, are for what is none.
   const modules = readdirSync(join(root, 'dist')).filter((name) => name.endsWith('.wasm') && !name.includes('-complete')).map((name) => `dist/${name}`);
-  const scripts = readdirSync(join(root, 'js')).filter((name) => name.endsWith('.js') && name !== 'bin.js').map((name) => `js/${name}`);
+  const scripts = pageScripts();
   const engines = { ...Object.fromEntries(modules.map((path) => [`Pith, ${path.slice(5)}`, [path, ...scripts]])), ...ENGINES };
   const size = (files) => {
     const contents = files.map((path) => readFileSync(join(root, path)));

@@ -1,4 +1,4 @@
-/** Charts as SVG texts: horizontal bars, stacked bars, lines. Legible on light and on dark; no script, no font of their own. */
+/** Charts as SVG texts: horizontal bars, stacked bars, lines, points. Legible on light and on dark; no script, no font of their own. */
 
 const COLOURS = ['pith', 'pith2', 'a', 'b', 'c', 'd', 'e', 'f', 'g'];
 const STYLE = `<style>
@@ -12,10 +12,14 @@ rect{stroke:none!important}polyline{fill:none!important;stroke-width:2.5}
 .e{fill:#2bb5ad;stroke:#2bb5ad}.f{fill:#f778ba;stroke:#f778ba}.g{fill:#d29922;stroke:#d29922}}
 </style>`;
 
-const escape = (text) => String(text).replace(/&/g, '&amp;').replace(/</g, '&lt;').replace(/>/g, '&gt;');
+/** @param {unknown} text */
+export const escape = (text) => String(text).replace(/&/g, '&amp;').replace(/</g, '&lt;').replace(/>/g, '&gt;').replace(/"/g, '&quot;');
+/** @param {number} x @param {number} y @param {unknown} what @param {{anchor?: string, kind?: string}} [how] */
 const text = (x, y, what, { anchor = 'start', kind = '' } = {}) => `<text x="${round(x)}" y="${round(y)}"${anchor === 'start' ? '' : ` text-anchor="${anchor}"`}${kind ? ` class="${kind}"` : ''}>${escape(what)}</text>`;
+/** @param {number} x */
 const round = (x) => Math.round(x * 10) / 10;
 
+/** @param {number} width @param {number} height @param {string} title @param {string[]} parts */
 function frame(width, height, title, parts) {
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" role="img" aria-label="${escape(title)}">\n${STYLE}\n` +
     `<rect class="back" width="${width}" height="${height}" rx="6"/>\n${text(16, 26, title, { kind: 'title' })}\n${parts.join('\n')}\n</svg>\n`;
@@ -83,8 +87,9 @@ export function lines({ title, note, x: xName, unit, series }) {
   const width = 760, height = 380, left = 70, right = 225, top = note ? 66 : 48, bottom = 50;
   const points = series.flatMap((one) => one.points), xs = [...new Set(points.map(([x]) => x))].sort((a, b) => a - b);
   const low = Math.min(...points.map(([, y]) => y)) / 1.25, high = Math.max(...points.map(([, y]) => y)) * 1.25;
-  const scale = (value, from, to, begin, end) => begin + (from === to ? 0 : Math.log(value / from) / Math.log(to / from)) * (end - begin);
-  const at = ([x, y]) => [round(scale(x, xs[0], xs.at(-1), left, width - right)), round(scale(y, low, high, height - bottom, top))];
+  const scale = (/** @type {number} */ value, /** @type {number} */ from, /** @type {number} */ to, /** @type {number} */ begin, /** @type {number} */ end) => begin + (from === to ? 0 : Math.log(value / from) / Math.log(to / from)) * (end - begin);
+  /** @param {[number, number]} point @returns {[number, number]} */
+  const at = ([x, y]) => [round(scale(x, xs[0], xs[xs.length - 1], left, width - right)), round(scale(y, low, high, height - bottom, top))];
   const parts = note ? [text(16, 46, note, { kind: 'minor' })] : [];
   for (const x of xs) {
     const [px] = at([x, low]);
@@ -100,12 +105,79 @@ export function lines({ title, note, x: xName, unit, series }) {
   }
   parts.push(text((left + width - right) / 2, height - 12, xName, { anchor: 'middle', kind: 'minor' }), text(16, top - 6, unit, { kind: 'minor' }));
   // Labels at the lines' ends, pushed apart where they would lie on each other.
-  const labels = series.map((one) => ({ one, y: at([...one.points].sort((a, b) => a[0] - b[0]).at(-1))[1] })).sort((a, b) => a.y - b.y);
+  const labels = series.map((one) => ({ one, y: at(/** @type {[number, number]} */ ([...one.points].sort((a, b) => a[0] - b[0]).at(-1)))[1] })).sort((a, b) => a.y - b.y);
   for (let i = 1; i < labels.length; i++) labels[i].y = Math.max(labels[i].y, labels[i - 1].y + 17);
   for (const { one, y } of labels) {
     const places = [...one.points].sort((a, b) => a[0] - b[0]).map(at), colour = COLOURS[one.colour];
     parts.push(`<polyline class="${colour}" points="${places.map((p) => p.join(',')).join(' ')}"/>`, ...places.map(([px, py]) => `<circle class="${colour}" cx="${px}" cy="${py}" r="3.5"/>`),
       `<rect class="${colour}" x="${width - right + 14}" y="${y - 5}" width="10" height="10" rx="2"/>`, text(width - right + 30, y + 4, one.label));
+  }
+  return frame(width, height, title, parts);
+}
+
+/** Round values that an axis is marked at. @param {number} low @param {number} high @param {number} about how many */
+function ticks(low, high, about) {
+  const rough = (high - low) / about, decade = 10 ** Math.floor(Math.log10(rough)), step = decade * (/** @type {number} */ ([1, 2, 5, 10].find((digit) => digit * decade >= rough * 0.999)));
+  const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9)), first = Math.ceil(low / step - 1e-9);
+  return Array.from({ length: Math.floor(high / step + 1e-9) - first + 1 }, (_, i) => ({ value: (first + i) * step, text: ((first + i) * step).toFixed(digits) }));
+}
+
+/** 1, 2 and 5 of each power of ten, or where these are many the powers. @param {number} low @param {number} high logarithms */
+function decades(low, high) {
+  const values = Array.from({ length: Math.ceil(high) - Math.floor(low) + 1 }, (_, i) => Math.floor(low) + i).flatMap((power) => (high - low > 3 ? [1] : [1, 2, 5]).map((digit) => digit * 10 ** power));
+  return values.filter((value) => Math.log10(value) >= low && Math.log10(value) <= high).map((value) => ({ value, text: String(Number(value.toPrecision(1))) }));
+}
+
+/** A little more than what there is, so that no point lies on an edge. @param {number[]} values @param {boolean} fromZero */
+function range(values, fromZero) {
+  const low = fromZero ? 0 : Math.min(...values), high = Math.max(...values), room = (high - low) * 0.08 || Math.abs(high) * 0.05 || 1;
+  return [fromZero ? 0 : low - room, high + room];
+}
+
+/** A legend's names in rows that are no wider than the picture. @param {string[]} labels @param {number} width */
+function rowsOf(labels, width) {
+  /** @type {{index: number, x: number, label: string}[][]} */
+  const rows = [[]];
+  let x = 16;
+  for (const [index, label] of labels.entries()) {
+    const long = 36 + label.length * 6.6;
+    if (x + long > width && x > 16) { rows.push([]); x = 16; }
+    rows[rows.length - 1].push({ index, x: round(x), label });
+    x += long;
+  }
+  return rows;
+}
+
+/**
+ * Points, joined where a series says so, over linear axes or a logarithmic vertical one.
+ * @param {{title: string, note?: string, x: string, y: string, fromZero?: boolean, logarithmic?: boolean, series: {label: string, colour: number, joined?: boolean, points: {x: number, y: number, label?: string}[]}[]}} chart
+ *   label of a point: written beside it; fromZero: where the vertical axis begins
+ */
+export function points({ title, note, x: xName, y: yName, fromZero = false, logarithmic = false, series }) {
+  const width = 760, left = 70, right = 24, bottom = 50, legend = note ? 62 : 44, names = rowsOf(series.map(({ label }) => label), width), top = legend + 46 + 20 * (names.length - 1), height = top + 320;
+  const bent = logarithmic ? Math.log10 : (/** @type {number} */ y) => y;
+  const all = series.flatMap((one) => one.points), [x0, x1] = range(all.map(({ x }) => x), false), [y0, y1] = range(all.map(({ y }) => bent(y)), fromZero);
+  const across = (/** @type {number} */ x) => round(left + (x - x0) / (x1 - x0) * (width - left - right)), up = (/** @type {number} */ y) => round(height - bottom - (bent(y) - y0) / (y1 - y0) * (height - bottom - top));
+  const parts = note ? [text(16, 46, note, { kind: 'minor' })] : [];
+  for (const [row, some] of names.entries()) {
+    for (const { index, x, label } of some) parts.push(`<rect class="${COLOURS[series[index].colour % COLOURS.length]}" x="${x}" y="${legend + 20 * row}" width="11" height="11" rx="2"/>`, text(x + 16, legend + 10 + 20 * row, label, { kind: 'minor' }));
+  }
+  for (const { value, text: says } of ticks(x0, x1, 7)) parts.push(`<line class="axis" x1="${across(value)}" x2="${across(value)}" y1="${top}" y2="${height - bottom}"/>`, text(across(value), height - bottom + 18, says, { anchor: 'middle', kind: 'minor' }));
+  for (const { value, text: says } of logarithmic ? decades(y0, y1) : ticks(y0, y1, 6)) parts.push(`<line class="axis" x1="${left}" x2="${width - right}" y1="${up(value)}" y2="${up(value)}"/>`, text(left - 8, up(value) + 4, says, { anchor: 'end', kind: 'minor' }));
+  parts.push(text((left + width - right) / 2, height - 12, xName, { anchor: 'middle', kind: 'minor' }), text(16, top - 12, yName, { kind: 'minor' }));
+  /** @type {{x: number, y: number}[]} */
+  const written = [];
+  for (const { colour, joined, points: some } of series) {
+    const kind = COLOURS[colour % COLOURS.length], places = some.map((point) => ({ ...point, x: across(point.x), y: up(point.y) }));
+    if (joined && places.length > 1) parts.push(`<polyline class="${kind}" points="${places.map(({ x, y }) => `${x},${y}`).join(' ')}"/>`);
+    for (const { x, y, label } of places) {
+      parts.push(`<circle class="${kind}" cx="${x}" cy="${y}" r="4.5"/>`);
+      if (!label) continue;
+      const late = x > width / 2, at = { x: late ? x - 9 : x + 9, y: y + 15 };
+      while (written.some((other) => Math.abs(other.y - at.y) < 13 && Math.abs(other.x - at.x) < 190)) at.y += 13;
+      written.push(at);
+      parts.push(text(at.x, Math.min(at.y, height - bottom - 4), label, { anchor: late ? 'end' : 'start', kind: 'minor' }));
+    }
   }
   return frame(width, height, title, parts);
 }
