@@ -183,10 +183,12 @@ pith_status pith_calibration_collect(pith_ctx *ctx, pith_calibration *c, int32_t
 
 pith_weights *pith_calibration_layer(pith_calibration *c) { return &c->run.weights; }
 
+void pith_calibration_edited(pith_calibration *c) { c->id = PITH_N_LAYER_WEIGHTS; }
+
 void pith_calibration_reshape(pith_calibration *c, pith_layer_shape shape) {
   c->shape = shape;
   c->run.config.layers = &c->shape;   /* it runs one layer at a time */
-  c->id = PITH_N_LAYER_WEIGHTS;
+  pith_calibration_edited(c);
 }
 
 pith_status pith_calibration_step(pith_ctx *ctx, pith_calibration *c, int32_t stage, uint32_t id) {

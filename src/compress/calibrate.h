@@ -58,6 +58,7 @@ pith_status pith_calibration_begin(pith_ctx *ctx, pith_calibration *c, pith_sour
 pith_status pith_calibration_collect(pith_ctx *ctx, pith_calibration *c, int32_t stage, uint32_t id);
 /* The layer's weights, which its owner may replace after collecting (edit.h), and what its shape then is: the moments are of no more use. */
 pith_weights *pith_calibration_layer(pith_calibration *c);
+void pith_calibration_edited(pith_calibration *c);   /* the same shape */
 void pith_calibration_reshape(pith_calibration *c, pith_layer_shape shape);
 /* Until PITH_OK: makes ready what rounding weight `id` (a matrix) of layer `stage` minds. Layers in order, weights of a layer in forward order. */
 pith_status pith_calibration_step(pith_ctx *ctx, pith_calibration *c, int32_t stage, uint32_t id);

@@ -25,6 +25,7 @@ pith_status pith_moments_init(pith_ctx *ctx, pith_moments *m, size_t cols, size_
   PITH_TRY(pith_calloc(ctx, cols, cols * sizeof *m->sums, &m->sums));
   PITH_TRY(pith_calloc(ctx, cols, sizeof *m->totals, &m->totals));
   PITH_TRY(pith_calloc(ctx, cols, sizeof *m->magnitudes, &m->magnitudes));
+  PITH_TRY(pith_calloc(ctx, cols, sizeof *m->maxima, &m->maxima));
   PITH_TRY(pith_calloc(ctx, cols, PITH_MOMENT_ROWS * sizeof *m->columns, &m->columns));
   PITH_TRY(pith_calloc(ctx, panels_of(cols), PITH_MOMENT_ROWS * PITH_PANEL * sizeof *m->panels, &m->panels));
   return pith_calloc(ctx, pith_parallel_threads(ctx->parallel), product_rows(m) * PITH_PANEL * sizeof *m->products, &m->products);
@@ -34,6 +35,7 @@ void pith_moments_free(pith_ctx *ctx, pith_moments *m) {
   pith_free(ctx, m->sums);
   pith_free(ctx, m->totals);
   pith_free(ctx, m->magnitudes);
+  pith_free(ctx, m->maxima);
   pith_free(ctx, m->errors);
   pith_free(ctx, m->error_totals);
   pith_free(ctx, m->turned);
@@ -76,6 +78,7 @@ void pith_moments_add(const pith_ctx *ctx, const pith_kernels *kernels, pith_mom
       for (size_t k = 0; k < m->cols; k++) {
         m->totals[k] += (double)row[k];
         m->magnitudes[k] += fabs((double)row[k]);
+        m->maxima[k] = fmax(m->maxima[k], fabs((double)row[k]));
         m->columns[k * PITH_MOMENT_ROWS + t] = row[k];
         m->panels[(k / PITH_PANEL * PITH_MOMENT_ROWS + t) * PITH_PANEL + k % PITH_PANEL] = row[k];
       }

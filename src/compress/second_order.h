@@ -13,6 +13,7 @@ typedef struct pith_moments {
   double *sums;              /* (cols, cols), of which the lower triangle is kept: sums[i * cols + j], j <= i */
   double *totals;            /* (cols) sums of the inputs themselves, and of their magnitudes */
   double *magnitudes;
+  double *maxima;            /* (cols) the largest magnitude */
   size_t n_errors;           /* where what is multiplied is aimed at something else: the width of what it misses by. 0: nowhere */
   double *errors;            /* (n_errors, cols) sums of products of errors and inputs */
   double *error_totals;      /* (n_errors) sums of the errors */
