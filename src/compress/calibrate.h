@@ -28,6 +28,7 @@ typedef struct pith_calibration {
   pith_source *source;       /* borrowed: the parent */
   pith_attention attention;
   bool aims;                 /* what is collected for others than rounding goes with the errors against the parent's rows */
+  bool ordered;              /* columns are visited by descending size of their inputs: the owner may set it before the first step */
   size_t n_tokenized;
   pith_ids ids;
   pith_span *sequences;
@@ -47,8 +48,10 @@ typedef struct pith_calibration {
   bool aiming, aimed;        /* the collection at hand does; the batch's target is there */
   pith_moments moments;
   pith_second_order second_order;
+  uint32_t *order;           /* (cols); NULL: as they lie */
   float *u;                  /* (cols, cols) */
   float *scratch;            /* (threads, 2, 8, cols) */
+  pith_grid *grids;          /* (threads, groups, 8), where there is an order */
 } pith_calibration;
 
 /* Zero-initialise first. The texts are tokenised in the first steps: PITH_E_ARGUMENT where they have fewer than PITH_CALIBRATION_LEAST tokens. */

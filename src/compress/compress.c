@@ -15,6 +15,8 @@ pith_status pith_compression_begin(pith_ctx *ctx, pith_compression *c, const pit
   c->options = *options;
   PITH_TRY(check_options(ctx, options));
   PITH_TRY(pith_recipe_parse(ctx, options->recipe, "the recipe", &c->recipe));
+  if (c->recipe.ordered && !options->calibration)
+    return pith_fail(ctx, PITH_E_ARGUMENT, "the recipe's \"order\" looks at texts: give some to calibrate with");
   PITH_TRY(pith_checkpoint_open(ctx, options->source, &c->checkpoint));
   PITH_TRY(pith_pruning_begin(ctx, &c->pruning, &c->recipe.prune, &c->checkpoint.config, options->calibration != NULL));
   PITH_TRY(pith_migration_begin(ctx, &c->migration, &c->recipe, &c->pruning, options->calibration != NULL));
@@ -35,8 +37,11 @@ static pith_status open_parent(pith_ctx *ctx, pith_compression *c) {
   c->parent.kernels = c->options.kernels;
   PITH_TRY(pith_model_checkpoint_tokenizer(ctx, &c->checkpoint, &c->parent.tokenizer));
   c->parent_source = pith_source_checkpoint(&c->parent, &c->checkpoint);
-  return c->options.calibration ? pith_calibration_begin(ctx, &c->calibration, &c->parent_source, c->recipe.attention, c->options.calibration,
-                                                               c->pruning.layers && !c->checkpoint.config.parallel) : PITH_OK;
+  if (!c->options.calibration) return PITH_OK;
+  PITH_TRY(pith_calibration_begin(ctx, &c->calibration, &c->parent_source, c->recipe.attention, c->options.calibration,
+                                  c->pruning.layers && !c->checkpoint.config.parallel));
+  c->calibration.ordered = c->recipe.ordered;
+  return PITH_OK;
 }
 
 /* The parent's files, each hashed from end to end. */

@@ -157,6 +157,14 @@ static pith_status parse_migrate(pith_ctx *ctx, const pith_json *json, const cha
   return PITH_OK;
 }
 
+static pith_status parse_order(pith_ctx *ctx, const pith_json *json, const char *what, bool *out) {
+  const pith_json *order = pith_json_get(json, "order");
+  const char *name = pith_json_string(order);
+  *out = order != NULL;
+  if (!order || (name && strcmp(name, "activations") == 0)) return PITH_OK;
+  return pith_fail(ctx, PITH_E_UNSUPPORTED, "%s: \"order\" should be activations, or not be there", what);
+}
+
 /* That each is a rule shows when it is asked for: which encodings it may have depends on the tensor. */
 static pith_status parse_tensors(pith_ctx *ctx, const pith_json *json, const char *what) {
   if (!pith_json_is_array(json)) return pith_fail(ctx, PITH_E_FORMAT, "%s: \"tensors\" should be a list", what);
@@ -175,7 +183,7 @@ static pith_status parse_kind(pith_ctx *ctx, const pith_json *recipe, const char
 }
 
 pith_status pith_recipe_parse(pith_ctx *ctx, const pith_json *json, const char *what, pith_recipe *out) {
-  static const char *const keys[] = {"name", "description", "matrices", "head", "tables", "tensors", "attention", "prune", "migrate", NULL};
+  static const char *const keys[] = {"name", "description", "matrices", "head", "tables", "tensors", "attention", "prune", "migrate", "order", NULL};
   memset(out, 0, sizeof *out);
   if (!pith_json_is_object(json)) return pith_fail(ctx, PITH_E_FORMAT, "%s: a recipe is a JSON object", what);
   const char *name;
@@ -185,6 +193,7 @@ pith_status pith_recipe_parse(pith_ctx *ctx, const pith_json *json, const char *
   memcpy(out->name, name, strlen(name) + 1);
   PITH_TRY(parse_prune(ctx, pith_json_get(json, "prune"), what, &out->prune));
   PITH_TRY(parse_migrate(ctx, pith_json_get(json, "migrate"), what, &out->migrate));
+  PITH_TRY(parse_order(ctx, json, what, &out->ordered));
   PITH_TRY(parse_kind(ctx, json, "matrices", what, &out->matrices));
   PITH_TRY(parse_kind(ctx, json, "tables", what, &out->tables));
   out->head = out->matrices;

@@ -39,6 +39,7 @@ typedef struct pith_recipe {
   pith_recipe_rule matrices, head, tables;
   const pith_json *tensors;  /* rules of tensors by name, which go before those of their kind; NULL: none. Borrowed from the recipe's JSON */
   pith_attention attention;
+  bool ordered;              /* what calibration rounds is rounded by descending size of a matrix's inputs */
 } pith_recipe;
 
 /* The rule for a slot that is no vector: of "tensors" the first whose name fits, in which * stands for any characters, else that of its kind.

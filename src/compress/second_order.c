@@ -3,6 +3,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/sort.h"
+
 #define STEP_MACS 16777216.0   /* of one step: some 10 ms */
 #define MAC_F32_NS 0.1
 #define MAC_F64_NS 0.4
@@ -92,6 +94,40 @@ void pith_moments_add(const pith_ctx *ctx, const pith_kernels *kernels, pith_mom
     pith_parallel_run(ctx->parallel, pith_parallel_parts(ctx->parallel, panels_of(m->cols), ((double)m->cols / 2 + (double)m->n_errors) * PITH_PANEL * (double)w.n_rows * MAC_F32_NS), add_panels, &w);
   }
   m->n_rows += n_rows;
+}
+
+typedef struct energy {
+  double energy;
+  uint32_t column;
+} energy;
+
+static int by_energy(const void *a, const void *b) {
+  const energy *x = a, *y = b;
+  return x->energy != y->energy ? (x->energy > y->energy ? -1 : 1) : x->column < y->column ? -1 : x->column > y->column;
+}
+
+pith_status pith_moments_order(pith_ctx *ctx, pith_moments *m, uint32_t *order) {
+  const size_t n = m->cols;
+  energy *columns;
+  double *sums;
+  PITH_TRY(pith_calloc(ctx, n, n * sizeof *sums, &sums));
+  const pith_status status = pith_calloc(ctx, n, sizeof *columns, &columns);
+  if (status != PITH_OK) {
+    pith_free(ctx, sums);
+    return status;
+  }
+  for (size_t i = 0; i < n; i++) columns[i] = (energy){m->sums[i * n + i], (uint32_t)i};
+  pith_sort(columns, n, sizeof *columns, by_energy);
+  for (size_t i = 0; i < n; i++) order[i] = columns[i].column;
+  for (size_t i = 0; i < n; i++)
+    for (size_t j = 0; j <= i; j++) {
+      const size_t a = order[i], b = order[j];
+      sums[i * n + j] = m->sums[a > b ? a * n + b : b * n + a];
+    }
+  pith_free(ctx, m->sums);
+  pith_free(ctx, columns);
+  m->sums = sums;
+  return PITH_OK;
 }
 
 /* ---- the factor ---- */

@@ -30,6 +30,9 @@ pith_status pith_moments_init(pith_ctx *ctx, pith_moments *moments, size_t cols,
 void pith_moments_add(const pith_ctx *ctx, const pith_kernels *kernels, pith_moments *moments, size_t n_rows, const float *x, size_t x_stride, const float *errors);
 void pith_moments_free(pith_ctx *ctx, pith_moments *moments);
 
+/* The columns by descending Σ x_j², of equal ones the first: order, (cols). The sums are then those of inputs in that order, nothing else is. */
+pith_status pith_moments_order(pith_ctx *ctx, pith_moments *moments, uint32_t *order);
+
 /* The upper factor U of the inverse, H⁻¹ = Uᵀ U, in steps. H first gets `damping` times the mean of its diagonal added to the diagonal; an input
  * that was always zero, and a matrix that no input reached, have nothing to say: their columns are as if alone, which is plain rounding.
  * u: (cols, cols), row i has U[i][j] / U[i][i] for j >= i, by which the error of weight i is taken off weight j; nothing is written below. */

@@ -446,24 +446,25 @@ static void test_folds(void **state) {
   }
 }
 
-static void test_wrong_folds(void **state) {
+static void test_wrong_recipes(void **state) {
   (void)state;
   static const struct {
-    const char *migrate;
+    const char *member;
     pith_status status;
     bool calibrate;
     const char *says;
-  } wrong[] = {{"{\"by\":\"awq\"}", PITH_E_ARGUMENT, false, "texts"}, {"{\"by\":\"luck\"}", PITH_E_UNSUPPORTED, true, "smoothquant or awq"}, {"{}", PITH_E_UNSUPPORTED, true, "by"},
-               {"[]", PITH_E_FORMAT, true, "object"}, {"{\"by\":\"smoothquant\",\"alpha\":1.5}", PITH_E_FORMAT, true, "from 0 to 1"},
-               {"{\"by\":\"smoothquant\",\"alpha\":-0.1}", PITH_E_FORMAT, true, "alpha"}, {"{\"by\":\"smoothquant\",\"alpha\":\"half\"}", PITH_E_FORMAT, true, "alpha"},
-               {"{\"by\":\"awq\",\"alpha\":0.5}", PITH_E_UNSUPPORTED, true, "searches"}, {"{\"by\":\"awq\",\"grid\":20}", PITH_E_UNSUPPORTED, true, "grid"}};
+  } wrong[] = {{"\"order\":\"activations\"", PITH_E_ARGUMENT, false, "texts"}, {"\"order\":\"luck\"", PITH_E_UNSUPPORTED, true, "activations"}, {"\"order\":1", PITH_E_UNSUPPORTED, true, "activations"},
+               {"\"migrate\":{\"by\":\"awq\"}", PITH_E_ARGUMENT, false, "texts"}, {"\"migrate\":{\"by\":\"luck\"}", PITH_E_UNSUPPORTED, true, "smoothquant or awq"}, {"\"migrate\":{}", PITH_E_UNSUPPORTED, true, "by"},
+               {"\"migrate\":[]", PITH_E_FORMAT, true, "object"}, {"\"migrate\":{\"by\":\"smoothquant\",\"alpha\":1.5}", PITH_E_FORMAT, true, "from 0 to 1"},
+               {"\"migrate\":{\"by\":\"smoothquant\",\"alpha\":-0.1}", PITH_E_FORMAT, true, "alpha"}, {"\"migrate\":{\"by\":\"smoothquant\",\"alpha\":\"half\"}", PITH_E_FORMAT, true, "alpha"},
+               {"\"migrate\":{\"by\":\"awq\",\"alpha\":0.5}", PITH_E_UNSUPPORTED, true, "searches"}, {"\"migrate\":{\"by\":\"awq\",\"grid\":20}", PITH_E_UNSUPPORTED, true, "grid"}};
   char request[4096], texts[1536], folder[512];
   folder_of(0, folder, sizeof folder);
   calibration_texts(texts);
   for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
     pith_instance *instance = pith_open(&host, NULL);
     snprintf(request, sizeof request, "{\"verb\":\"compress\",\"source\":\"%s\",\"output\":\"%s/wrong\",\"recipe\":{\"name\":\"wrong\",\"matrices\":{\"encoding\":\"u7\"},"
-             "\"tables\":{\"encoding\":\"f32\"},\"migrate\":%s}%s}", folder, root, wrong[i].migrate, wrong[i].calibrate ? texts : "");
+             "\"tables\":{\"encoding\":\"f32\"},%s}%s}", folder, root, wrong[i].member, wrong[i].calibrate ? texts : "");
     fails(instance, request, wrong[i].status, wrong[i].says);
     pith_close(instance);
   }
@@ -567,6 +568,6 @@ static int remove_checkpoints(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_answers), cmocka_unit_test(test_gguf), cmocka_unit_test(test_packages), cmocka_unit_test(test_folds), cmocka_unit_test(test_wrong_folds), cmocka_unit_test(test_refused)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_answers), cmocka_unit_test(test_gguf), cmocka_unit_test(test_packages), cmocka_unit_test(test_folds), cmocka_unit_test(test_wrong_recipes), cmocka_unit_test(test_refused)};
   return cmocka_run_group_tests_name("families", tests, make_checkpoints, remove_checkpoints);
 }

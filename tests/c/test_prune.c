@@ -330,10 +330,13 @@ static void test_threads(void **state) {
   (void)state;
   for (int s = 0; s < N_SHAPES; s++) {
     char command[1024];
-    must_compress(s, "one", RECIPE("u4", "{\"neurons\":0.5,\"heads\":0.5}"), true, 1);
-    must_compress(s, "two", RECIPE("u4", "{\"neurons\":0.5,\"heads\":0.5}"), true, 2);
-    snprintf(command, sizeof command, "diff -r '%s/one' '%s/two'", root, root);
-    assert_int_equal(system(command), 0);
+    static const char *const recipes[] = {RECIPE("u4", "{\"neurons\":0.5,\"heads\":0.5}"), RECIPE("u4", "{\"neurons\":0.5},\"order\":\"activations\",\"migrate\":{\"by\":\"awq\"}")};
+    for (size_t i = 0; i < sizeof recipes / sizeof *recipes; i++) {
+      must_compress(s, "one", recipes[i], true, 1);
+      must_compress(s, "two", recipes[i], true, 2);
+      snprintf(command, sizeof command, "diff -r '%s/one' '%s/two'", root, root);
+      assert_int_equal(system(command), 0);
+    }
   }
 }
 
