@@ -388,6 +388,8 @@ async function once(verb, args, { signal, onProgress, worker = workerByDefault }
  * @property {number} ratio the parent's bytes to these
  * @property {number} shards
  * @property {Quality} quality against the parent
+ * @property {{queryKeyValue?: number, attentionOut?: number, gateUp?: number, down?: number}} [folds] where the recipe moves scales ("migrate"): in how
+ *   many layers before each product; those that the model allows
  * @property {Map<string, Blob>} [files] the package by file name, when no output was given; `load` takes it as it is
  */
 /**

@@ -436,6 +436,36 @@ static void check_folds(const char *folder, const char *by, const char *matrices
   pith_close(instance);
 }
 
+/* The recipe as the manifest has it makes the same package. */
+static void test_recipe_again(void **state) {
+  (void)state;
+  char request[8192], texts[1536], folder[512], path[600], command[1200], *text;
+  size_t n;
+  pith_json *manifest;
+  pith_buffer recipe = {0};
+  const char *more = "{\"name\":\"twice\",\"matrices\":{\"encoding\":\"u4\"},\"tables\":{\"encoding\":\"f32\"},\"order\":\"activations\",\"migrate\":{\"by\":\"smoothquant\",\"alpha\":0.35}}";
+  folder_of(0, folder, sizeof folder);
+  calibration_texts(texts);
+  for (int turn = 0; turn < 2; turn++) {
+    pith_instance *instance = pith_open(&host, NULL);
+    snprintf(request, sizeof request, "{\"verb\":\"compress\",\"source\":\"%s\",\"output\":\"%s/turn-%d\",\"recipe\":%s%s}", folder, root, turn, more, texts);
+    pith_json_free(run(instance, request));
+    pith_close(instance);
+    if (turn == 1) break;
+    snprintf(path, sizeof path, "%s/turn-0/pith.json", root);
+    assert_int_equal(pith_io_read_file(&ctx, path, 1 << 24, &text, &n), PITH_OK);
+    assert_int_equal(pith_json_parse(&ctx, text, n, path, &manifest), PITH_OK);
+    assert_int_equal(pith_json_print(&ctx, pith_json_get(manifest, "recipe"), false, &recipe), PITH_OK);
+    assert_int_equal(pith_buffer_append(&ctx, &recipe, "", 1), PITH_OK);
+    more = recipe.data;
+    pith_json_free(manifest);
+    pith_free(&ctx, text);
+  }
+  snprintf(command, sizeof command, "diff -r '%s/turn-0' '%s/turn-1'", root, root);
+  assert_int_equal(system(command), 0);
+  pith_buffer_free(&ctx, &recipe);
+}
+
 static void test_folds(void **state) {
   (void)state;
   const int n = (int)pith_json_count(cases);
@@ -568,6 +598,6 @@ static int remove_checkpoints(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_answers), cmocka_unit_test(test_gguf), cmocka_unit_test(test_packages), cmocka_unit_test(test_folds), cmocka_unit_test(test_wrong_recipes), cmocka_unit_test(test_refused)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_answers), cmocka_unit_test(test_gguf), cmocka_unit_test(test_packages), cmocka_unit_test(test_folds), cmocka_unit_test(test_recipe_again), cmocka_unit_test(test_wrong_recipes), cmocka_unit_test(test_refused)};
   return cmocka_run_group_tests_name("families", tests, make_checkpoints, remove_checkpoints);
 }
