@@ -403,6 +403,8 @@ async function once(verb, args, { signal, onProgress, worker = workerByDefault }
  * @property {number} ratio the parent's bytes to these
  * @property {number} shards
  * @property {Quality} quality against the parent
+ * @property {{queryKeyValue?: number, attentionOut?: number, gateUp?: number, down?: number}} [folds] where the recipe moves scales ("migrate"): in how
+ *   many layers before each product; those that the model allows
  * @property {Map<string, Blob>} [files] the package by file name, when no output was given; `load` takes it as it is
  */
 /**
@@ -527,18 +529,6 @@ export async function evaluate(source, options = {}) {
   const { signal, onProgress, worker, against, ...rest } = options;
   const parent = against === undefined ? {} : { against: describe(against) };
   return (await once('eval', { source: describe(source), ...parent, ...rest, threads: checkThreads(rest.threads) }, { signal, onProgress, worker })).result;
-}
-
-/**
- * Two models tensor by tensor: how each is stored, and the relative error of the first against the second.
- * @param {ModelSource} source
- * @param {ModelSource} reference
- * @param {TaskOptions & {worker?: boolean}} [options]
- * @returns {Promise<Record<string, any>>}
- */
-export async function diff(source, reference, options = {}) {
-  checkOptions(options, ['signal', 'onProgress', 'worker'], 'diff');
-  return (await once('diff', { source: describe(source), against: describe(reference) }, options)).result;
 }
 
 /**

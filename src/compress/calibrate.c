@@ -3,6 +3,7 @@
 #include <string.h>
 
 enum { TOKENIZE_BYTES = 1 << 14 /* of text a step */ };
+enum { LEAST_GROUP = 32 /* of any encoding, but that a row's last one may be short */ };
 #define DAMPING 0.01           /* of the mean of H's diagonal, as in the paper */
 
 pith_status pith_calibration_begin(pith_ctx *ctx, pith_calibration *c, pith_source *source, pith_attention attention, const pith_texts *texts, bool aims) {
@@ -15,6 +16,16 @@ pith_status pith_calibration_begin(pith_ctx *ctx, pith_calibration *c, pith_sour
   return pith_calloc(ctx, texts->n ? texts->n : 1, sizeof *c->sequences, &c->sequences);
 }
 
+static void free_rounding(pith_ctx *ctx, pith_calibration *c) {
+  pith_free(ctx, c->order);
+  pith_free(ctx, c->u);
+  pith_free(ctx, c->scratch);
+  pith_free(ctx, c->grids);
+  c->order = NULL;
+  c->u = c->scratch = NULL;
+  c->grids = NULL;
+}
+
 void pith_calibration_free(pith_ctx *ctx, pith_calibration *c) {
   pith_layerwise_free(ctx, &c->run);
   pith_target_free(ctx, &c->target);
@@ -23,8 +34,7 @@ void pith_calibration_free(pith_ctx *ctx, pith_calibration *c) {
   pith_ids_free(ctx, &c->ids);
   pith_free(ctx, c->sequences);
   pith_free(ctx, c->rows);
-  pith_free(ctx, c->u);
-  pith_free(ctx, c->scratch);
+  free_rounding(ctx, c);
   memset(c, 0, sizeof *c);
 }
 
@@ -70,9 +80,7 @@ static float *rows_of(const pith_calibration *c) { return c->run.x + (size_t)c->
 static pith_status begin_collecting(pith_ctx *ctx, pith_calibration *c, uint32_t id, bool aiming) {
   const pith_matrix *m = &pith_weights_stage(&c->run.weights, 0)->weights[id].matrix;
   pith_moments_free(ctx, &c->moments);
-  pith_free(ctx, c->u);
-  pith_free(ctx, c->scratch);
-  c->u = c->scratch = NULL;
+  free_rounding(ctx, c);
   c->id = id;
   c->aiming = aiming;
   c->aimed = false;
@@ -117,8 +125,15 @@ static pith_status collect(pith_ctx *ctx, pith_calibration *c) {
   return PITH_PENDING;
 }
 
+static size_t most_grids(const pith_calibration *c) { return (c->moments.cols + LEAST_GROUP - 1) / LEAST_GROUP * PITH_PANEL; }
+
 static pith_status begin_factoring(pith_ctx *ctx, pith_calibration *c) {
   const size_t cols = c->moments.cols;
+  if (c->ordered) {
+    PITH_TRY(pith_calloc(ctx, cols, sizeof *c->order, &c->order));
+    PITH_TRY(pith_calloc(ctx, pith_parallel_threads(ctx->parallel), most_grids(c) * sizeof *c->grids, &c->grids));
+    PITH_TRY(pith_moments_order(ctx, &c->moments, c->order));
+  }
   PITH_TRY(pith_calloc(ctx, cols, cols * sizeof *c->u, &c->u));
   PITH_TRY(pith_calloc(ctx, pith_parallel_threads(ctx->parallel), 2 * PITH_PANEL * cols * sizeof *c->scratch, &c->scratch));
   PITH_TRY(pith_second_order_begin(ctx, &c->second_order, &c->moments, DAMPING, c->u));
@@ -186,10 +201,12 @@ pith_status pith_calibration_collect(pith_ctx *ctx, pith_calibration *c, int32_t
 
 pith_weights *pith_calibration_layer(pith_calibration *c) { return &c->run.weights; }
 
+void pith_calibration_edited(pith_calibration *c) { c->id = PITH_N_LAYER_WEIGHTS; }
+
 void pith_calibration_reshape(pith_calibration *c, pith_layer_shape shape) {
   c->shape = shape;
   c->run.config.layers = &c->shape;   /* it runs one layer at a time */
-  c->id = PITH_N_LAYER_WEIGHTS;
+  pith_calibration_edited(c);
 }
 
 pith_status pith_calibration_step(pith_ctx *ctx, pith_calibration *c, int32_t stage, uint32_t id) {
@@ -206,7 +223,8 @@ pith_status pith_calibration_step(pith_ctx *ctx, pith_calibration *c, int32_t st
 }
 
 pith_rounding pith_calibration_rounding(const pith_calibration *c, uint32_t thread) {
-  return (pith_rounding){c->moments.cols, c->u, c->moments.sums, c->scratch + thread * 2 * PITH_PANEL * c->moments.cols};
+  return (pith_rounding){c->moments.cols, c->order, c->u, c->moments.sums, c->scratch + thread * 2 * PITH_PANEL * c->moments.cols,
+                         c->order ? c->grids + thread * most_grids(c) : NULL};
 }
 
 pith_status pith_calibration_learn(pith_ctx *ctx, pith_calibration *c, uint32_t id, const pith_matrix *matrix, uint32_t i, const pith_part *part) {

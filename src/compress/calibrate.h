@@ -28,6 +28,7 @@ typedef struct pith_calibration {
   pith_source *source;       /* borrowed: the parent */
   pith_attention attention;
   bool aims;                 /* what is collected for others than rounding goes with the errors against the parent's rows */
+  bool ordered;              /* columns are visited by descending size of their inputs: the owner may set it before the first step */
   size_t n_tokenized;
   pith_ids ids;
   pith_span *sequences;
@@ -49,8 +50,10 @@ typedef struct pith_calibration {
   size_t inputs_stride;
   pith_moments moments;
   pith_second_order second_order;
+  uint32_t *order;           /* (cols); NULL: as they lie */
   float *u;                  /* (cols, cols) */
   float *scratch;            /* (threads, 2, 8, cols) */
+  pith_grid *grids;          /* (threads, groups, 8), where there is an order */
 } pith_calibration;
 
 /* Zero-initialise first. The texts are tokenised in the first steps: PITH_E_ARGUMENT where they have fewer than PITH_CALIBRATION_LEAST tokens. */
@@ -60,6 +63,7 @@ pith_status pith_calibration_begin(pith_ctx *ctx, pith_calibration *c, pith_sour
 pith_status pith_calibration_collect(pith_ctx *ctx, pith_calibration *c, int32_t stage, uint32_t id);
 /* The layer's weights, which its owner may replace after collecting (edit.h), and what its shape then is: the moments are of no more use. */
 pith_weights *pith_calibration_layer(pith_calibration *c);
+void pith_calibration_edited(pith_calibration *c);   /* the same shape */
 void pith_calibration_reshape(pith_calibration *c, pith_layer_shape shape);
 /* Until PITH_OK: makes ready what rounding weight `id` (a matrix) of layer `stage` minds. Layers in order, weights of a layer in forward order. */
 pith_status pith_calibration_step(pith_ctx *ctx, pith_calibration *c, int32_t stage, uint32_t id);

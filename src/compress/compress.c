@@ -15,8 +15,11 @@ pith_status pith_compression_begin(pith_ctx *ctx, pith_compression *c, const pit
   c->options = *options;
   PITH_TRY(check_options(ctx, options));
   PITH_TRY(pith_recipe_parse(ctx, options->recipe, "the recipe", &c->recipe));
+  if (c->recipe.ordered && !options->calibration)
+    return pith_fail(ctx, PITH_E_ARGUMENT, "the recipe's \"order\" looks at texts: give some to calibrate with");
   PITH_TRY(pith_checkpoint_open(ctx, options->source, &c->checkpoint));
   PITH_TRY(pith_pruning_begin(ctx, &c->pruning, &c->recipe.prune, &c->checkpoint.config, options->calibration != NULL));
+  PITH_TRY(pith_migration_begin(ctx, &c->migration, &c->recipe, &c->pruning, options->calibration != NULL));
   PITH_TRY(pith_recipe_check(ctx, &c->recipe, &c->pruning.config));
   PITH_TRY(pith_package_writer_open(ctx, &c->writer, options->output, options->source, options->shard_bytes, options->force));
   PITH_TRY(pith_malloc(ctx, CHUNK_BYTES, &c->chunk));
@@ -34,8 +37,11 @@ static pith_status open_parent(pith_ctx *ctx, pith_compression *c) {
   c->parent.kernels = c->options.kernels;
   PITH_TRY(pith_model_checkpoint_tokenizer(ctx, &c->checkpoint, &c->parent.tokenizer));
   c->parent_source = pith_source_checkpoint(&c->parent, &c->checkpoint);
-  return c->options.calibration ? pith_calibration_begin(ctx, &c->calibration, &c->parent_source, c->recipe.attention, c->options.calibration,
-                                                               c->pruning.layers && !c->checkpoint.config.parallel) : PITH_OK;
+  if (!c->options.calibration) return PITH_OK;
+  PITH_TRY(pith_calibration_begin(ctx, &c->calibration, &c->parent_source, c->recipe.attention, c->options.calibration,
+                                  c->pruning.layers && !c->checkpoint.config.parallel));
+  c->calibration.ordered = c->recipe.ordered;
+  return PITH_OK;
 }
 
 /* The parent's files, each hashed from end to end. */
@@ -82,6 +88,7 @@ static pith_status next_slot(pith_ctx *ctx, pith_compression *c) {
   const bool calibrated = c->options.calibration && slot->role == PITH_ROLE_MATRIX && c->stage < config->n_layers, layer = c->stage >= 0 && c->stage < config->n_layers;
   const int32_t from = pith_pruning_parent_stage(&c->pruning, c->stage);
   pith_status status = pith_pruning_step(ctx, &c->pruning, &c->parent_source, c->options.calibration ? &c->calibration : NULL, c->stage, slot->id);
+  if (status == PITH_OK) status = pith_migration_step(ctx, &c->migration, &c->calibration, c->stage, slot->id);
   if (status == PITH_OK && calibrated) status = pith_calibration_step(ctx, &c->calibration, from, slot->id);
   if (status != PITH_OK) return status;
   pith_slot slots[PITH_MAX_SLOTS];
@@ -212,6 +219,8 @@ static void calibration_done(pith_ctx *ctx, pith_compression *c) {
   pith_json_add_number(c->calibration_json, "texts", (double)c->calibration.n_tokenized);
   pith_json_add_number(c->calibration_json, "tokens", (double)c->calibration.ids.n);
   pith_json_add_string(c->calibration_json, "sha256", hex);
+  pith_json *folds = pith_migration_report(&c->migration);
+  if (folds) pith_json_add(c->calibration_json, "folds", folds);
   pith_calibration_free(ctx, &c->calibration);
 }
 
@@ -275,12 +284,15 @@ void pith_compression_report(const pith_compression *c, pith_json *out) {
   pith_json_add_number(out, "parentBytes", parent);
   pith_json_add_number(out, "ratio", parent / (double)c->writer.n_bytes);
   pith_json_add_number(out, "shards", c->writer.n_shards);
+  pith_json *folds = pith_migration_report(&c->migration);
+  if (folds) pith_json_add(out, "folds", folds);
   pith_json_add(out, "quality", pith_json_copy(c->quality));
 }
 
 void pith_compression_free(pith_ctx *ctx, pith_compression *c) {
   pith_evaluation_free(ctx, &c->evaluation);
   pith_calibration_free(ctx, &c->calibration);
+  pith_migration_free(ctx, &c->migration);
   pith_pruning_free(ctx, &c->pruning);
   pith_json_free(c->calibration_json);
   pith_source_close(ctx, &c->package_source);

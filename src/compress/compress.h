@@ -3,7 +3,7 @@
 #ifndef PITH_COMPRESS_H
 #define PITH_COMPRESS_H
 
-#include "compress/prune.h"
+#include "compress/migrate.h"
 #include "compress/sparsity.h"
 #include "eval/evaluate.h"
 #include "package/writer.h"
@@ -71,6 +71,7 @@ typedef struct pith_compression {
   pith_tensor_encoder encoder;
   uint64_t n_parameters;
   pith_pruning pruning;              /* its configuration is the package's */
+  pith_migration migration;
   pith_calibration calibration;
   pith_json *calibration_json;
   uint64_t excess;                   /* bytes over max_bytes, which ended it */

@@ -266,15 +266,12 @@ static pith_status step_half(pith_ctx *ctx, pith_pruning *p, pith_source *source
   return PITH_OK;
 }
 
-/* 0: attention's, 1: the feed-forward's, -1: nothing that is pruned. */
-static int half_of(uint32_t id) {
-  if ((id >= PITH_QUERY && id <= PITH_VALUE_BIAS) || id == PITH_ATTENTION_OUT || id == PITH_ATTENTION_OUT_BIAS) return 0;
-  return id >= PITH_GATE && id <= PITH_DOWN_BIAS ? 1 : -1;
-}
+/* 0: attention's, 1: the feed-forward's. With the norms, so that a half is done before its first weight is encoded. */
+static int half_of(uint32_t id) { return id >= PITH_NORM_2; }
 
 pith_status pith_pruning_step(pith_ctx *ctx, pith_pruning *p, pith_source *source, pith_calibration *calibration, int32_t stage, uint32_t id) {
   const int half = half_of(id);
-  if (!p->layers || stage < 0 || stage >= p->config.n_layers || half < 0) return PITH_OK;
+  if (!p->layers || stage < 0 || stage >= p->config.n_layers) return PITH_OK;
   if (p->stage != stage) {
     p->stage = stage;
     p->calibration = calibration;

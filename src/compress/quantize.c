@@ -5,6 +5,7 @@
 
 #include "kernels/kernels.h"
 
+enum { WIDEST_TRIED = 128 /* weights of a group whose grid is chosen by trying */ };
 #define LEAST_F16_SCALE 0x0010u   /* 2^-20: 16 units of f16's last place, so the scale itself is good to 3 % */
 
 pith_dtype pith_scale_dtype(float tensor_absmax, int levels) {
@@ -33,6 +34,12 @@ static float rounded_scale(float wished, pith_dtype dtype) {
   return pith_f16_to_f32(half < LEAST_F16_SCALE ? LEAST_F16_SCALE : half);
 }
 
+/* absmax * percent / 100 / levels */
+static float share_of_scale(float absmax, int percent, int levels) {
+  /* the second way could not overflow either, and rounds otherwise */
+  return absmax < 0x1p120f ? absmax * (float)percent / (float)(100 * levels) : absmax / (float)(100 * levels) * (float)percent;
+}
+
 /* The best scale of n weights; 0 when all are zero. */
 static float search_scale(const float *w, size_t n, pith_dtype dtype, int levels, double *error) {
   float absmax = 0.0f, best = 0.0f;
@@ -41,9 +48,7 @@ static float search_scale(const float *w, size_t n, pith_dtype dtype, int levels
   if (absmax == 0.0f) return 0.0f;
   *error = INFINITY;
   for (int percent = 100; percent >= 75; percent--) {
-    /* the second way could not overflow either, and rounds otherwise */
-    const float wished = absmax < 0x1p120f ? absmax * (float)percent / (float)(100 * levels) : absmax / (float)(100 * levels) * (float)percent;
-    const float scale = rounded_scale(wished, dtype);
+    const float scale = rounded_scale(share_of_scale(absmax, percent, levels), dtype);
     if (scale == best) continue;
     const double e = squared_error(w, n, scale, (float)levels);
     if (e >= *error && best != 0.0f) continue;   /* the error of huge weights is infinite at every scale */
@@ -72,18 +77,12 @@ double pith_quantize_u8_rows(size_t n_rows, size_t cols, const float *w, pith_dt
 
 /* ---- four bits ---- */
 
-/* A group's codes are (w - minimum) / scale, rounded and clamped to low … high. */
-typedef struct affine {
-  float scale, minimum;
-  int zero;                  /* -minimum / scale, where that is whole */
-} affine;
-
 static int code4(float w, float inverse, float minimum) {
   const float q = rintf((w - minimum) * inverse);
   return q > 15.0f ? 15 : q > 0.0f ? (int)q : 0;   /* NaN: 0 */
 }
 
-static double affine_error(const float *w, size_t n, const affine *a) {
+static double affine_error(const float *w, size_t n, const pith_grid *a) {
   const float inverse = a->scale > 0.0f ? 1.0f / a->scale : 0.0f;
   double sum = 0.0;
   for (size_t i = 0; i < n; i++) {
@@ -93,29 +92,29 @@ static double affine_error(const float *w, size_t n, const affine *a) {
   return sum;
 }
 
-static affine with_zero_point(float low, float high, float f) {
+static pith_grid with_zero_point(float low, float high, float f) {
   const float scale = rounded_scale(f * (high - low) / 15.0f, PITH_F16), zero = rintf(-f * low / scale);
   const int z = zero > 15.0f ? 15 : zero > 0.0f ? (int)zero : 0;
-  return (affine){scale, -(float)z * scale, z};
+  return (pith_grid){scale, -(float)z * scale, z};
 }
 
-static affine with_minimum(float low, float high, float f) {
-  return (affine){rounded_scale(f * (high - low) / 15.0f, PITH_F16), pith_f16_to_f32(pith_f32_to_f16(low)), 0};
+static pith_grid with_minimum(float low, float high, float f) {
+  return (pith_grid){rounded_scale(f * (high - low) / 15.0f, PITH_F16), pith_f16_to_f32(pith_f32_to_f16(low)), 0};
 }
 
-typedef affine affine_fn(float low, float high, float f);
+typedef pith_grid affine_fn(float low, float high, float f);
 
-static affine search_affine(const float *w, size_t n, affine_fn *make, bool with_zero) {
+static pith_grid search_affine(const float *w, size_t n, affine_fn *make, bool with_zero) {
   float low = with_zero ? 0.0f : w[0], high = low;
   for (size_t i = 0; i < n; i++) {
     low = w[i] < low ? w[i] : low;
     high = w[i] > high ? w[i] : high;
   }
-  if (low == high) return (affine){0.0f, pith_f16_to_f32(pith_f32_to_f16(low)), 0};
-  affine best = {INFINITY, low, 0};   /* stays where no candidate fits f16 */
+  if (low == high) return (pith_grid){0.0f, pith_f16_to_f32(pith_f32_to_f16(low)), 0};
+  pith_grid best = {INFINITY, low, 0};   /* stays where no candidate fits f16 */
   double least = INFINITY;
   for (int percent = 100; percent >= 70; percent -= 2) {
-    const affine a = make(low, high, (float)percent / 100.0f);
+    const pith_grid a = make(low, high, (float)percent / 100.0f);
     const double error = affine_error(w, n, &a);
     if (!(error < least)) continue;
     least = error;
@@ -126,32 +125,47 @@ static affine search_affine(const float *w, size_t n, affine_fn *make, bool with
 
 /* ---- panels ---- */
 
-/* How an encoding's panel is made: a group's grid, where its parameters go, where a code goes. */
+/* How an encoding's panel is made: a group's grid, by itself or `percent` of the whole range, where its parameters go, where a code goes. */
 typedef struct panel_form {
-  affine (*search)(const float *w, size_t n, pith_dtype scale_dtype);
+  pith_grid (*search)(const float *w, size_t n, pith_dtype scale_dtype);
+  pith_grid (*narrow)(float low, float high, int percent, pith_dtype scale_dtype);
+  int least_percent, step;
+  bool with_zero;            /* the range holds 0 */
   float low, high;
-  void (*store)(void *scales, size_t g, size_t row, const affine *a, pith_dtype scale_dtype, bool *fits);
+  void (*store)(void *scales, size_t g, size_t row, const pith_grid *a, pith_dtype scale_dtype, bool *fits);
   void (*put)(uint8_t *codes, size_t row, size_t k, int code);
 } panel_form;
 
-static affine search_u7(const float *w, size_t n, pith_dtype scale_dtype) {
+static pith_grid search_u7(const float *w, size_t n, pith_dtype scale_dtype) {
   double error;
-  return (affine){search_scale(w, n, scale_dtype, 63, &error), 0.0f, 0};
+  return (pith_grid){search_scale(w, n, scale_dtype, 63, &error), 0.0f, 0};
 }
-static affine search_u4(const float *w, size_t n, pith_dtype scale_dtype) {
+static pith_grid search_u4(const float *w, size_t n, pith_dtype scale_dtype) {
   (void)scale_dtype;
   return search_affine(w, n, with_zero_point, true);
 }
-static affine search_u4_min(const float *w, size_t n, pith_dtype scale_dtype) {
+static pith_grid search_u4_min(const float *w, size_t n, pith_dtype scale_dtype) {
   (void)scale_dtype;
   return search_affine(w, n, with_minimum, false);
 }
 
-static void store_u7(void *scales, size_t g, size_t row, const affine *a, pith_dtype scale_dtype, bool *fits) {
+static pith_grid narrow_u7(float low, float high, int percent, pith_dtype scale_dtype) {
+  return (pith_grid){rounded_scale(share_of_scale(high > -low ? high : -low, percent, 63), scale_dtype), 0.0f, 0};
+}
+static pith_grid narrow_u4(float low, float high, int percent, pith_dtype scale_dtype) {
+  (void)scale_dtype;
+  return with_zero_point(low, high, (float)percent / 100.0f);
+}
+static pith_grid narrow_u4_min(float low, float high, int percent, pith_dtype scale_dtype) {
+  (void)scale_dtype;
+  return with_minimum(low, high, (float)percent / 100.0f);
+}
+
+static void store_u7(void *scales, size_t g, size_t row, const pith_grid *a, pith_dtype scale_dtype, bool *fits) {
   (void)fits;
   store_scale(scales, g * PITH_PANEL + row, scale_dtype, a->scale);
 }
-static void store_u4(void *scales, size_t g, size_t row, const affine *a, pith_dtype scale_dtype, bool *fits) {
+static void store_u4(void *scales, size_t g, size_t row, const pith_grid *a, pith_dtype scale_dtype, bool *fits) {
   const uint16_t half = pith_f32_to_f16(a->scale);
   uint8_t *group = (uint8_t *)scales + g * PITH_U4_GROUP_BYTES, *zeros = &group[16 + row % 4];
   (void)scale_dtype;
@@ -160,7 +174,7 @@ static void store_u4(void *scales, size_t g, size_t row, const affine *a, pith_d
   group[2 * row + 1] = (uint8_t)(half >> 8);
   *zeros = (uint8_t)(row < 4 ? (*zeros & 0xf0) | a->zero : (*zeros & 0x0f) | a->zero << 4);
 }
-static void store_u4_min(void *scales, size_t g, size_t row, const affine *a, pith_dtype scale_dtype, bool *fits) {
+static void store_u4_min(void *scales, size_t g, size_t row, const pith_grid *a, pith_dtype scale_dtype, bool *fits) {
   uint16_t *group = (uint16_t *)scales + g * 2 * PITH_PANEL + row;
   (void)scale_dtype;
   group[0] = pith_f32_to_f16(a->scale);
@@ -176,37 +190,107 @@ static void put_u4(uint8_t *codes, size_t row, size_t k, int code) {
   *both = (uint8_t)(k % 8 < PITH_QUAD ? (*both & 0xf0) | code : (*both & 0x0f) | code << 4);
 }
 
-static const panel_form form_u7 = {search_u7, -63.0f, 63.0f, store_u7, put_u7}, form_u4 = {search_u4, 0.0f, 15.0f, store_u4, put_u4},
-                        form_u4_min = {search_u4_min, 0.0f, 15.0f, store_u4_min, put_u4};
+static const panel_form form_u7 = {search_u7, narrow_u7, 75, 1, true, -63.0f, 63.0f, store_u7, put_u7},
+                        form_u4 = {search_u4, narrow_u4, 70, 2, true, 0.0f, 15.0f, store_u4, put_u4},
+                        form_u4_min = {search_u4_min, narrow_u4_min, 70, 2, false, 0.0f, 15.0f, store_u4_min, put_u4};
 
-/* Rounds the rows, group after group. Rows of which `spread` is set take each weight's error off the weights to come, by u. errors: what was
- * rounded away, (n_rows, cols), or NULL */
-static bool round_rows(const panel_form *form, size_t n_rows, size_t cols, size_t group_size, float *w, pith_dtype scale_dtype, uint8_t *codes, void *scales,
-                       const float *u, const bool *spread, float *errors) {
+/* Up to 8 rows on their way into codes. */
+typedef struct panel_work {
+  const panel_form *form;
+  size_t n_rows, cols, group_size;
+  const float *w;            /* (n_rows, cols) */
+  pith_dtype scale_dtype;
+  uint8_t *codes;
+  void *scales;
+  const pith_rounding *r;    /* NULL: to the nearest */
+} panel_work;
+
+static float code_on(const panel_form *form, const pith_grid *a, float w) {
+  const float q = rintf((w - a->minimum) * (a->scale > 0.0f ? 1.0f / a->scale : 0.0f));
+  return q > form->high ? form->high : q > form->low ? q : form->low;   /* NaN: low */
+}
+
+/* What a group adds to the objective on a grid, its errors taken off its own later weights. moved: n floats to work with. */
+static double try_grid(const panel_work *p, size_t k, size_t n, const pith_grid *a, const float *w, float *moved) {
+  double total = 0.0;
+  memcpy(moved, w, n * sizeof *moved);
+  for (size_t i = 0; i < n; i++) {
+    const float error = moved[i] - (code_on(p->form, a, moved[i]) * a->scale + a->minimum), *factors = p->r->u + (k + i) * p->cols + k;
+    const double e = (double)error * p->r->factor[(k + i) * p->cols + k + i];
+    total += e * e;
+    for (size_t j = i + 1; j < n; j++) moved[j] -= error * factors[j];
+  }
+  return total;
+}
+
+/* The grid of the group that begins at column k, w being its weights as they now are. */
+static pith_grid search_minding(const panel_work *p, size_t k, size_t n, const float *w) {
+  const panel_form *form = p->form;
+  pith_grid best = form->search(w, n, p->scale_dtype);
+  float moved[WIDEST_TRIED], low = form->with_zero ? 0.0f : w[0], high = low;
+  if (n > WIDEST_TRIED) return best;
+  for (size_t i = 0; i < n; i++) {
+    low = w[i] < low ? w[i] : low;
+    high = w[i] > high ? w[i] : high;
+  }
+  if (low == high) return best;
+  double least = try_grid(p, k, n, &best, w, moved);
+  for (int percent = 100; percent >= form->least_percent; percent -= form->step) {
+    const pith_grid a = form->narrow(low, high, percent, p->scale_dtype);
+    const double error = try_grid(p, k, n, &a, w, moved);
+    if (!(error < least)) continue;
+    least = error;
+    best = a;
+  }
+  return best;
+}
+
+/* Where columns are not visited as they lie, a group's grid has to be there before its first weight moves. */
+static bool place_grids(const panel_work *p, pith_grid *grids) {
   bool fits = true;
-  for (size_t begin = 0, g = 0; begin < cols; begin += group_size, g++) {
-    const size_t end = begin + group_size < cols ? begin + group_size : cols;
-    affine a[PITH_PANEL];
-    float inverse[PITH_PANEL];
-    for (size_t row = 0; row < n_rows; row++) {
-      a[row] = form->search(w + row * cols + begin, end - begin, scale_dtype);
-      inverse[row] = a[row].scale > 0.0f ? 1.0f / a[row].scale : 0.0f;
-      form->store(scales, g, row, &a[row], scale_dtype, &fits);
+  for (size_t begin = 0, g = 0; begin < p->cols; begin += p->group_size, g++)
+    for (size_t row = 0; row < p->n_rows; row++) {
+      pith_grid *a = &grids[g * PITH_PANEL + row];
+      *a = p->form->search(p->w + row * p->cols + begin, p->cols - begin < p->group_size ? p->cols - begin : p->group_size, p->scale_dtype);
+      p->form->store(p->scales, g, row, a, p->scale_dtype, &fits);
     }
-    for (size_t k = begin; k < end; k++)
-      for (size_t row = 0; row < n_rows; row++) {
-        float *from = w + row * cols;
-        const float q = rintf((from[k] - a[row].minimum) * inverse[row]), code = q > form->high ? form->high : q > form->low ? q : form->low;   /* NaN: low */
-        form->put(codes, row, k, (int)code);
-        if (!u) continue;
-        const float error = from[k] - (code * a[row].scale + a[row].minimum);
-        errors[row * cols + k] = error;
-        if (!spread[row]) continue;
-        const float *factors = u + k * cols;
-        for (size_t j = k + 1; j < cols; j++) from[j] -= error * factors[j];
-      }
+  return fits;
+}
+
+static size_t visited(const panel_work *p, size_t k) { return p->r && p->r->order ? p->r->order[k] : k; }
+
+/* Rounds the rows. w: (n_rows, cols) in the order of visits; rows of which `spread` is set take each weight's error off the weights to come.
+ * errors: what was rounded away, in the same order. Both NULL without p->r. */
+static bool round_rows(const panel_work *p, float *w, const bool *spread, float *errors) {
+  const pith_rounding *r = p->r;
+  const size_t cols = p->cols;
+  const bool ordered = r && r->order;
+  pith_grid at_hand[PITH_PANEL], *grids = ordered ? r->grids : at_hand;
+  bool fits = ordered ? place_grids(p, grids) : true;
+  for (size_t k = 0; k < cols; k++) {
+    const size_t column = visited(p, k), g = column / p->group_size, n = cols - k < p->group_size ? cols - k : p->group_size;
+    const pith_grid *grid = ordered ? grids + g * PITH_PANEL : grids;
+    for (size_t row = 0; row < p->n_rows && !ordered && k % p->group_size == 0; row++) {
+      const float *group = (w ? w : p->w) + row * cols + k;
+      grids[row] = spread && spread[row] ? search_minding(p, k, n, group) : p->form->search(group, n, p->scale_dtype);
+      p->form->store(p->scales, g, row, &grids[row], p->scale_dtype, &fits);
+    }
+    for (size_t row = 0; row < p->n_rows; row++) {
+      const pith_grid *a = &grid[row];
+      const float from = (w ? w : p->w)[row * cols + k], code = code_on(p->form, a, from);
+      p->form->put(p->codes, row, column, (int)code);
+      if (!r) continue;
+      const float error = from - (code * a->scale + a->minimum), *factors = r->u + k * cols;
+      errors[row * cols + k] = error;
+      for (size_t j = k + 1; j < cols && spread[row]; j++) w[row * cols + j] -= error * factors[j];
+    }
   }
   return fits;
+}
+
+static void take_rows(const panel_work *p, float *w) {
+  for (size_t row = 0; row < p->n_rows; row++)
+    for (size_t k = 0; k < p->cols; k++) w[row * p->cols + k] = p->w[row * p->cols + visited(p, k)];
 }
 
 /* dᵀ H d = ‖Rᵀ d‖², R in the columns of the factored sums. */
@@ -231,46 +315,48 @@ static double spread_objective(const pith_rounding *r, const float *errors) {
   return total;
 }
 
-static bool round_panel(const panel_form *form, size_t n_rows, size_t cols, size_t group_size, const float *w, pith_dtype scale_dtype, uint8_t *codes,
-                        void *scales, const pith_rounding *r) {
-  /* the search and the rounding alone leave w as it is */
-  if (!r) return round_rows(form, n_rows, cols, group_size, (float *)w, scale_dtype, codes, scales, NULL, NULL, NULL);
-  bool spread[PITH_PANEL] = {false}, fits, all = true;
+static bool round_panel(const panel_work *p) {
+  const pith_rounding *r = p->r;
+  if (!r) return round_rows(p, NULL, NULL, NULL);
+  bool spread[PITH_PANEL] = {false}, all = true;
   double plain[PITH_PANEL];
-  float *errors = r->scratch, *moved = r->scratch + n_rows * cols;
-  (void)round_rows(form, n_rows, cols, group_size, (float *)w, scale_dtype, codes, scales, r->u, spread, errors);
-  for (size_t row = 0; row < n_rows; row++) {
-    plain[row] = objective_of(r, errors + row * cols);
+  float *errors = r->scratch, *moved = r->scratch + PITH_PANEL * p->cols;
+  take_rows(p, moved);
+  (void)round_rows(p, moved, spread, errors);
+  for (size_t row = 0; row < p->n_rows; row++) {
+    plain[row] = objective_of(r, errors + row * p->cols);
     spread[row] = true;
   }
-  memcpy(moved, w, n_rows * cols * sizeof *moved);
-  fits = round_rows(form, n_rows, cols, group_size, moved, scale_dtype, codes, scales, r->u, spread, errors);
-  for (size_t row = 0; row < n_rows; row++) {
-    spread[row] = spread_objective(r, errors + row * cols) <= plain[row];
+  const bool fits = round_rows(p, moved, spread, errors);
+  for (size_t row = 0; row < p->n_rows; row++) {
+    spread[row] = spread_objective(r, errors + row * p->cols) <= plain[row];
     all = all && spread[row];
   }
   if (all) return fits;
-  memcpy(moved, w, n_rows * cols * sizeof *moved);   /* a row for which it did not pay is rounded to the nearest */
-  return round_rows(form, n_rows, cols, group_size, moved, scale_dtype, codes, scales, r->u, spread, errors);
+  take_rows(p, moved);   /* a row for which it did not pay is rounded to the nearest */
+  return round_rows(p, moved, spread, errors);
 }
 
 void pith_quantize_u7_panel(size_t n_rows, size_t cols, size_t group_size, const float *w, pith_dtype scale_dtype, uint8_t *codes, void *scales,
                             const pith_rounding *rounding) {
   memset(codes, PITH_U7_ZERO, (cols + PITH_QUAD - 1) / PITH_QUAD * PITH_PANEL * PITH_QUAD);
   memset(scales, 0, (cols + group_size - 1) / group_size * PITH_PANEL * pith_dtype_bytes(scale_dtype));
-  (void)round_panel(&form_u7, n_rows, cols, group_size, w, scale_dtype, codes, scales, rounding);   /* scale_dtype holds the scales */
+  const panel_work p = {&form_u7, n_rows, cols, group_size, w, scale_dtype, codes, scales, rounding};
+  (void)round_panel(&p);   /* scale_dtype holds the scales */
 }
 
 bool pith_quantize_u4_panel(size_t n_rows, size_t cols, size_t group_size, const float *w, uint8_t *codes, uint8_t *scales, const pith_rounding *rounding) {
   memset(codes, 0, (cols + 7) / 8 * PITH_PANEL * PITH_QUAD);
   memset(scales, 0, (cols + group_size - 1) / group_size * PITH_U4_GROUP_BYTES);
-  return round_panel(&form_u4, n_rows, cols, group_size, w, PITH_F16, codes, scales, rounding);
+  const panel_work p = {&form_u4, n_rows, cols, group_size, w, PITH_F16, codes, scales, rounding};
+  return round_panel(&p);
 }
 
 bool pith_quantize_u4_min_panel(size_t n_rows, size_t cols, size_t group_size, const float *w, uint8_t *codes, uint16_t *scales, const pith_rounding *rounding) {
   memset(codes, 0, (cols + 7) / 8 * PITH_PANEL * PITH_QUAD);
   memset(scales, 0, (cols + group_size - 1) / group_size * 2 * PITH_PANEL * sizeof *scales);
-  return round_panel(&form_u4_min, n_rows, cols, group_size, w, PITH_F16, codes, scales, rounding);
+  const panel_work p = {&form_u4_min, n_rows, cols, group_size, w, PITH_F16, codes, scales, rounding};
+  return round_panel(&p);
 }
 
 void pith_pack_u4_min_panel(size_t n_rows, size_t cols, size_t group_size, const uint8_t *row_codes, const uint16_t *row_scales, const uint16_t *row_mins,

@@ -10,14 +10,23 @@
 /* Whether f16 can hold a tensor's scales: its largest one has to be in f16's normal range. levels: 63 or 127. */
 pith_dtype pith_scale_dtype(float tensor_absmax, int levels);
 
+/* A group's codes are (w - minimum) / scale, rounded and clamped to what the encoding has. */
+typedef struct pith_grid {
+  float scale, minimum;
+  int zero;                  /* -minimum / scale, where that is whole */
+} pith_grid;
+
 /* What makes rounding mind the inputs (second_order.h): a weight's error is taken off the weights that come after it, so that what the inputs see
- * changes least, group scales being searched among the weights as they then are. A row stays rounded to the nearest where that has the smaller
- * objective dᵀ H d, d being what the row changes by. */
+ * changes least. A group's grid is chosen when its first weight is reached, among those below, by what the group then adds to the objective
+ * dᵀ H d, d being what the row changes by (of the whole row as one group: by its weights). With an order the grids are chosen beforehand, as below.
+ * A row stays rounded to the nearest where that has the smaller objective. */
 typedef struct pith_rounding {
   size_t cols;
-  const float *u;            /* (cols, cols) */
+  const uint32_t *order;     /* (cols) the column that is visited k-th; NULL: as they lie */
+  const float *u;            /* (cols, cols), as visited */
   const double *factor;      /* (cols, cols): the factored sums, R[i][j] at [j * cols + i] */
   float *scratch;            /* (2, 8, cols), the thread's own */
+  pith_grid *grids;          /* (groups, 8), the thread's own, where there is an order */
 } pith_rounding;
 
 /* One panel of up to 8 rows as u7 codes with one scale per row and group.

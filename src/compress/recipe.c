@@ -147,6 +147,30 @@ static pith_status parse_prune(pith_ctx *ctx, const pith_json *json, const char 
   return pith_fail(ctx, PITH_E_UNSUPPORTED, "%s: the \"importance\" of \"prune\" should be obs, first-order or magnitude", what);
 }
 
+static pith_status parse_migrate(pith_ctx *ctx, const pith_json *json, const char *what, pith_migrate_rule *out) {
+  static const char *const keys[] = {"by", "alpha", NULL};
+  const pith_json *alpha = pith_json_get(json, "alpha");
+  if (!json) return PITH_OK;
+  if (!pith_json_is_object(json)) return pith_fail(ctx, PITH_E_FORMAT, "%s: \"migrate\" should be an object", what);
+  PITH_TRY(refuse_unknown(ctx, json, keys, what));
+  const char *by = pith_json_string(pith_json_get(json, "by"));
+  if (by && strcmp(by, "smoothquant") == 0) out->by = PITH_MIGRATE_SMOOTHQUANT;
+  else if (by && strcmp(by, "awq") == 0) out->by = PITH_MIGRATE_AWQ;
+  else return pith_fail(ctx, PITH_E_UNSUPPORTED, "%s: the \"by\" of \"migrate\" should be smoothquant or awq", what);
+  if (alpha && out->by == PITH_MIGRATE_AWQ) return pith_fail(ctx, PITH_E_UNSUPPORTED, "%s: \"alpha\" does not apply to awq, which searches for it", what);
+  out->alpha = alpha ? pith_json_number(alpha, -1.0) : 0.5;
+  if (!(out->alpha >= 0.0 && out->alpha <= 1.0)) return pith_fail(ctx, PITH_E_FORMAT, "%s: the \"alpha\" of \"migrate\" should be from 0 to 1", what);
+  return PITH_OK;
+}
+
+static pith_status parse_order(pith_ctx *ctx, const pith_json *json, const char *what, bool *out) {
+  const pith_json *order = pith_json_get(json, "order");
+  const char *name = pith_json_string(order);
+  *out = order != NULL;
+  if (!order || (name && strcmp(name, "activations") == 0)) return PITH_OK;
+  return pith_fail(ctx, PITH_E_UNSUPPORTED, "%s: \"order\" should be activations, or not be there", what);
+}
+
 /* That each is a rule shows when it is asked for: which encodings it may have depends on the tensor. */
 static pith_status parse_tensors(pith_ctx *ctx, const pith_json *json, const char *what) {
   if (!pith_json_is_array(json)) return pith_fail(ctx, PITH_E_FORMAT, "%s: \"tensors\" should be a list", what);
@@ -165,7 +189,7 @@ static pith_status parse_kind(pith_ctx *ctx, const pith_json *recipe, const char
 }
 
 pith_status pith_recipe_parse(pith_ctx *ctx, const pith_json *json, const char *what, pith_recipe *out) {
-  static const char *const keys[] = {"name", "description", "matrices", "head", "tables", "tensors", "attention", "prune", NULL};
+  static const char *const keys[] = {"name", "description", "matrices", "head", "tables", "tensors", "attention", "prune", "migrate", "order", NULL};
   memset(out, 0, sizeof *out);
   if (!pith_json_is_object(json)) return pith_fail(ctx, PITH_E_FORMAT, "%s: a recipe is a JSON object", what);
   const char *name;
@@ -174,6 +198,8 @@ pith_status pith_recipe_parse(pith_ctx *ctx, const pith_json *json, const char *
   if (!*name || strlen(name) >= sizeof out->name) return pith_fail(ctx, PITH_E_FORMAT, "%s: a recipe's name has 1 to 63 bytes", what);
   memcpy(out->name, name, strlen(name) + 1);
   PITH_TRY(parse_prune(ctx, pith_json_get(json, "prune"), what, &out->prune));
+  PITH_TRY(parse_migrate(ctx, pith_json_get(json, "migrate"), what, &out->migrate));
+  PITH_TRY(parse_order(ctx, json, what, &out->ordered));
   PITH_TRY(parse_kind(ctx, json, "matrices", what, &out->matrices));
   PITH_TRY(parse_kind(ctx, json, "tables", what, &out->tables));
   out->head = out->matrices;

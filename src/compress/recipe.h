@@ -25,12 +25,21 @@ typedef struct pith_prune_rule {
   pith_importance importance;
 } pith_prune_rule;
 
+/* Scales that move between activations and weights (migrate.h). */
+typedef enum pith_migrate_by { PITH_MIGRATE_NOT, PITH_MIGRATE_SMOOTHQUANT, PITH_MIGRATE_AWQ } pith_migrate_by;
+typedef struct pith_migrate_rule {
+  pith_migrate_by by;
+  double alpha;              /* smoothquant: in [0, 1] */
+} pith_migrate_rule;
+
 typedef struct pith_recipe {
   char name[64];
   pith_prune_rule prune;
+  pith_migrate_rule migrate;
   pith_recipe_rule matrices, head, tables;
   const pith_json *tensors;  /* rules of tensors by name, which go before those of their kind; NULL: none. Borrowed from the recipe's JSON */
   pith_attention attention;
+  bool ordered;              /* what calibration rounds is rounded by descending size of a matrix's inputs */
 } pith_recipe;
 
 /* The rule for a slot that is no vector: of "tensors" the first whose name fits, in which * stands for any characters, else that of its kind.

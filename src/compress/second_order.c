@@ -3,6 +3,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/sort.h"
+
 #define STEP_MACS 16777216.0   /* of one step: some 10 ms */
 #define MOMENT_MACS 134217728.0   /* the same of f32 products */
 #define MAC_F32_NS 0.1
@@ -26,6 +28,7 @@ pith_status pith_moments_init(pith_ctx *ctx, pith_moments *m, size_t cols, size_
   PITH_TRY(pith_calloc(ctx, cols, cols * sizeof *m->sums, &m->sums));
   PITH_TRY(pith_calloc(ctx, cols, sizeof *m->totals, &m->totals));
   PITH_TRY(pith_calloc(ctx, cols, sizeof *m->magnitudes, &m->magnitudes));
+  PITH_TRY(pith_calloc(ctx, cols, sizeof *m->maxima, &m->maxima));
   PITH_TRY(pith_calloc(ctx, cols, PITH_MOMENT_ROWS * sizeof *m->columns, &m->columns));
   PITH_TRY(pith_calloc(ctx, panels_of(cols), PITH_MOMENT_ROWS * PITH_PANEL * sizeof *m->panels, &m->panels));
   return pith_calloc(ctx, pith_parallel_threads(ctx->parallel), product_rows(m) * PITH_PANEL * sizeof *m->products, &m->products);
@@ -35,6 +38,7 @@ void pith_moments_free(pith_ctx *ctx, pith_moments *m) {
   pith_free(ctx, m->sums);
   pith_free(ctx, m->totals);
   pith_free(ctx, m->magnitudes);
+  pith_free(ctx, m->maxima);
   pith_free(ctx, m->errors);
   pith_free(ctx, m->error_totals);
   pith_free(ctx, m->turned);
@@ -76,6 +80,7 @@ static void turn_chunk(pith_moments *m, size_t n_rows, const float *x, size_t x_
     for (size_t k = 0; k < m->cols; k++) {
       m->totals[k] += (double)row[k];
       m->magnitudes[k] += fabs((double)row[k]);
+      m->maxima[k] = fmax(m->maxima[k], fabs((double)row[k]));
       m->columns[k * PITH_MOMENT_ROWS + t] = row[k];
       m->panels[(k / PITH_PANEL * PITH_MOMENT_ROWS + t) * PITH_PANEL + k % PITH_PANEL] = row[k];
     }
@@ -102,6 +107,40 @@ bool pith_moments_add(const pith_ctx *ctx, const pith_kernels *kernels, pith_mom
   m->row = 0;
   m->n_rows += n_rows;
   return true;
+}
+
+typedef struct energy {
+  double energy;
+  uint32_t column;
+} energy;
+
+static int by_energy(const void *a, const void *b) {
+  const energy *x = a, *y = b;
+  return x->energy != y->energy ? (x->energy > y->energy ? -1 : 1) : x->column < y->column ? -1 : x->column > y->column;
+}
+
+pith_status pith_moments_order(pith_ctx *ctx, pith_moments *m, uint32_t *order) {
+  const size_t n = m->cols;
+  energy *columns;
+  double *sums;
+  PITH_TRY(pith_calloc(ctx, n, n * sizeof *sums, &sums));
+  const pith_status status = pith_calloc(ctx, n, sizeof *columns, &columns);
+  if (status != PITH_OK) {
+    pith_free(ctx, sums);
+    return status;
+  }
+  for (size_t i = 0; i < n; i++) columns[i] = (energy){m->sums[i * n + i], (uint32_t)i};
+  pith_sort(columns, n, sizeof *columns, by_energy);
+  for (size_t i = 0; i < n; i++) order[i] = columns[i].column;
+  for (size_t i = 0; i < n; i++)
+    for (size_t j = 0; j <= i; j++) {
+      const size_t a = order[i], b = order[j];
+      sums[i * n + j] = m->sums[a > b ? a * n + b : b * n + a];
+    }
+  pith_free(ctx, m->sums);
+  pith_free(ctx, columns);
+  m->sums = sums;
+  return PITH_OK;
 }
 
 /* ---- the factor ---- */

@@ -13,6 +13,7 @@ typedef struct pith_moments {
   double *sums;              /* (cols, cols), of which the lower triangle is kept: sums[i * cols + j], j <= i */
   double *totals;            /* (cols) sums of the inputs themselves, and of their magnitudes */
   double *magnitudes;
+  double *maxima;            /* (cols) the largest magnitude */
   size_t n_errors;           /* where what is multiplied is aimed at something else: the width of what it misses by. 0: nowhere */
   double *errors;            /* (n_errors, cols) sums of products of errors and inputs */
   double *error_totals;      /* (n_errors) sums of the errors */
@@ -30,6 +31,9 @@ pith_status pith_moments_init(pith_ctx *ctx, pith_moments *moments, size_t cols,
  * x: (n_rows, cols) finite floats, rows x_stride floats apart. errors: (n_rows, n_errors). */
 bool pith_moments_add(const pith_ctx *ctx, const pith_kernels *kernels, pith_moments *moments, size_t n_rows, const float *x, size_t x_stride, const float *errors);
 void pith_moments_free(pith_ctx *ctx, pith_moments *moments);
+
+/* The columns by descending Σ x_j², of equal ones the first: order, (cols). The sums are then those of inputs in that order, nothing else is. */
+pith_status pith_moments_order(pith_ctx *ctx, pith_moments *moments, uint32_t *order);
 
 /* The upper factor U of the inverse, H⁻¹ = Uᵀ U, in steps. H first gets `damping` times the mean of its diagonal added to the diagonal; an input
  * that was always zero, and a matrix that no input reached, have nothing to say: their columns are as if alone, which is plain rounding.

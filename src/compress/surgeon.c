@@ -5,22 +5,24 @@
 
 #define STEP_MACS 16777216.0   /* of one step: some 10 ms */
 #define MAC_NS 0.5
+#define SUM_ERROR 1e-5         /* what f32 sums of squares may be wrong by: where inputs hardly vary about their mean, nothing below that is known */
 
 /* Less what the mean explains; damped. Columns without any variance are as if alone: their row and column are zero. */
 static pith_status condition(pith_ctx *ctx, const pith_moments *m, bool centred, double damping) {
   const size_t n = m->cols;
-  double trace = 0.0;
+  double trace = 0.0, whole = 0.0;   /* whole: with the mean */
   for (size_t r = 0; centred && r < m->n_errors; r++)
     for (size_t j = 0; j < n; j++) m->errors[r * n + j] -= m->error_totals[r] * m->totals[j] / (double)m->n_rows;
   for (size_t i = 0; i < n; i++) {
     double *row = m->sums + i * n;
+    whole += row[i];
     if (centred)
       for (size_t j = 0; j <= i; j++) row[j] -= m->totals[i] * m->totals[j] / (double)m->n_rows;
     trace += row[i];
   }
   if (!isfinite(trace)) return pith_fail(ctx, PITH_E_UNSUPPORTED, "the calibration texts lead to values that are not finite");
-  const double mean = trace > 0.0 ? trace / (double)n : 1.0;
-  for (size_t i = 0; i < n; i++) m->sums[i * n + i] += damping * mean;
+  const double mean = trace > 0.0 ? trace / (double)n : 1.0, least = SUM_ERROR * whole / (double)n;
+  for (size_t i = 0; i < n; i++) m->sums[i * n + i] += damping * mean > least ? damping * mean : least;
   return PITH_OK;
 }
 

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "model/forward.h"
+#include "model/open.h"
 #include "pith.h"
 #include "tiny_checkpoint.h"
 
@@ -357,16 +358,145 @@ static void check_package(int i, const char *more) {
   pith_close(instance);
 }
 
+static char *calibration_texts(char out[1536]) {
+  strcpy(out, ",\"calibrate\":[\"\"");
+  for (int k = 0; k < 16; k++) snprintf(out + strlen(out), 1536 - strlen(out), ",\"%d The quick brown fox jumps over the lazy dog. Pack my box!\"", 7 * k);
+  return strcat(out, "]");
+}
+
 static void test_packages(void **state) {
   (void)state;
   const int n = (int)pith_json_count(cases);
-  char calibrated[1536] = ",\"calibrate\":[\"\"";
-  for (int k = 0; k < 16; k++)
-    snprintf(calibrated + strlen(calibrated), sizeof calibrated - strlen(calibrated), ",\"%d The quick brown fox jumps over the lazy dog. Pack my box!\"", 7 * k);
-  strcat(calibrated, "]");
+  char calibrated[1536];
+  calibration_texts(calibrated);
   for (int i = 0; i < n; i++) {
     check_package(i, "");
     check_package(i, calibrated);
+  }
+}
+
+/* ---- scales that move between activations and weights ---- */
+
+/* The largest difference of what is stored for a tensor from the parent's; both in f32 rows. */
+static double moved_by(const char *folder, const char *package, int32_t stage, uint32_t id) {
+  const pith_kernels *kernels = pith_kernels_find("scalar");
+  const char *const paths[] = {folder, package};
+  pith_model models[2];
+  static float rows[2][4096];
+  double worst = 0.0;
+  for (int side = 0; side < 2; side++) {
+    pith_model_loader loader;
+    pith_status status = pith_model_loader_init(&ctx, &loader, &models[side], paths[side], kernels);
+    for (status = status == PITH_OK ? PITH_PENDING : status; status == PITH_PENDING;) status = pith_model_loader_step(&ctx, &loader);
+    pith_model_loader_free(&ctx, &loader);
+    if (status != PITH_OK) fail_msg("%s", ctx.message);
+  }
+  const pith_matrix *a = &pith_weights_stage(&models[0].weights, stage)->weights[id].matrix, *b = &pith_weights_stage(&models[1].weights, stage)->weights[id].matrix;
+  for (uint32_t r = 0; r < a->rows; r++) {
+    pith_matrix_row(a, r, rows[0]);
+    pith_matrix_row(b, r, rows[1]);
+    for (uint32_t k = 0; k < a->cols; k++) worst = fmax(worst, fabs((double)rows[0][k] - (double)rows[1][k]));
+  }
+  for (int side = 0; side < 2; side++) pith_model_close(&ctx, &models[side]);
+  return worst;
+}
+
+/* In f32 the model with folded scales answers as its parent does; each fold that the family allows was made, and moved weights. */
+static void check_folds(const char *folder, const char *by, const char *matrices, bool exact) {
+  static const struct {
+    const char *key;
+    uint32_t reader;
+  } folds[] = {{"queryKeyValue", PITH_QUERY}, {"attentionOut", PITH_ATTENTION_OUT}, {"gateUp", PITH_UP}, {"down", PITH_DOWN}};
+  char request[4096], texts[1536], package[512];
+  pith_checkpoint parent;
+  pith_instance *instance = pith_open(&host, NULL);
+  snprintf(package, sizeof package, "%s/package", root);
+  snprintf(request, sizeof request, "{\"verb\":\"compress\",\"source\":\"%s\",\"output\":\"%s\",\"force\":true,\"recipe\":{\"name\":\"folded\",\"matrices\":{\"encoding\":\"%s\"},"
+           "\"tables\":{\"encoding\":\"f32\"},\"migrate\":%s}%s}", folder, package, matrices, by, calibration_texts(texts));
+  pith_json *compressed = run(instance, request);
+  const pith_json *quality = pith_json_get(compressed, "quality"), *made = pith_json_get(compressed, "folds");
+  const double cosine = pith_json_number(pith_json_get(quality, "cosineMin"), 1), kl = pith_json_number(pith_json_get(quality, "klMean"), 0);
+  if (pith_checkpoint_open(&ctx, folder, &parent) != PITH_OK) fail_msg("%s", ctx.message);
+  const pith_config *c = &parent.config;
+  const bool gated = strcmp(c->family->name, "llama") == 0 || strncmp(c->family->name, "qwen", 4) == 0;
+  const bool expected[] = {!c->norms_after, true, !c->norms_after, gated || c->activation == PITH_RELU};
+  print_message("%s, %s: 1 - cosine %.2g, KL %.2g\n", c->family->name, by, 1.0 - cosine, kl);
+  if (exact) assert_true(cosine > 1.0 - 2e-7 && kl < 1e-7);
+  else assert_true(cosine > 0.9 && kl < 0.3);
+  for (size_t f = 0; f < 4; f++) {
+    const double n = pith_json_number(pith_json_get(made, folds[f].key), -1);
+    if (!expected[f]) assert_true(n == -1);
+    else if (exact) assert_true(n == c->n_layers);
+    else assert_true(n >= 0 && n <= c->n_layers);
+    const bool moves = expected[f] || (f == 2 && expected[3]);   /* up's rows too, where down's inputs are scaled */
+    if (exact && moves != (moved_by(folder, package, c->n_layers - 1, folds[f].reader) > 0.01)) fail_msg("%s: %s", c->family->name, folds[f].key);
+  }
+  pith_checkpoint_close(&ctx, &parent);
+  pith_json_free(compressed);
+  pith_close(instance);
+}
+
+/* The recipe as the manifest has it makes the same package. */
+static void test_recipe_again(void **state) {
+  (void)state;
+  char request[8192], texts[1536], folder[512], path[600], command[1200], *text;
+  size_t n;
+  pith_json *manifest;
+  pith_buffer recipe = {0};
+  const char *more = "{\"name\":\"twice\",\"matrices\":{\"encoding\":\"u4\"},\"tables\":{\"encoding\":\"f32\"},\"order\":\"activations\",\"migrate\":{\"by\":\"smoothquant\",\"alpha\":0.35}}";
+  folder_of(0, folder, sizeof folder);
+  calibration_texts(texts);
+  for (int turn = 0; turn < 2; turn++) {
+    pith_instance *instance = pith_open(&host, NULL);
+    snprintf(request, sizeof request, "{\"verb\":\"compress\",\"source\":\"%s\",\"output\":\"%s/turn-%d\",\"recipe\":%s%s}", folder, root, turn, more, texts);
+    pith_json_free(run(instance, request));
+    pith_close(instance);
+    if (turn == 1) break;
+    snprintf(path, sizeof path, "%s/turn-0/pith.json", root);
+    assert_int_equal(pith_io_read_file(&ctx, path, 1 << 24, &text, &n), PITH_OK);
+    assert_int_equal(pith_json_parse(&ctx, text, n, path, &manifest), PITH_OK);
+    assert_int_equal(pith_json_print(&ctx, pith_json_get(manifest, "recipe"), false, &recipe), PITH_OK);
+    assert_int_equal(pith_buffer_append(&ctx, &recipe, "", 1), PITH_OK);
+    more = recipe.data;
+    pith_json_free(manifest);
+    pith_free(&ctx, text);
+  }
+  snprintf(command, sizeof command, "diff -r '%s/turn-0' '%s/turn-1'", root, root);
+  assert_int_equal(system(command), 0);
+  pith_buffer_free(&ctx, &recipe);
+}
+
+static void test_folds(void **state) {
+  (void)state;
+  const int n = (int)pith_json_count(cases);
+  char folder[512];
+  for (int i = 0; i < n; i++) {
+    check_folds(folder_of(i, folder, sizeof folder), "{\"by\":\"smoothquant\",\"alpha\":0.7}", "f32", true);
+    check_folds(folder, "{\"by\":\"awq\"}", "u4", false);
+  }
+}
+
+static void test_wrong_recipes(void **state) {
+  (void)state;
+  static const struct {
+    const char *member;
+    pith_status status;
+    bool calibrate;
+    const char *says;
+  } wrong[] = {{"\"order\":\"activations\"", PITH_E_ARGUMENT, false, "texts"}, {"\"order\":\"luck\"", PITH_E_UNSUPPORTED, true, "activations"}, {"\"order\":1", PITH_E_UNSUPPORTED, true, "activations"},
+               {"\"migrate\":{\"by\":\"awq\"}", PITH_E_ARGUMENT, false, "texts"}, {"\"migrate\":{\"by\":\"luck\"}", PITH_E_UNSUPPORTED, true, "smoothquant or awq"}, {"\"migrate\":{}", PITH_E_UNSUPPORTED, true, "by"},
+               {"\"migrate\":[]", PITH_E_FORMAT, true, "object"}, {"\"migrate\":{\"by\":\"smoothquant\",\"alpha\":1.5}", PITH_E_FORMAT, true, "from 0 to 1"},
+               {"\"migrate\":{\"by\":\"smoothquant\",\"alpha\":-0.1}", PITH_E_FORMAT, true, "alpha"}, {"\"migrate\":{\"by\":\"smoothquant\",\"alpha\":\"half\"}", PITH_E_FORMAT, true, "alpha"},
+               {"\"migrate\":{\"by\":\"awq\",\"alpha\":0.5}", PITH_E_UNSUPPORTED, true, "searches"}, {"\"migrate\":{\"by\":\"awq\",\"grid\":20}", PITH_E_UNSUPPORTED, true, "grid"}};
+  char request[4096], texts[1536], folder[512];
+  folder_of(0, folder, sizeof folder);
+  calibration_texts(texts);
+  for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+    pith_instance *instance = pith_open(&host, NULL);
+    snprintf(request, sizeof request, "{\"verb\":\"compress\",\"source\":\"%s\",\"output\":\"%s/wrong\",\"recipe\":{\"name\":\"wrong\",\"matrices\":{\"encoding\":\"u7\"},"
+             "\"tables\":{\"encoding\":\"f32\"},%s}%s}", folder, root, wrong[i].member, wrong[i].calibrate ? texts : "");
+    fails(instance, request, wrong[i].status, wrong[i].says);
+    pith_close(instance);
   }
 }
 
@@ -468,6 +598,6 @@ static int remove_checkpoints(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_answers), cmocka_unit_test(test_gguf), cmocka_unit_test(test_packages), cmocka_unit_test(test_refused)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_answers), cmocka_unit_test(test_gguf), cmocka_unit_test(test_packages), cmocka_unit_test(test_folds), cmocka_unit_test(test_recipe_again), cmocka_unit_test(test_wrong_recipes), cmocka_unit_test(test_refused)};
   return cmocka_run_group_tests_name("families", tests, make_checkpoints, remove_checkpoints);
 }

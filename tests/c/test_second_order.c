@@ -38,10 +38,11 @@ typedef struct factored {
   pith_ctx ctx;
   pith_moments moments;
   float u[N * N];
-  double sums[N * N];        /* before they were factored, both triangles */
+  double sums[N * N];        /* before they were ordered and factored, both triangles */
+  uint32_t order[N];
 } factored;
 
-static pith_status factor(factored *f, const float *x, double damping) {
+static pith_status factor(factored *f, const float *x, double damping, bool ordered) {
   pith_second_order s;
   pith_ctx_init(&f->ctx, &stdio_host, NULL);
   assert_int_equal(pith_moments_init(&f->ctx, &f->moments, N, 0), PITH_OK);
@@ -49,6 +50,7 @@ static pith_status factor(factored *f, const float *x, double damping) {
   while (!pith_moments_add(&f->ctx, pith_kernels_find("auto"), &f->moments, TOKENS - 100, x + 100 * N, N, NULL)) continue;
   for (size_t i = 0; i < N; i++)
     for (size_t j = 0; j < N; j++) f->sums[i * N + j] = f->moments.sums[i > j ? i * N + j : j * N + i];
+  if (ordered) assert_int_equal(pith_moments_order(&f->ctx, &f->moments, f->order), PITH_OK);
   pith_status status = pith_second_order_begin(&f->ctx, &s, &f->moments, damping, f->u);
   while (status == PITH_OK || status == PITH_PENDING) {
     status = pith_second_order_step(&f->ctx, &s);
@@ -97,7 +99,7 @@ static void test_moments(void **state) {
   static float x[TOKENS * N];
   static factored f;
   fill_inputs(x, N);
-  assert_int_equal(factor(&f, x, 0.01), PITH_OK);
+  assert_int_equal(factor(&f, x, 0.01, false), PITH_OK);
   for (size_t i = 0; i < N; i++)
     for (size_t j = 0; j <= i; j++) {
       double sum = 0.0;
@@ -114,7 +116,7 @@ static void test_factor(void **state) {
   static factored f;
   static double product[N * N];
   fill_inputs(x, N);
-  assert_int_equal(factor(&f, x, 0.01), PITH_OK);
+  assert_int_equal(factor(&f, x, 0.01, false), PITH_OK);
   double trace = 0.0;
   for (size_t i = 0; i < N; i++) trace += f.sums[i * N + i];
   for (size_t i = 0; i < N; i++) f.sums[i * N + i] += 0.01 * trace / N;
@@ -133,6 +135,36 @@ static void test_factor(void **state) {
   release(&f);
 }
 
+/* Each column once, the larger sums of squares first, equal ones as they lie; the sums follow. */
+static void test_order(void **state) {
+  (void)state;
+  static float x[TOKENS * N];
+  static factored f;
+  fill_inputs(x, N);
+  for (int t = 0; t < TOKENS; t++) x[t * N + 30] = x[t * N + 12];
+  pith_ctx_init(&f.ctx, &stdio_host, NULL);
+  assert_int_equal(pith_moments_init(&f.ctx, &f.moments, N, 0), PITH_OK);
+  pith_moments_add(&f.ctx, pith_kernels_find("auto"), &f.moments, TOKENS, x, N, NULL);
+  memcpy(f.sums, f.moments.sums, sizeof f.sums);
+  assert_int_equal(pith_moments_order(&f.ctx, &f.moments, f.order), PITH_OK);
+  bool seen[N] = {false};
+  for (size_t i = 0; i < N; i++) {
+    const size_t a = f.order[i];
+    if (a >= N || seen[a]) {
+      fail_msg("column %zu", a);
+      return;
+    }
+    seen[a] = true;
+    assert_true(a != 30 || (i > 0 && f.order[i - 1] == 12));
+    for (size_t j = 0; j <= i; j++) {
+      const size_t b = f.order[j];
+      assert_true(f.moments.sums[i * N + j] == f.sums[a > b ? a * N + b : b * N + a]);
+    }
+    assert_true(i == 0 || f.moments.sums[i * N + i] <= f.moments.sums[(i - 1) * N + i - 1]);
+  }
+  release(&f);
+}
+
 static double objective(const factored *f, const float *w, const pith_matrix *m, uint32_t row) {
   float got[N];
   double total = 0.0;
@@ -142,16 +174,19 @@ static double objective(const factored *f, const float *w, const pith_matrix *m,
   return total;
 }
 
-/* By encoding and by what the inputs are: full rank, of rank five, none at all, a column that is always zero. */
+/* By encoding, in both orders, and by what the inputs are: full rank, of rank five, none at all, a column that is always zero. */
 static void test_never_worse_than_nearest(void **state) {
   (void)state;
   static const pith_encoding encodings[] = {PITH_ENC_U7, PITH_ENC_U4, PITH_ENC_U4_MIN};
   static float x[TOKENS * N], w[ROWS * N], scratch[2 * 8 * N];
+  static pith_grid grids[(N + 31) / 32 * 8];
   static factored f;
-  for (int kind = 0; kind < 4; kind++) {
+  for (int way = 0; way < 8; way++) {
+    const int kind = way / 2;
+    const bool ordered = way % 2 != 0;
     fill_inputs(x, kind == 1 ? 5 : kind == 2 ? 0 : N);
     for (int t = 0; t < TOKENS && kind == 3; t++) x[t * N + 11] = 0.0f;
-    assert_int_equal(factor(&f, x, 0.01), PITH_OK);
+    assert_int_equal(factor(&f, x, 0.01, ordered), PITH_OK);
     double trace = 0.0;
     for (size_t i = 0; i < N; i++) trace += f.sums[i * N + i];
     for (size_t i = 0; i < N; i++) f.sums[i * N + i] += f.sums[i * N + i] == 0.0 ? (trace > 0.0 ? trace / N : 1.0) : 0.01 * trace / N;
@@ -159,7 +194,7 @@ static void test_never_worse_than_nearest(void **state) {
       uint8_t codes[2][20 * 32];
       uint16_t scales[2][3 * 16];
       double totals[2] = {0.0, 0.0};
-      const pith_rounding rounding = {N, f.u, f.moments.sums, scratch};
+      const pith_rounding rounding = {N, ordered ? f.order : NULL, f.u, f.moments.sums, scratch, grids};
       for (int i = 0; i < ROWS * N; i++) w[i] = 0.1f * uniform();
       for (int second = 0; second < 2; second++) {
         const pith_rounding *r = second ? &rounding : NULL;
@@ -185,15 +220,15 @@ static void test_wrong_inputs(void **state) {
   static factored f;
   fill_inputs(x, N);
   x[17] = NAN;
-  assert_int_equal(factor(&f, x, 0.01), PITH_E_UNSUPPORTED);
+  assert_int_equal(factor(&f, x, 0.01, false), PITH_E_UNSUPPORTED);
   release(&f);
   fill_inputs(x, 5);   /* cannot be factored without damping */
-  assert_int_equal(factor(&f, x, 0.0), PITH_E_UNSUPPORTED);
+  assert_int_equal(factor(&f, x, 0.0, false), PITH_E_UNSUPPORTED);
   release(&f);
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_moments), cmocka_unit_test(test_wide_moments), cmocka_unit_test(test_factor), cmocka_unit_test(test_never_worse_than_nearest),
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_moments), cmocka_unit_test(test_wide_moments), cmocka_unit_test(test_factor), cmocka_unit_test(test_order), cmocka_unit_test(test_never_worse_than_nearest),
                                      cmocka_unit_test(test_wrong_inputs)};
   return cmocka_run_group_tests_name("second_order", tests, NULL, NULL);
 }
