@@ -10,7 +10,7 @@
 #include "eval/layerwise.h"
 
 enum {
-  PITH_CALIBRATION_TOKENS = 16384,   /* at most, of the texts in order; the rest is not looked at */
+  PITH_CALIBRATION_TOKENS = 16384,   /* most_tokens, where nothing else is said */
   PITH_SOLVING_TOKENS = 65536,       /* the same where weights are solved for: many more unknowns (docs/COMPRESSION.md has what they bring) */
   PITH_CALIBRATION_LEAST = 256
 };
@@ -27,6 +27,7 @@ typedef struct pith_calibration {
   const pith_texts *texts;   /* borrowed */
   pith_source *source;       /* borrowed: the parent */
   pith_attention attention;
+  size_t most_tokens;        /* of the texts in order; the rest is not looked at. May be changed before the first step */
   bool aims;                 /* what is collected for others than rounding goes with the errors against the parent's rows */
   size_t n_tokenized;
   pith_ids ids;
@@ -48,6 +49,7 @@ typedef struct pith_calibration {
   pith_moments moments;
   pith_second_order second_order;
   float *u;                  /* (cols, cols) */
+  float *squares;            /* (2, cols): pith_rounding's squares and curvature */
   float *scratch;            /* (threads, 2, 8, cols) */
 } pith_calibration;
 

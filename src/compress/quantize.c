@@ -128,22 +128,22 @@ static affine search_affine(const float *w, size_t n, affine_fn *make, bool with
 
 /* How an encoding's panel is made: a group's grid, where its parameters go, where a code goes. */
 typedef struct panel_form {
-  affine (*search)(const float *w, size_t n, pith_dtype scale_dtype);
+  affine (*search)(const float *w, size_t n, pith_dtype scale_dtype, float high);
   float low, high;
   void (*store)(void *scales, size_t g, size_t row, const affine *a, pith_dtype scale_dtype, bool *fits);
   void (*put)(uint8_t *codes, size_t row, size_t k, int code);
 } panel_form;
 
-static affine search_u7(const float *w, size_t n, pith_dtype scale_dtype) {
+static affine search_u7(const float *w, size_t n, pith_dtype scale_dtype, float high) {
   double error;
-  return (affine){search_scale(w, n, scale_dtype, 63, &error), 0.0f, 0};
+  return (affine){search_scale(w, n, scale_dtype, (int)high, &error), 0.0f, 0};
 }
-static affine search_u4(const float *w, size_t n, pith_dtype scale_dtype) {
-  (void)scale_dtype;
+static affine search_u4(const float *w, size_t n, pith_dtype scale_dtype, float high) {
+  (void)scale_dtype, (void)high;
   return search_affine(w, n, with_zero_point, true);
 }
-static affine search_u4_min(const float *w, size_t n, pith_dtype scale_dtype) {
-  (void)scale_dtype;
+static affine search_u4_min(const float *w, size_t n, pith_dtype scale_dtype, float high) {
+  (void)scale_dtype, (void)high;
   return search_affine(w, n, with_minimum, false);
 }
 
@@ -176,35 +176,80 @@ static void put_u4(uint8_t *codes, size_t row, size_t k, int code) {
   *both = (uint8_t)(k % 8 < PITH_QUAD ? (*both & 0xf0) | code : (*both & 0x0f) | code << 4);
 }
 
-static const panel_form form_u7 = {search_u7, -63.0f, 63.0f, store_u7, put_u7}, form_u4 = {search_u4, 0.0f, 15.0f, store_u4, put_u4},
+static const panel_form form_u4 = {search_u4, 0.0f, 15.0f, store_u4, put_u4},
                         form_u4_min = {search_u4_min, 0.0f, 15.0f, store_u4_min, put_u4};
 
-/* Rounds the rows, group after group. Rows of which `spread` is set take each weight's error off the weights to come, by u. errors: what was
- * rounded away, (n_rows, cols), or NULL */
-static bool round_rows(const panel_form *form, size_t n_rows, size_t cols, size_t group_size, float *w, pith_dtype scale_dtype, uint8_t *codes, void *scales,
-                       const float *u, const bool *spread, float *errors) {
+/* A panel on its way. */
+typedef struct panel_work {
+  const panel_form *form;
+  size_t n_rows, cols, group_size;
+  pith_dtype scale_dtype;
+  uint8_t *codes;
+  void *scales;
+  const pith_rounding *rounding;   /* NULL: to the nearest */
+  const pith_dropping *dropping;   /* NULL: no weight goes */
+  bool resolving;                  /* what goes is chosen on the way */
+} panel_work;
+
+/* What goes of the columns that begin at k, where a choice is due: of rows whose errors are spread. */
+static void choose_at(const panel_work *p, size_t k, const float *w, const bool *spread) {
+  const pith_dropping *d = p->dropping;
+  const bool quad = d->sparsity.form == PITH_SPARSITY_2OF4 && k % PITH_QUAD == 0;
+  if (k % PITH_DROP_COLUMNS != 0 && !quad) return;
+  const size_t width = k % PITH_DROP_COLUMNS == 0 ? PITH_DROP_COLUMNS : PITH_QUAD, end = k + width < p->cols ? k + width : p->cols;
+  const size_t n = d->sparsity.form == PITH_SPARSITY_BLOCK ? p->n_rows : 1;
+  for (size_t row = 0; row < p->n_rows; row += n)
+    if (spread[row]) pith_sparsity_choose(d, p->rounding->curvature, n, p->cols, k, end, w + row * p->cols, d->dropped + row * p->cols);
+}
+
+/* At first what goes by magnitude, which rows keep whose errors are not spread. */
+static void begin_choosing(const panel_work *p, const float *w, const bool *spread) {
+  pith_sparsity_choose(p->dropping, NULL, p->n_rows, p->cols, 0, p->cols, w, p->dropping->dropped);
+  for (size_t row = 0; row < p->n_rows; row++)
+    if (spread[row]) memset(p->dropping->dropped + row * p->cols, 0, p->cols);
+}
+
+/* The best grid of a row's group, of the weights that stay. */
+static affine search_group(const panel_work *p, const float *w, size_t row, size_t begin, size_t end) {
+  const float *from = w + row * p->cols;
+  if (!p->dropping) return p->form->search(from + begin, end - begin, p->scale_dtype, p->form->high);
+  float *left = p->dropping->scores;
+  for (size_t k = begin; k < end; k++) left[k - begin] = p->dropping->dropped[row * p->cols + k] ? 0.0f : from[k];
+  return p->form->search(left, end - begin, p->scale_dtype, p->form->high);
+}
+
+/* Rounds the rows, group after group. Rows of which `spread` is set take each weight's error off the weights to come. What was rounded away goes
+ * into the rounding's scratch, (n_rows, cols). */
+static bool round_rows(const panel_work *p, float *w, const bool *spread) {
+  const panel_form *form = p->form;
+  const size_t cols = p->cols;
   bool fits = true;
-  for (size_t begin = 0, g = 0; begin < cols; begin += group_size, g++) {
-    const size_t end = begin + group_size < cols ? begin + group_size : cols;
+  if (p->resolving) begin_choosing(p, w, spread);
+  for (size_t begin = 0, g = 0; begin < cols; begin += p->group_size, g++) {
+    const size_t end = begin + p->group_size < cols ? begin + p->group_size : cols;
     affine a[PITH_PANEL];
     float inverse[PITH_PANEL];
-    for (size_t row = 0; row < n_rows; row++) {
-      a[row] = form->search(w + row * cols + begin, end - begin, scale_dtype);
+    if (p->resolving) choose_at(p, begin, w, spread);
+    for (size_t row = 0; row < p->n_rows; row++) {
+      a[row] = search_group(p, w, row, begin, end);
       inverse[row] = a[row].scale > 0.0f ? 1.0f / a[row].scale : 0.0f;
-      form->store(scales, g, row, &a[row], scale_dtype, &fits);
+      form->store(p->scales, g, row, &a[row], p->scale_dtype, &fits);
     }
-    for (size_t k = begin; k < end; k++)
-      for (size_t row = 0; row < n_rows; row++) {
+    for (size_t k = begin; k < end; k++) {
+      if (p->resolving && k > begin) choose_at(p, k, w, spread);
+      for (size_t row = 0; row < p->n_rows; row++) {
         float *from = w + row * cols;
-        const float q = rintf((from[k] - a[row].minimum) * inverse[row]), code = q > form->high ? form->high : q > form->low ? q : form->low;   /* NaN: low */
-        form->put(codes, row, k, (int)code);
-        if (!u) continue;
+        const float q = p->dropping && p->dropping->dropped[row * cols + k] ? 0.0f : rintf((from[k] - a[row].minimum) * inverse[row]);
+        const float code = q > form->high ? form->high : q > form->low ? q : form->low;   /* NaN: low */
+        form->put(p->codes, row, k, (int)code);
+        if (!p->rounding) continue;
         const float error = from[k] - (code * a[row].scale + a[row].minimum);
-        errors[row * cols + k] = error;
+        p->rounding->scratch[row * cols + k] = error;
         if (!spread[row]) continue;
-        const float *factors = u + k * cols;
+        const float *factors = p->rounding->u + k * cols;
         for (size_t j = k + 1; j < cols; j++) from[j] -= error * factors[j];
       }
+    }
   }
   return fits;
 }
@@ -231,46 +276,69 @@ static double spread_objective(const pith_rounding *r, const float *errors) {
   return total;
 }
 
-static bool round_panel(const panel_form *form, size_t n_rows, size_t cols, size_t group_size, const float *w, pith_dtype scale_dtype, uint8_t *codes,
-                        void *scales, const pith_rounding *r) {
-  /* the search and the rounding alone leave w as it is */
-  if (!r) return round_rows(form, n_rows, cols, group_size, (float *)w, scale_dtype, codes, scales, NULL, NULL, NULL);
-  bool spread[PITH_PANEL] = {false}, fits, all = true;
-  double plain[PITH_PANEL];
-  float *errors = r->scratch, *moved = r->scratch + n_rows * cols;
-  (void)round_rows(form, n_rows, cols, group_size, (float *)w, scale_dtype, codes, scales, r->u, spread, errors);
-  for (size_t row = 0; row < n_rows; row++) {
-    plain[row] = objective_of(r, errors + row * cols);
-    spread[row] = true;
-  }
-  memcpy(moved, w, n_rows * cols * sizeof *moved);
-  fits = round_rows(form, n_rows, cols, group_size, moved, scale_dtype, codes, scales, r->u, spread, errors);
-  for (size_t row = 0; row < n_rows; row++) {
-    spread[row] = spread_objective(r, errors + row * cols) <= plain[row];
+/* Which rows' errors are spread: where that has the smaller objective; of blocks, which a panel's rows share, all or none. */
+static bool better_spread(const panel_work *p, const double *plain, bool *spread) {
+  double spread_sum = 0.0, plain_sum = 0.0;
+  bool all = true;
+  for (size_t row = 0; row < p->n_rows; row++) {
+    const double objective = spread_objective(p->rounding, p->rounding->scratch + row * p->cols);
+    spread[row] = objective <= plain[row];
     all = all && spread[row];
+    spread_sum += objective;
+    plain_sum += plain[row];
   }
-  if (all) return fits;
-  memcpy(moved, w, n_rows * cols * sizeof *moved);   /* a row for which it did not pay is rounded to the nearest */
-  return round_rows(form, n_rows, cols, group_size, moved, scale_dtype, codes, scales, r->u, spread, errors);
+  if (!p->resolving || p->dropping->sparsity.form != PITH_SPARSITY_BLOCK) return all;
+  for (size_t row = 0; row < p->n_rows; row++) spread[row] = spread_sum <= plain_sum;
+  return spread[0];
 }
 
-void pith_quantize_u7_panel(size_t n_rows, size_t cols, size_t group_size, const float *w, pith_dtype scale_dtype, uint8_t *codes, void *scales,
-                            const pith_rounding *rounding) {
+static bool round_panel(const panel_work *p, const float *w) {
+  bool spread[PITH_PANEL] = {false}, fits;
+  /* the search and the rounding alone leave w as it is */
+  if (!p->rounding) return round_rows(p, (float *)w, spread);
+  double plain[PITH_PANEL];
+  float *errors = p->rounding->scratch, *moved = errors + p->n_rows * p->cols;
+  const size_t n_bytes = p->n_rows * p->cols * sizeof *moved;
+  (void)round_rows(p, (float *)w, spread);
+  for (size_t row = 0; row < p->n_rows; row++) {
+    plain[row] = objective_of(p->rounding, errors + row * p->cols);
+    spread[row] = true;
+  }
+  memcpy(moved, w, n_bytes);
+  fits = round_rows(p, moved, spread);
+  if (better_spread(p, plain, spread)) return fits;
+  memcpy(moved, w, n_bytes);   /* a row for which it did not pay is rounded to the nearest */
+  return round_rows(p, moved, spread);
+}
+
+/* What goes by magnitude or by inputs goes before anything is rounded. */
+static void drop_before(size_t n_rows, size_t cols, float *w, const pith_rounding *r, const pith_dropping *d) {
+  pith_sparsity_choose(d, d->sparsity.by == PITH_IMPORTANCE_WANDA && r ? r->squares : NULL, n_rows, cols, 0, cols, w, d->dropped);
+  for (size_t i = 0; i < n_rows * cols; i++)
+    if (d->dropped[i]) w[i] = 0.0f;
+}
+
+void pith_quantize_u7_panel(size_t n_rows, size_t cols, size_t group_size, int levels, float *w, pith_dtype scale_dtype, uint8_t *codes, void *scales,
+                            const pith_rounding *rounding, const pith_dropping *dropping) {
+  const panel_form form = {search_u7, -(float)levels, (float)levels, store_u7, put_u7};
+  const bool resolving = dropping && rounding && dropping->sparsity.by == PITH_IMPORTANCE_OBS;
+  const panel_work p = {&form, n_rows, cols, group_size, scale_dtype, codes, scales, rounding, dropping, resolving};
+  if (dropping && !resolving) drop_before(n_rows, cols, w, rounding, dropping);
   memset(codes, PITH_U7_ZERO, (cols + PITH_QUAD - 1) / PITH_QUAD * PITH_PANEL * PITH_QUAD);
   memset(scales, 0, (cols + group_size - 1) / group_size * PITH_PANEL * pith_dtype_bytes(scale_dtype));
-  (void)round_panel(&form_u7, n_rows, cols, group_size, w, scale_dtype, codes, scales, rounding);   /* scale_dtype holds the scales */
+  (void)round_panel(&p, w);   /* scale_dtype holds the scales */
 }
 
 bool pith_quantize_u4_panel(size_t n_rows, size_t cols, size_t group_size, const float *w, uint8_t *codes, uint8_t *scales, const pith_rounding *rounding) {
   memset(codes, 0, (cols + 7) / 8 * PITH_PANEL * PITH_QUAD);
   memset(scales, 0, (cols + group_size - 1) / group_size * PITH_U4_GROUP_BYTES);
-  return round_panel(&form_u4, n_rows, cols, group_size, w, PITH_F16, codes, scales, rounding);
+  return round_panel(&(panel_work){&form_u4, n_rows, cols, group_size, PITH_F16, codes, scales, rounding, NULL, false}, w);
 }
 
 bool pith_quantize_u4_min_panel(size_t n_rows, size_t cols, size_t group_size, const float *w, uint8_t *codes, uint16_t *scales, const pith_rounding *rounding) {
   memset(codes, 0, (cols + 7) / 8 * PITH_PANEL * PITH_QUAD);
   memset(scales, 0, (cols + group_size - 1) / group_size * 2 * PITH_PANEL * sizeof *scales);
-  return round_panel(&form_u4_min, n_rows, cols, group_size, w, PITH_F16, codes, scales, rounding);
+  return round_panel(&(panel_work){&form_u4_min, n_rows, cols, group_size, PITH_F16, codes, scales, rounding, NULL, false}, w);
 }
 
 void pith_pack_u4_min_panel(size_t n_rows, size_t cols, size_t group_size, const uint8_t *row_codes, const uint16_t *row_scales, const uint16_t *row_mins,
