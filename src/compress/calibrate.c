@@ -12,6 +12,7 @@ pith_status pith_calibration_begin(pith_ctx *ctx, pith_calibration *c, pith_sour
   c->source = source;
   c->attention = attention;
   c->aims = aims;
+  c->most_tokens = aims ? PITH_SOLVING_TOKENS : PITH_CALIBRATION_TOKENS;
   c->stage = -1;
   return pith_calloc(ctx, texts->n ? texts->n : 1, sizeof *c->sequences, &c->sequences);
 }
@@ -19,10 +20,11 @@ pith_status pith_calibration_begin(pith_ctx *ctx, pith_calibration *c, pith_sour
 static void free_rounding(pith_ctx *ctx, pith_calibration *c) {
   pith_free(ctx, c->order);
   pith_free(ctx, c->u);
+  pith_free(ctx, c->squares);
   pith_free(ctx, c->scratch);
   pith_free(ctx, c->grids);
   c->order = NULL;
-  c->u = c->scratch = NULL;
+  c->u = c->squares = c->scratch = NULL;
   c->grids = NULL;
 }
 
@@ -42,24 +44,22 @@ void pith_calibration_free(pith_ctx *ctx, pith_calibration *c) {
 
 static const pith_config *config_of(const pith_calibration *c) { return &c->source->model->config; }
 
-static size_t most_tokens(const pith_calibration *c) { return c->aims ? PITH_SOLVING_TOKENS : PITH_CALIBRATION_TOKENS; }
-
 /* A text is a sequence, cut where the model's context ends. */
 pith_status pith_calibration_tokenize(pith_ctx *ctx, pith_calibration *c) {
   if (c->unit != PITH_CALIBRATE_TOKENS) return PITH_OK;
   const pith_config *config = config_of(c);
   const bool embeds = config->family->task == PITH_TASK_EMBED;
   size_t n_done = 0;
-  while (c->n_tokenized < c->texts->n && c->ids.n < most_tokens(c) && n_done < TOKENIZE_BYTES) {
+  while (c->n_tokenized < c->texts->n && c->ids.n < c->most_tokens && n_done < TOKENIZE_BYTES) {
     const size_t i = c->n_tokenized++, before = c->ids.n;
     PITH_TRY(pith_model_encode(ctx, c->source->model, c->texts->texts[i], c->texts->n_bytes[i], true, embeds, &c->ids));
-    const size_t limit = (size_t)config->max_positions, room = most_tokens(c) - before;
+    const size_t limit = (size_t)config->max_positions, room = c->most_tokens - before;
     if (c->ids.n - before > limit) c->ids.n = before + limit;
     if (c->ids.n - before > room) c->ids.n = before + room;
     if (c->ids.n > before) c->sequences[c->n_sequences++] = (pith_span){(uint32_t)before, (uint32_t)(c->ids.n - before), 0};
     n_done += c->texts->n_bytes[i] + 64;
   }
-  if (c->n_tokenized < c->texts->n && c->ids.n < most_tokens(c)) return PITH_PENDING;
+  if (c->n_tokenized < c->texts->n && c->ids.n < c->most_tokens) return PITH_PENDING;
   if (c->ids.n < PITH_CALIBRATION_LEAST)
     return pith_fail(ctx, PITH_E_ARGUMENT, "the calibration texts have %zu tokens; give at least %d, better some thousands, of the kind that the model will read", c->ids.n,
                      PITH_CALIBRATION_LEAST);
@@ -136,6 +136,8 @@ static pith_status begin_factoring(pith_ctx *ctx, pith_calibration *c) {
   }
   PITH_TRY(pith_calloc(ctx, cols, cols * sizeof *c->u, &c->u));
   PITH_TRY(pith_calloc(ctx, pith_parallel_threads(ctx->parallel), 2 * PITH_PANEL * cols * sizeof *c->scratch, &c->scratch));
+  PITH_TRY(pith_calloc(ctx, 2, cols * sizeof *c->squares, &c->squares));
+  for (size_t k = 0; k < cols; k++) c->squares[k] = (float)c->moments.sums[k * cols + k];
   PITH_TRY(pith_second_order_begin(ctx, &c->second_order, &c->moments, DAMPING, c->u));
   c->unit = PITH_CALIBRATE_FACTOR;
   return PITH_PENDING;
@@ -214,6 +216,8 @@ pith_status pith_calibration_step(pith_ctx *ctx, pith_calibration *c, int32_t st
     const pith_status status = pith_second_order_step(ctx, &c->second_order);
     if (status != PITH_OK) return status;
     pith_second_order_free(ctx, &c->second_order);
+    const size_t cols = c->moments.cols;
+    for (size_t k = 0; k < cols; k++) c->squares[cols + k] = (float)(c->moments.sums[k * cols + k] * c->moments.sums[k * cols + k]);
     c->unit = PITH_CALIBRATE_READY;
     return PITH_OK;
   }
@@ -223,7 +227,8 @@ pith_status pith_calibration_step(pith_ctx *ctx, pith_calibration *c, int32_t st
 }
 
 pith_rounding pith_calibration_rounding(const pith_calibration *c, uint32_t thread) {
-  return (pith_rounding){c->moments.cols, c->order, c->u, c->moments.sums, c->scratch + thread * 2 * PITH_PANEL * c->moments.cols,
+  const size_t cols = c->moments.cols;
+  return (pith_rounding){cols, c->order, c->u, c->moments.sums, c->squares, c->squares + cols, c->scratch + thread * 2 * PITH_PANEL * cols,
                          c->order ? c->grids + thread * most_grids(c) : NULL};
 }
 

@@ -10,7 +10,7 @@
 #include "eval/layerwise.h"
 
 enum {
-  PITH_CALIBRATION_TOKENS = 16384,   /* at most, of the texts in order; the rest is not looked at */
+  PITH_CALIBRATION_TOKENS = 16384,   /* most_tokens, where nothing else is said */
   PITH_SOLVING_TOKENS = 65536,       /* the same where weights are solved for: many more unknowns (docs/COMPRESSION.md has what they bring) */
   PITH_CALIBRATION_LEAST = 256
 };
@@ -27,6 +27,7 @@ typedef struct pith_calibration {
   const pith_texts *texts;   /* borrowed */
   pith_source *source;       /* borrowed: the parent */
   pith_attention attention;
+  size_t most_tokens;        /* of the texts in order; the rest is not looked at. May be changed before the first step */
   bool aims;                 /* what is collected for others than rounding goes with the errors against the parent's rows */
   bool ordered;              /* columns are visited by descending size of their inputs: the owner may set it before the first step */
   size_t n_tokenized;
@@ -52,6 +53,7 @@ typedef struct pith_calibration {
   pith_second_order second_order;
   uint32_t *order;           /* (cols); NULL: as they lie */
   float *u;                  /* (cols, cols) */
+  float *squares;            /* (2, cols): pith_rounding's squares and curvature */
   float *scratch;            /* (threads, 2, 8, cols) */
   pith_grid *grids;          /* (threads, groups, 8), where there is an order */
 } pith_calibration;

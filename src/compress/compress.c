@@ -20,7 +20,7 @@ pith_status pith_compression_begin(pith_ctx *ctx, pith_compression *c, const pit
   PITH_TRY(pith_checkpoint_open(ctx, options->source, &c->checkpoint));
   PITH_TRY(pith_pruning_begin(ctx, &c->pruning, &c->recipe.prune, &c->checkpoint.config, options->calibration != NULL));
   PITH_TRY(pith_migration_begin(ctx, &c->migration, &c->recipe, &c->pruning, options->calibration != NULL));
-  PITH_TRY(pith_recipe_check(ctx, &c->recipe, &c->pruning.config));
+  PITH_TRY(pith_recipe_check(ctx, &c->recipe, &c->pruning.config, options->calibration != NULL, &c->solves));
   PITH_TRY(pith_package_writer_open(ctx, &c->writer, options->output, options->source, options->shard_bytes, options->force));
   PITH_TRY(pith_malloc(ctx, CHUNK_BYTES, &c->chunk));
   c->parent_files = pith_json_new_array();
@@ -41,6 +41,7 @@ static pith_status open_parent(pith_ctx *ctx, pith_compression *c) {
   PITH_TRY(pith_calibration_begin(ctx, &c->calibration, &c->parent_source, c->recipe.attention, c->options.calibration,
                                   c->pruning.layers && !c->checkpoint.config.parallel));
   c->calibration.ordered = c->recipe.ordered;
+  if (c->solves) c->calibration.most_tokens = PITH_SOLVING_TOKENS;
   return PITH_OK;
 }
 
@@ -85,7 +86,7 @@ static pith_status next_slot(pith_ctx *ctx, pith_compression *c) {
     c->slot = 0;
   }
   const pith_slot *slot = &c->slots[c->slot];
-  const bool calibrated = c->options.calibration && slot->role == PITH_ROLE_MATRIX && c->stage < config->n_layers, layer = c->stage >= 0 && c->stage < config->n_layers;
+  const bool calibrated = c->options.calibration && pith_recipe_calibrates(config, c->stage, slot), layer = c->stage >= 0 && c->stage < config->n_layers;
   const int32_t from = pith_pruning_parent_stage(&c->pruning, c->stage);
   pith_status status = pith_pruning_step(ctx, &c->pruning, &c->parent_source, c->options.calibration ? &c->calibration : NULL, c->stage, slot->id);
   if (status == PITH_OK) status = pith_migration_step(ctx, &c->migration, &c->calibration, c->stage, slot->id);

@@ -26,9 +26,8 @@ typedef struct pith_tensor_encoder {
   const float *edited;               /* (rows, cols), borrowed: what is read in the checkpoint's place; or NULL */
   const pith_checkpoint_file *file;
   pith_tensor_entry entry;
-  pith_matrix matrix;                /* shape and encoding, no parts; a vector: f32. Sparse: u7, until a part is whole */
+  pith_matrix matrix;                /* shape and encoding, no parts; a vector: f32. Sparse and packed: u7, until a part is whole */
   pith_encoding stored;              /* the package's */
-  pith_sparsity sparsity;
   bool scanning;                     /* still looking for the largest weight */
   float absmax;
   uint64_t row;                      /* of the tensor */
@@ -39,7 +38,7 @@ typedef struct pith_tensor_encoder {
   float *rows;                       /* (batch_rows, cols) as they lie in the file */
   uint32_t batch_rows;               /* whole panels */
   uint8_t *codes, *scales, *places;  /* of the part */
-  float *scores;                     /* (threads, ceil(cols / 4)), for choosing blocks */
+  pith_dropping *dropping;           /* (threads), where weights go; else NULL */
   uint64_t n_code_bytes, n_scale_bytes;
   pith_calibration *calibration;     /* a matrix of a layer, where there is one: learns what becomes of it */
   bool rounded;                      /* as the calibration's inputs ask for */
@@ -70,6 +69,7 @@ typedef struct pith_compression {
   pith_json *tensors;
   pith_tensor_encoder encoder;
   uint64_t n_parameters;
+  bool solves;                       /* weights, so that more texts pay (pith_recipe_check) */
   pith_pruning pruning;              /* its configuration is the package's */
   pith_migration migration;
   pith_calibration calibration;

@@ -33,7 +33,11 @@ static uint64_t place_bytes(const pith_tensor_encoder *t, uint64_t rows) {
 }
 
 /* All of a part at most: how many codes a sparse one stores shows when it is there. */
-static uint64_t part_bytes(const pith_tensor_encoder *t, uint64_t rows) { return code_bytes(t, rows) + scale_bytes(t, rows) + place_bytes(t, rows); }
+static uint64_t part_bytes(const pith_tensor_encoder *t, uint64_t rows) {
+  const pith_matrix stored = stored_matrix(t);
+  const uint64_t n_codes = pith_encoding_bits(t->stored) && !pith_encoding_sparse(t->stored) ? pith_matrix_code_bytes(&stored, rows) : code_bytes(t, rows);
+  return n_codes + scale_bytes(t, rows) + place_bytes(t, rows);
+}
 
 /* Parts of equal height, in multiples of 8 rows, each with its scales within a shard. */
 static pith_status plan_parts(pith_ctx *ctx, pith_tensor_encoder *t, uint64_t shard_bytes) {
@@ -53,6 +57,27 @@ static pith_status plan_parts(pith_ctx *ctx, pith_tensor_encoder *t, uint64_t sh
   return pith_malloc(ctx, (size_t)t->n_scale_bytes, &t->scales);
 }
 
+/* Made as u7, and packed when a part is whole. */
+static bool is_packed(const pith_tensor_encoder *t) { return pith_encoding_sparse(t->stored) || pith_encoding_bits(t->stored); }
+
+/* How far u7's codes may be from the zero point. */
+static int levels_of(const pith_tensor_encoder *t) {
+  const uint32_t bits = pith_encoding_bits(t->stored);
+  return bits ? (1 << (bits - 1)) - 1 : 63;
+}
+
+static pith_status begin_dropping(pith_ctx *ctx, pith_tensor_encoder *t, const pith_sparsity *sparsity) {
+  const size_t n_threads = pith_parallel_threads(ctx->parallel), cols = t->slot->cols;
+  float *scores;
+  uint8_t *dropped;
+  PITH_TRY(pith_calloc(ctx, n_threads, sizeof *t->dropping, &t->dropping));
+  PITH_TRY(pith_calloc(ctx, n_threads, cols * sizeof *scores, &scores));
+  t->dropping->scores = scores;
+  PITH_TRY(pith_calloc(ctx, n_threads, PITH_PANEL * cols, &dropped));
+  for (size_t i = 0; i < n_threads; i++) t->dropping[i] = (pith_dropping){*sparsity, scores + i * cols, dropped + i * PITH_PANEL * cols};
+  return PITH_OK;
+}
+
 pith_status pith_tensor_encoder_open(pith_ctx *ctx, pith_tensor_encoder *t, const pith_checkpoint *checkpoint, const pith_slot *slot,
                                      const pith_slot *from, const pith_edit *edit, const pith_recipe_rule *rule, pith_calibration *calibration, uint64_t shard_bytes) {
   memset(t, 0, sizeof *t);
@@ -65,8 +90,7 @@ pith_status pith_tensor_encoder_open(pith_ctx *ctx, pith_tensor_encoder *t, cons
     if (rule->encoding == PITH_ENC_U7_BLOCK && slot->cols > PITH_MAX_BLOCK_COLS)
       return pith_fail(ctx, PITH_E_UNSUPPORTED, "tensor \"%s\" has more than %d columns, which u7-block cannot have", slot->name, PITH_MAX_BLOCK_COLS);
     t->stored = rule->encoding;
-    t->sparsity = rule->sparsity;
-    t->matrix.encoding = pith_encoding_sparse(rule->encoding) ? PITH_ENC_U7 : rule->encoding;
+    t->matrix.encoding = is_packed(t) ? PITH_ENC_U7 : rule->encoding;
     t->matrix.group_size = rule->group_size || pith_encoding_group_multiple(rule->encoding) == 0 ? rule->group_size : (uint32_t)pith_round_up(slot->cols, PITH_QUAD);
     t->scanning = pith_encoding_scaled(rule->encoding);
   }
@@ -75,8 +99,7 @@ pith_status pith_tensor_encoder_open(pith_ctx *ctx, pith_tensor_encoder *t, cons
   const uint64_t whole = pith_round_up(slot->rows, PITH_PANEL);
   t->batch_rows = (uint32_t)(wished < PITH_PANEL ? PITH_PANEL : wished < whole ? wished : whole);
   PITH_TRY(pith_malloc(ctx, (size_t)t->batch_rows * slot->cols * sizeof *t->rows, &t->rows));
-  if (t->sparsity.form == PITH_SPARSITY_BLOCK)
-    PITH_TRY(pith_calloc(ctx, pith_parallel_threads(ctx->parallel), (slot->cols + PITH_QUAD - 1) / PITH_QUAD * sizeof *t->scores, &t->scores));
+  if (!is_vector(t) && rule->sparsity.form != PITH_SPARSITY_NONE) PITH_TRY(begin_dropping(ctx, t, &rule->sparsity));
   const bool q4 = !t->edited && (t->entry.dtype == PITH_Q4_0 || t->entry.dtype == PITH_Q4_1);
   if (t->matrix.encoding == PITH_ENC_U4_MIN && t->matrix.group_size == Q4_GROUP && q4) {
     const size_t n = (size_t)t->batch_rows * slot->cols;
@@ -85,7 +108,7 @@ pith_status pith_tensor_encoder_open(pith_ctx *ctx, pith_tensor_encoder *t, cons
     PITH_TRY(pith_malloc(ctx, n / Q4_GROUP * sizeof *t->q4_mins, &t->q4_mins));
   }
   t->calibration = calibration;
-  t->rounded = calibration && !t->q4_codes && t->sparsity.form == PITH_SPARSITY_NONE && pith_encoding_group_multiple(t->matrix.encoding) != 0;
+  t->rounded = calibration && !t->q4_codes && pith_encoding_group_multiple(t->matrix.encoding) != 0;
   return plan_parts(ctx, t, shard_bytes);
 }
 
@@ -112,9 +135,9 @@ static bool encode_panel(const pith_tensor_encoder *t, size_t row, size_t n, uin
   const size_t cols = t->slot->cols, group_size = t->matrix.group_size;
   float *rows = t->rows + row * cols, *panel = (float *)(void *)codes;
   const pith_rounding minding = t->rounded ? pith_calibration_rounding(t->calibration, thread) : (pith_rounding){0}, *rounding = t->rounded ? &minding : NULL;
-  pith_sparsify_panel(&t->sparsity, n, cols, rows, t->scores ? t->scores + thread * ((cols + PITH_QUAD - 1) / PITH_QUAD) : NULL);
+  const pith_dropping *dropping = t->dropping ? &t->dropping[thread] : NULL;
   switch (t->matrix.encoding) {
-    case PITH_ENC_U7: pith_quantize_u7_panel(n, cols, group_size, rows, t->matrix.scale_dtype, codes, scales, rounding); return true;
+    case PITH_ENC_U7: pith_quantize_u7_panel(n, cols, group_size, levels_of(t), rows, t->matrix.scale_dtype, codes, scales, rounding, dropping); return true;
     case PITH_ENC_U8_ROW: pith_quantize_u8_rows(n, cols, rows, t->matrix.scale_dtype, codes, scales); return true;
     case PITH_ENC_U4: return pith_quantize_u4_panel(n, cols, group_size, rows, codes, scales, rounding);
     case PITH_ENC_U4_MIN:
@@ -123,8 +146,11 @@ static bool encode_panel(const pith_tensor_encoder *t, size_t row, size_t n, uin
                              (uint16_t *)(void *)scales);
       return true;
     case PITH_ENC_F16: return pith_convert_f16_panel(n, cols, rows, (uint16_t *)(void *)codes);
-    case PITH_ENC_U7_BLOCK:
-    case PITH_ENC_U7_2OF4:   /* quantised as u7, packed by parts */
+    case PITH_ENC_U7_BLOCK:   /* quantised as u7, packed by parts */
+    case PITH_ENC_U7_SPARSE:
+    case PITH_ENC_U7_PACKED:
+    case PITH_ENC_U6:
+    case PITH_ENC_U5:
     case PITH_ENC_F32: break;
   }
   if (is_vector(t)) memcpy(panel, rows, cols * sizeof *panel);
@@ -181,10 +207,8 @@ static pith_status write_part(pith_ctx *ctx, pith_tensor_encoder *t, pith_packag
   }
   const uint8_t *const data[PITH_MAX_PLANES] = {t->codes, t->scales, t->places};
   static const char *const keys[PITH_MAX_PLANES] = {"codes", "scales", "places"};
-  if (pith_encoding_sparse(t->stored)) {
-    bytes[0] = pith_pack_sparse(&stored, rows, t->codes, t->places);
-    if (planes[0].dims[0] == PITH_ANY) planes[0].dims[0] = bytes[0] / PITH_BLOCK;
-  }
+  if (!vector && is_packed(t)) bytes[0] = pith_pack_codes(&stored, rows, t->codes, t->places);
+  if (planes[0].dims[0] == PITH_ANY) planes[0].dims[0] = planes[0].n_dims > 1 ? bytes[0] / PITH_BLOCK : bytes[0];
   for (uint32_t i = 1; i < n_planes; i++) left += bytes[i] + PITH_ALIGN;
   char name[PITH_MAX_NAME + 64];
   uint32_t shard;
@@ -222,7 +246,7 @@ pith_status pith_tensor_encoder_step(pith_ctx *ctx, pith_tensor_encoder *t, pith
   if (t->row < t->slot->rows) return PITH_PENDING;
   if (!t->scanning) return PITH_OK;
   t->scanning = false;
-  t->matrix.scale_dtype = pith_scale_dtype(t->absmax, t->matrix.encoding == PITH_ENC_U7 ? 63 : 127);
+  t->matrix.scale_dtype = pith_scale_dtype(t->absmax, t->matrix.encoding == PITH_ENC_U7 ? levels_of(t) : 127);
   t->row = 0;
   return PITH_PENDING;
 }
@@ -257,7 +281,11 @@ void pith_tensor_encoder_free(pith_ctx *ctx, pith_tensor_encoder *t) {
   pith_free(ctx, t->codes);
   pith_free(ctx, t->scales);
   pith_free(ctx, t->places);
-  pith_free(ctx, t->scores);
+  if (t->dropping) {
+    pith_free(ctx, t->dropping->scores);
+    pith_free(ctx, t->dropping->dropped);
+  }
+  pith_free(ctx, t->dropping);
   pith_json_free(t->parts);
   memset(t, 0, sizeof *t);
 }

@@ -127,8 +127,8 @@ static pith_grid search_affine(const float *w, size_t n, affine_fn *make, bool w
 
 /* How an encoding's panel is made: a group's grid, by itself or `percent` of the whole range, where its parameters go, where a code goes. */
 typedef struct panel_form {
-  pith_grid (*search)(const float *w, size_t n, pith_dtype scale_dtype);
-  pith_grid (*narrow)(float low, float high, int percent, pith_dtype scale_dtype);
+  pith_grid (*search)(const float *w, size_t n, pith_dtype scale_dtype, float levels);   /* levels: `high` */
+  pith_grid (*narrow)(float low, float high, int percent, pith_dtype scale_dtype, float levels);
   int least_percent, step;
   bool with_zero;            /* the range holds 0 */
   float low, high;
@@ -136,28 +136,28 @@ typedef struct panel_form {
   void (*put)(uint8_t *codes, size_t row, size_t k, int code);
 } panel_form;
 
-static pith_grid search_u7(const float *w, size_t n, pith_dtype scale_dtype) {
+static pith_grid search_u7(const float *w, size_t n, pith_dtype scale_dtype, float levels) {
   double error;
-  return (pith_grid){search_scale(w, n, scale_dtype, 63, &error), 0.0f, 0};
+  return (pith_grid){search_scale(w, n, scale_dtype, (int)levels, &error), 0.0f, 0};
 }
-static pith_grid search_u4(const float *w, size_t n, pith_dtype scale_dtype) {
-  (void)scale_dtype;
+static pith_grid search_u4(const float *w, size_t n, pith_dtype scale_dtype, float levels) {
+  (void)scale_dtype, (void)levels;
   return search_affine(w, n, with_zero_point, true);
 }
-static pith_grid search_u4_min(const float *w, size_t n, pith_dtype scale_dtype) {
-  (void)scale_dtype;
+static pith_grid search_u4_min(const float *w, size_t n, pith_dtype scale_dtype, float levels) {
+  (void)scale_dtype, (void)levels;
   return search_affine(w, n, with_minimum, false);
 }
 
-static pith_grid narrow_u7(float low, float high, int percent, pith_dtype scale_dtype) {
-  return (pith_grid){rounded_scale(share_of_scale(high > -low ? high : -low, percent, 63), scale_dtype), 0.0f, 0};
+static pith_grid narrow_u7(float low, float high, int percent, pith_dtype scale_dtype, float levels) {
+  return (pith_grid){rounded_scale(share_of_scale(high > -low ? high : -low, percent, (int)levels), scale_dtype), 0.0f, 0};
 }
-static pith_grid narrow_u4(float low, float high, int percent, pith_dtype scale_dtype) {
-  (void)scale_dtype;
+static pith_grid narrow_u4(float low, float high, int percent, pith_dtype scale_dtype, float levels) {
+  (void)scale_dtype, (void)levels;
   return with_zero_point(low, high, (float)percent / 100.0f);
 }
-static pith_grid narrow_u4_min(float low, float high, int percent, pith_dtype scale_dtype) {
-  (void)scale_dtype;
+static pith_grid narrow_u4_min(float low, float high, int percent, pith_dtype scale_dtype, float levels) {
+  (void)scale_dtype, (void)levels;
   return with_minimum(low, high, (float)percent / 100.0f);
 }
 
@@ -190,8 +190,7 @@ static void put_u4(uint8_t *codes, size_t row, size_t k, int code) {
   *both = (uint8_t)(k % 8 < PITH_QUAD ? (*both & 0xf0) | code : (*both & 0x0f) | code << 4);
 }
 
-static const panel_form form_u7 = {search_u7, narrow_u7, 75, 1, true, -63.0f, 63.0f, store_u7, put_u7},
-                        form_u4 = {search_u4, narrow_u4, 70, 2, true, 0.0f, 15.0f, store_u4, put_u4},
+static const panel_form form_u4 = {search_u4, narrow_u4, 70, 2, true, 0.0f, 15.0f, store_u4, put_u4},
                         form_u4_min = {search_u4_min, narrow_u4_min, 70, 2, false, 0.0f, 15.0f, store_u4_min, put_u4};
 
 /* Up to 8 rows on their way into codes. */
@@ -203,6 +202,8 @@ typedef struct panel_work {
   uint8_t *codes;
   void *scales;
   const pith_rounding *r;    /* NULL: to the nearest */
+  const pith_dropping *dropping;   /* NULL: no weight goes */
+  bool resolving;            /* what goes is chosen on the way; columns are visited as they lie then */
 } panel_work;
 
 static float code_on(const panel_form *form, const pith_grid *a, float w) {
@@ -226,7 +227,7 @@ static double try_grid(const panel_work *p, size_t k, size_t n, const pith_grid 
 /* The grid of the group that begins at column k, w being its weights as they now are. */
 static pith_grid search_minding(const panel_work *p, size_t k, size_t n, const float *w) {
   const panel_form *form = p->form;
-  pith_grid best = form->search(w, n, p->scale_dtype);
+  pith_grid best = form->search(w, n, p->scale_dtype, form->high);
   float moved[WIDEST_TRIED], low = form->with_zero ? 0.0f : w[0], high = low;
   if (n > WIDEST_TRIED) return best;
   for (size_t i = 0; i < n; i++) {
@@ -236,7 +237,7 @@ static pith_grid search_minding(const panel_work *p, size_t k, size_t n, const f
   if (low == high) return best;
   double least = try_grid(p, k, n, &best, w, moved);
   for (int percent = 100; percent >= form->least_percent; percent -= form->step) {
-    const pith_grid a = form->narrow(low, high, percent, p->scale_dtype);
+    const pith_grid a = form->narrow(low, high, percent, p->scale_dtype, form->high);
     const double error = try_grid(p, k, n, &a, w, moved);
     if (!(error < least)) continue;
     least = error;
@@ -245,13 +246,39 @@ static pith_grid search_minding(const panel_work *p, size_t k, size_t n, const f
   return best;
 }
 
+/* What goes of the columns that begin at k, where a choice is due: of rows whose errors are spread. */
+static void choose_at(const panel_work *p, size_t k, const float *w, const bool *spread) {
+  const pith_dropping *d = p->dropping;
+  const bool quad = d->sparsity.form == PITH_SPARSITY_2OF4 && k % PITH_QUAD == 0;
+  if (k % PITH_DROP_COLUMNS != 0 && !quad) return;
+  const size_t width = k % PITH_DROP_COLUMNS == 0 ? PITH_DROP_COLUMNS : PITH_QUAD, end = k + width < p->cols ? k + width : p->cols;
+  const size_t n = d->sparsity.form == PITH_SPARSITY_BLOCK ? p->n_rows : 1;
+  for (size_t row = 0; row < p->n_rows; row += n)
+    if (spread[row]) pith_sparsity_choose(d, p->r->curvature, n, p->cols, k, end, w + row * p->cols, d->dropped + row * p->cols);
+}
+
+/* At first what goes by magnitude, which rows keep whose errors are not spread. */
+static void begin_choosing(const panel_work *p, const float *w, const bool *spread) {
+  pith_sparsity_choose(p->dropping, NULL, p->n_rows, p->cols, 0, p->cols, w, p->dropping->dropped);
+  for (size_t row = 0; row < p->n_rows; row++)
+    if (spread[row]) memset(p->dropping->dropped + row * p->cols, 0, p->cols);
+}
+
+/* The grid of a row's group of n weights from column k on, by the weights that stay alone. */
+static pith_grid search_group(const panel_work *p, size_t row, size_t k, size_t n, const float *w) {
+  if (!p->dropping) return p->form->search(w, n, p->scale_dtype, p->form->high);
+  float *left = p->dropping->scores;
+  for (size_t i = 0; i < n; i++) left[i] = p->dropping->dropped[row * p->cols + k + i] ? 0.0f : w[i];
+  return p->form->search(left, n, p->scale_dtype, p->form->high);
+}
+
 /* Where columns are not visited as they lie, a group's grid has to be there before its first weight moves. */
 static bool place_grids(const panel_work *p, pith_grid *grids) {
   bool fits = true;
   for (size_t begin = 0, g = 0; begin < p->cols; begin += p->group_size, g++)
     for (size_t row = 0; row < p->n_rows; row++) {
       pith_grid *a = &grids[g * PITH_PANEL + row];
-      *a = p->form->search(p->w + row * p->cols + begin, p->cols - begin < p->group_size ? p->cols - begin : p->group_size, p->scale_dtype);
+      *a = search_group(p, row, begin, p->cols - begin < p->group_size ? p->cols - begin : p->group_size, p->w + row * p->cols + begin);
       p->form->store(p->scales, g, row, a, p->scale_dtype, &fits);
     }
   return fits;
@@ -267,17 +294,19 @@ static bool round_rows(const panel_work *p, float *w, const bool *spread, float 
   const bool ordered = r && r->order;
   pith_grid at_hand[PITH_PANEL], *grids = ordered ? r->grids : at_hand;
   bool fits = ordered ? place_grids(p, grids) : true;
+  if (p->resolving) begin_choosing(p, w, spread);
   for (size_t k = 0; k < cols; k++) {
     const size_t column = visited(p, k), g = column / p->group_size, n = cols - k < p->group_size ? cols - k : p->group_size;
     const pith_grid *grid = ordered ? grids + g * PITH_PANEL : grids;
+    if (p->resolving) choose_at(p, k, w, spread);
     for (size_t row = 0; row < p->n_rows && !ordered && k % p->group_size == 0; row++) {
       const float *group = (w ? w : p->w) + row * cols + k;
-      grids[row] = spread && spread[row] ? search_minding(p, k, n, group) : p->form->search(group, n, p->scale_dtype);
+      grids[row] = spread && spread[row] && !p->dropping ? search_minding(p, k, n, group) : search_group(p, row, k, n, group);
       p->form->store(p->scales, g, row, &grids[row], p->scale_dtype, &fits);
     }
     for (size_t row = 0; row < p->n_rows; row++) {
       const pith_grid *a = &grid[row];
-      const float from = (w ? w : p->w)[row * cols + k], code = code_on(p->form, a, from);
+      const float from = (w ? w : p->w)[row * cols + k], code = p->dropping && p->dropping->dropped[row * cols + column] ? 0.0f : code_on(p->form, a, from);
       p->form->put(p->codes, row, column, (int)code);
       if (!r) continue;
       const float error = from - (code * a->scale + a->minimum), *factors = r->u + k * cols;
@@ -315,10 +344,26 @@ static double spread_objective(const pith_rounding *r, const float *errors) {
   return total;
 }
 
+/* Which rows' errors are spread: where that has the smaller objective; of blocks, which a panel's rows share, all or none. */
+static bool better_spread(const panel_work *p, const double *plain, const float *errors, bool *spread) {
+  double spread_sum = 0.0, plain_sum = 0.0;
+  bool all = true;
+  for (size_t row = 0; row < p->n_rows; row++) {
+    const double objective = spread_objective(p->r, errors + row * p->cols);
+    spread[row] = objective <= plain[row];
+    all = all && spread[row];
+    spread_sum += objective;
+    plain_sum += plain[row];
+  }
+  if (!p->resolving || p->dropping->sparsity.form != PITH_SPARSITY_BLOCK) return all;
+  for (size_t row = 0; row < p->n_rows; row++) spread[row] = spread_sum <= plain_sum;
+  return spread[0];
+}
+
 static bool round_panel(const panel_work *p) {
   const pith_rounding *r = p->r;
   if (!r) return round_rows(p, NULL, NULL, NULL);
-  bool spread[PITH_PANEL] = {false}, all = true;
+  bool spread[PITH_PANEL] = {false};
   double plain[PITH_PANEL];
   float *errors = r->scratch, *moved = r->scratch + PITH_PANEL * p->cols;
   take_rows(p, moved);
@@ -328,34 +373,40 @@ static bool round_panel(const panel_work *p) {
     spread[row] = true;
   }
   const bool fits = round_rows(p, moved, spread, errors);
-  for (size_t row = 0; row < p->n_rows; row++) {
-    spread[row] = spread_objective(r, errors + row * p->cols) <= plain[row];
-    all = all && spread[row];
-  }
-  if (all) return fits;
+  if (better_spread(p, plain, errors, spread)) return fits;
   take_rows(p, moved);   /* a row for which it did not pay is rounded to the nearest */
   return round_rows(p, moved, spread, errors);
 }
 
-void pith_quantize_u7_panel(size_t n_rows, size_t cols, size_t group_size, const float *w, pith_dtype scale_dtype, uint8_t *codes, void *scales,
-                            const pith_rounding *rounding) {
+/* What goes by magnitude or by inputs goes before anything is rounded. */
+static void drop_before(size_t n_rows, size_t cols, float *w, const pith_rounding *r, const pith_dropping *d) {
+  pith_sparsity_choose(d, d->sparsity.by == PITH_IMPORTANCE_WANDA && r ? r->squares : NULL, n_rows, cols, 0, cols, w, d->dropped);
+  for (size_t i = 0; i < n_rows * cols; i++)
+    if (d->dropped[i]) w[i] = 0.0f;
+}
+
+void pith_quantize_u7_panel(size_t n_rows, size_t cols, size_t group_size, int levels, float *w, pith_dtype scale_dtype, uint8_t *codes, void *scales,
+                            const pith_rounding *rounding, const pith_dropping *dropping) {
+  const panel_form form = {search_u7, narrow_u7, 75, 1, true, -(float)levels, (float)levels, store_u7, put_u7};
+  const bool resolving = dropping && rounding && dropping->sparsity.by == PITH_IMPORTANCE_OBS;
+  if (dropping && !resolving) drop_before(n_rows, cols, w, rounding, dropping);
   memset(codes, PITH_U7_ZERO, (cols + PITH_QUAD - 1) / PITH_QUAD * PITH_PANEL * PITH_QUAD);
   memset(scales, 0, (cols + group_size - 1) / group_size * PITH_PANEL * pith_dtype_bytes(scale_dtype));
-  const panel_work p = {&form_u7, n_rows, cols, group_size, w, scale_dtype, codes, scales, rounding};
+  const panel_work p = {&form, n_rows, cols, group_size, w, scale_dtype, codes, scales, rounding, dropping, resolving};
   (void)round_panel(&p);   /* scale_dtype holds the scales */
 }
 
 bool pith_quantize_u4_panel(size_t n_rows, size_t cols, size_t group_size, const float *w, uint8_t *codes, uint8_t *scales, const pith_rounding *rounding) {
   memset(codes, 0, (cols + 7) / 8 * PITH_PANEL * PITH_QUAD);
   memset(scales, 0, (cols + group_size - 1) / group_size * PITH_U4_GROUP_BYTES);
-  const panel_work p = {&form_u4, n_rows, cols, group_size, w, PITH_F16, codes, scales, rounding};
+  const panel_work p = {&form_u4, n_rows, cols, group_size, w, PITH_F16, codes, scales, rounding, NULL, false};
   return round_panel(&p);
 }
 
 bool pith_quantize_u4_min_panel(size_t n_rows, size_t cols, size_t group_size, const float *w, uint8_t *codes, uint16_t *scales, const pith_rounding *rounding) {
   memset(codes, 0, (cols + 7) / 8 * PITH_PANEL * PITH_QUAD);
   memset(scales, 0, (cols + group_size - 1) / group_size * 2 * PITH_PANEL * sizeof *scales);
-  const panel_work p = {&form_u4_min, n_rows, cols, group_size, w, PITH_F16, codes, scales, rounding};
+  const panel_work p = {&form_u4_min, n_rows, cols, group_size, w, PITH_F16, codes, scales, rounding, NULL, false};
   return round_panel(&p);
 }
 

@@ -55,26 +55,50 @@ static bool fits(const char *pattern, const char *name) {
   return *pattern == '\0';
 }
 
-static bool is_u7(pith_encoding encoding) { return encoding == PITH_ENC_U7 || pith_encoding_sparse(encoding); }
+static bool is_u7(pith_encoding encoding) { return pith_encoding_group_multiple(encoding) == PITH_QUAD; }   /* in memory */
+
+static const char *const importances[] = {"obs", "first-order", "wanda", "magnitude"};
+
+/* absent: what holds where the key is not there. The recipes' keys know all but one of the names each. */
+static bool parse_importance(const pith_json *json, pith_importance absent, pith_importance unknown, pith_importance *out) {
+  const char *name = json ? pith_json_string(json) : importances[absent];
+  for (size_t i = 0; name && i < sizeof importances / sizeof *importances; i++)
+    if (strcmp(importances[i], name) == 0) {
+      *out = (pith_importance)i;
+      return *out != unknown;
+    }
+  return false;
+}
+
+static pith_status parse_form(pith_ctx *ctx, const pith_json *json, const char *key, const char *what, pith_sparsity_form *out) {
+  static const char *const names[] = {[PITH_SPARSITY_BLOCK] = "block", [PITH_SPARSITY_2OF4] = "2:4", [PITH_SPARSITY_UNSTRUCTURED] = "unstructured"};
+  const char *name = pith_json_string(json);
+  for (size_t i = PITH_SPARSITY_BLOCK; name && i < sizeof names / sizeof *names; i++)
+    if (strcmp(names[i], name) == 0) {
+      *out = (pith_sparsity_form)i;
+      return PITH_OK;
+    }
+  return pith_fail(ctx, PITH_E_UNSUPPORTED, "%s: \"%s\": the \"form\" of \"sparsity\" should be unstructured, block or 2:4", what, key);
+}
 
 /* Which weights go, and that the encoding can store what is left. */
 static pith_status parse_sparsity(pith_ctx *ctx, const pith_json *rule, const char *key, const char *what, pith_recipe_rule *out) {
-  static const char *const keys[] = {"form", "fraction", NULL};
+  static const char *const keys[] = {"form", "fraction", "by", NULL};
   const pith_json *json = pith_json_get(rule, "sparsity"), *fraction = pith_json_get(json, "fraction");
-  const char *encoding = pith_encoding_name(out->encoding), *wanted = out->encoding == PITH_ENC_U7_BLOCK ? "block" : out->encoding == PITH_ENC_U7_2OF4 ? "2:4" : NULL;
+  const char *encoding = pith_encoding_name(out->encoding);
+  const bool blocks = out->encoding == PITH_ENC_U7_BLOCK, sparse = pith_encoding_sparse(out->encoding);
   if (pith_json_is_null(json)) {
-    if (!wanted) return PITH_OK;
-    return pith_fail(ctx, PITH_E_UNSUPPORTED, "%s: \"%s\": %s stores sparse weights, and wants \"sparsity\" of the form \"%s\"", what, key, encoding, wanted);
+    if (!sparse) return PITH_OK;
+    return pith_fail(ctx, PITH_E_UNSUPPORTED, "%s: \"%s\": %s stores sparse weights, and wants \"sparsity\"%s", what, key, encoding, blocks ? " of the form \"block\"" : "");
   }
-  if (!is_u7(out->encoding)) return pith_fail(ctx, PITH_E_UNSUPPORTED, "%s: \"%s\": \"sparsity\" does not apply to %s", what, key, encoding);
+  if (!sparse && out->encoding != PITH_ENC_U7) return pith_fail(ctx, PITH_E_UNSUPPORTED, "%s: \"%s\": \"sparsity\" does not apply to %s", what, key, encoding);
   if (!pith_json_is_object(json)) return pith_fail(ctx, PITH_E_FORMAT, "%s: \"%s\": \"sparsity\" should be an object", what, key);
   PITH_TRY(refuse_unknown(ctx, json, keys, what));
-  const char *form = pith_json_string(pith_json_get(json, "form"));
-  if (form && strcmp(form, "block") == 0) out->sparsity.form = PITH_SPARSITY_BLOCK;
-  else if (form && strcmp(form, "2:4") == 0) out->sparsity.form = PITH_SPARSITY_2OF4;
-  else return pith_fail(ctx, PITH_E_UNSUPPORTED, "%s: \"%s\": the \"form\" of \"sparsity\" should be block or 2:4", what, key);
-  if (wanted && strcmp(form, wanted) != 0)
-    return pith_fail(ctx, PITH_E_UNSUPPORTED, "%s: \"%s\": %s stores the form \"%s\" alone", what, key, encoding, wanted);
+  PITH_TRY(parse_form(ctx, pith_json_get(json, "form"), key, what, &out->sparsity.form));
+  if (blocks && out->sparsity.form != PITH_SPARSITY_BLOCK)
+    return pith_fail(ctx, PITH_E_UNSUPPORTED, "%s: \"%s\": u7-block stores the form \"block\" alone", what, key);
+  if (!parse_importance(pith_json_get(json, "by"), PITH_IMPORTANCE_MAGNITUDE, PITH_IMPORTANCE_FIRST_ORDER, &out->sparsity.by))
+    return pith_fail(ctx, PITH_E_UNSUPPORTED, "%s: \"%s\": the \"by\" of \"sparsity\" should be magnitude, wanda or obs", what, key);
   if (out->sparsity.form == PITH_SPARSITY_2OF4) {
     if (fraction) return pith_fail(ctx, PITH_E_UNSUPPORTED, "%s: \"%s\": \"fraction\" does not apply to 2:4", what, key);
     return PITH_OK;
@@ -127,7 +151,7 @@ static pith_status parse_shares(pith_ctx *ctx, const pith_json *rule, const char
 }
 
 static pith_status parse_prune(pith_ctx *ctx, const pith_json *json, const char *what, pith_prune_rule *out) {
-  static const char *const keys[] = {"neurons", "heads", "layers", "importance", NULL}, *const names[] = {"obs", "first-order", "magnitude"};
+  static const char *const keys[] = {"neurons", "heads", "layers", "importance", NULL};
   if (!json) return PITH_OK;
   if (!pith_json_is_object(json)) return pith_fail(ctx, PITH_E_FORMAT, "%s: \"prune\" should be an object", what);
   PITH_TRY(refuse_unknown(ctx, json, keys, what));
@@ -137,13 +161,7 @@ static pith_status parse_prune(pith_ctx *ctx, const pith_json *json, const char 
   if (!out->neurons && !out->heads && !out->layers) return pith_fail(ctx, PITH_E_FORMAT, "%s: \"prune\" should name \"neurons\", \"heads\" or \"layers\"", what);
   if (out->layers && (!pith_json_is_array(out->layers) || pith_json_count(out->layers) == 0))
     return pith_fail(ctx, PITH_E_FORMAT, "%s: \"layers\" of \"prune\" should be a list of the layers that go", what);
-  const pith_json *importance = pith_json_get(json, "importance");
-  const char *name = importance ? pith_json_string(importance) : "obs";
-  for (size_t i = 0; name && i < sizeof names / sizeof *names; i++)
-    if (strcmp(names[i], name) == 0) {
-      out->importance = (pith_importance)i;
-      return PITH_OK;
-    }
+  if (parse_importance(pith_json_get(json, "importance"), PITH_IMPORTANCE_OBS, PITH_IMPORTANCE_WANDA, &out->importance)) return PITH_OK;
   return pith_fail(ctx, PITH_E_UNSUPPORTED, "%s: the \"importance\" of \"prune\" should be obs, first-order or magnitude", what);
 }
 
@@ -219,13 +237,32 @@ pith_status pith_recipe_rule_for(pith_ctx *ctx, const pith_recipe *recipe, const
   return PITH_OK;
 }
 
-pith_status pith_recipe_check(pith_ctx *ctx, const pith_recipe *recipe, const pith_config *config) {
+bool pith_recipe_calibrates(const pith_config *config, int32_t stage, const pith_slot *slot) {
+  return slot->role == PITH_ROLE_MATRIX && stage < config->n_layers;
+}
+
+/* That a rule which looks at texts has some. */
+static pith_status check_texts(pith_ctx *ctx, const pith_slot *slot, const pith_recipe_rule *rule, bool calibrated, bool reached) {
+  if (rule->sparsity.form == PITH_SPARSITY_NONE || rule->sparsity.by == PITH_IMPORTANCE_MAGNITUDE || (calibrated && reached)) return PITH_OK;
+  const char *by = importances[rule->sparsity.by];
+  if (!reached)
+    return pith_fail(ctx, PITH_E_ARGUMENT, "the recipe's \"sparsity\" of \"%s\" is by \"%s\", which is for the matrices of layers alone: give it another rule", slot->name, by);
+  return pith_fail(ctx, PITH_E_ARGUMENT, "the recipe's \"sparsity\" of \"%s\" is by \"%s\", which looks at texts: give some to calibrate with, or let it be by \"magnitude\"", slot->name, by);
+}
+
+pith_status pith_recipe_check(pith_ctx *ctx, const pith_recipe *recipe, const pith_config *config, bool calibrated, bool *solves) {
   pith_slot slots[PITH_MAX_SLOTS];
+  *solves = false;
   for (int32_t stage = -1; stage <= config->n_layers; stage++) {
     const uint32_t n = config->family->slots(config, stage, slots);
     for (uint32_t i = 0; i < n; i++) {
       pith_recipe_rule rule;
-      if (slots[i].role != PITH_ROLE_VECTOR) PITH_TRY(pith_recipe_rule_for(ctx, recipe, &slots[i], &rule));
+      if (slots[i].role == PITH_ROLE_VECTOR) continue;
+      PITH_TRY(pith_recipe_rule_for(ctx, recipe, &slots[i], &rule));
+      PITH_TRY(check_texts(ctx, &slots[i], &rule, calibrated, pith_recipe_calibrates(config, stage, &slots[i])));
+      if (recipe->ordered && rule.sparsity.form != PITH_SPARSITY_NONE && rule.sparsity.by != PITH_IMPORTANCE_MAGNITUDE)
+        return pith_fail(ctx, PITH_E_UNSUPPORTED, "the recipe's \"order\" does not go with the \"sparsity\" of \"%s\": what goes is chosen among columns as they lie", slots[i].name);
+      *solves = *solves || (rule.sparsity.form != PITH_SPARSITY_NONE && rule.sparsity.by == PITH_IMPORTANCE_OBS);
     }
   }
   for (const pith_json *rule = pith_json_first(recipe->tensors); rule; rule = pith_json_next(rule)) {

@@ -4,32 +4,33 @@
 
 #include "model/model.h"
 
-enum {
-  OCTET = 2 * PITH_QUAD,
-  KEPT = 2,                            /* u7-2of4: of a quad's four codes */
-  KEPT_BYTES = PITH_PANEL * KEPT       /* of a panel's quad */
-};
+enum { OCTET = 2 * PITH_QUAD };
 
 static const struct {
   const char *name;
   bool multiplied;               /* a product reads it; else rows are looked up only */
   uint32_t group_multiple;       /* of group_size; 0: there are no groups */
+  uint32_t bits;                 /* of a packed code; 0: codes are not packed */
 } encodings[] = {
-    [PITH_ENC_F32] = {"f32", true, 0},
-    [PITH_ENC_F16] = {"f16", true, 0},
-    [PITH_ENC_U7] = {"u7", true, PITH_QUAD},
-    [PITH_ENC_U7_BLOCK] = {"u7-block", true, PITH_QUAD},
-    [PITH_ENC_U7_2OF4] = {"u7-2of4", true, PITH_QUAD},
-    [PITH_ENC_U4] = {"u4", true, OCTET},
-    [PITH_ENC_U4_MIN] = {"u4-min", true, OCTET},
-    [PITH_ENC_U8_ROW] = {"u8-row", false, 0},
+    [PITH_ENC_F32] = {"f32", true, 0, 0},
+    [PITH_ENC_F16] = {"f16", true, 0, 0},
+    [PITH_ENC_U7] = {"u7", true, PITH_QUAD, 0},
+    [PITH_ENC_U7_BLOCK] = {"u7-block", true, PITH_QUAD, 0},
+    [PITH_ENC_U7_SPARSE] = {"u7-sparse", true, PITH_QUAD, 7},
+    [PITH_ENC_U7_PACKED] = {"u7-packed", true, PITH_QUAD, 7},
+    [PITH_ENC_U6] = {"u6", true, PITH_QUAD, 6},
+    [PITH_ENC_U5] = {"u5", true, PITH_QUAD, 5},
+    [PITH_ENC_U4] = {"u4", true, OCTET, 0},
+    [PITH_ENC_U4_MIN] = {"u4-min", true, OCTET, 0},
+    [PITH_ENC_U8_ROW] = {"u8-row", false, 0, 0},
 };
 
 const char *pith_encoding_name(pith_encoding encoding) { return encodings[encoding].name; }
 bool pith_encoding_multiplied(pith_encoding encoding) { return encodings[encoding].multiplied; }
 uint32_t pith_encoding_group_multiple(pith_encoding encoding) { return encodings[encoding].group_multiple; }
-bool pith_encoding_sparse(pith_encoding encoding) { return encoding == PITH_ENC_U7_BLOCK || encoding == PITH_ENC_U7_2OF4; }
-bool pith_encoding_scaled(pith_encoding encoding) { return encoding == PITH_ENC_U7 || encoding == PITH_ENC_U8_ROW || pith_encoding_sparse(encoding); }
+uint32_t pith_encoding_bits(pith_encoding encoding) { return encodings[encoding].bits; }
+bool pith_encoding_sparse(pith_encoding encoding) { return encoding == PITH_ENC_U7_BLOCK || encoding == PITH_ENC_U7_SPARSE; }
+bool pith_encoding_scaled(pith_encoding encoding) { return encodings[encoding].group_multiple == PITH_QUAD || encoding == PITH_ENC_U8_ROW; }
 
 bool pith_encoding_find(const char *name, pith_encoding *out) {
   for (int e = 0; name && e < PITH_N_ENCODINGS; e++)
@@ -60,11 +61,17 @@ uint32_t pith_matrix_planes(const pith_matrix *m, uint64_t rows, pith_plane out[
       out[1] = (pith_plane){"scales", m->scale_dtype, 3, {panels, groups, PITH_PANEL}};
       out[2] = (pith_plane){"places", PITH_U8, 2, {panels, (quads + 7) / 8}};
       return 3;
-    case PITH_ENC_U7_2OF4:
-      out[0] = (pith_plane){"codes", PITH_U8, 4, {panels, quads, PITH_PANEL, KEPT}};
+    case PITH_ENC_U7_SPARSE:
+      out[0] = (pith_plane){"codes", PITH_U8, 1, {PITH_ANY}};
       out[1] = (pith_plane){"scales", m->scale_dtype, 3, {panels, groups, PITH_PANEL}};
-      out[2] = (pith_plane){"places", PITH_U8, 3, {panels, quads, PITH_PANEL / 2}};
+      out[2] = (pith_plane){"places", PITH_U8, 3, {panels, quads, PITH_BLOCK / 8}};
       return 3;
+    case PITH_ENC_U7_PACKED:
+    case PITH_ENC_U6:
+    case PITH_ENC_U5:
+      out[0] = (pith_plane){"codes", PITH_U8, 3, {panels, quads, PITH_BLOCK / 8 * encodings[m->encoding].bits}};
+      out[1] = (pith_plane){"scales", m->scale_dtype, 3, {panels, groups, PITH_PANEL}};
+      return 2;
     case PITH_ENC_U4:
       out[0] = (pith_plane){"codes", PITH_U8, 4, {panels, (cols + OCTET - 1) / OCTET, PITH_PANEL, PITH_QUAD}};
       out[1] = (pith_plane){"scales", PITH_U8, 3, {panels, groups, PITH_U4_GROUP_BYTES}};
@@ -97,47 +104,54 @@ uint64_t pith_matrix_scale_bytes(const pith_matrix *m, uint64_t n_rows) {
   return pith_matrix_planes(m, n_rows, planes) > 1 ? plane_bytes(&planes[1]) : 0;
 }
 
-/* ---- sparse ---- */
+/* ---- sparse, packed ---- */
 
 uint64_t pith_matrix_place_bytes(const pith_matrix *m, uint64_t n_rows) {
-  return panels_of(n_rows) * (m->encoding == PITH_ENC_U7_BLOCK ? (quads_of(m) + 7) / 8 : quads_of(m) * PITH_PANEL / 2);
+  return panels_of(n_rows) * (m->encoding == PITH_ENC_U7_BLOCK ? (quads_of(m) + 7) / 8 : quads_of(m) * (PITH_BLOCK / 8));
 }
 
-/* Whether a panel's block of that quad is stored. */
-static bool has_block(const uint8_t *mask, uint64_t quad) { return mask[quad / 8] >> quad % 8 & 1; }
+/* Whether a panel's block of that quad is stored, or a block's code. */
+static bool is_stored(const uint8_t *mask, uint64_t i) { return mask[i / 8] >> i % 8 & 1; }
 
 uint64_t pith_matrix_stored_bytes(const pith_matrix *m, uint64_t n_rows, const uint8_t *places) {
-  if (m->encoding == PITH_ENC_U7_2OF4) return pith_matrix_code_bytes(m, n_rows);
-  uint64_t n_blocks = 0;
-  for (uint64_t i = 0; i < pith_matrix_place_bytes(m, n_rows); i++) n_blocks += (uint64_t)__builtin_popcount(places[i]);
-  return n_blocks * PITH_BLOCK;
+  const uint64_t bits = m->encoding == PITH_ENC_U7_BLOCK ? PITH_BLOCK * 8 : encodings[m->encoding].bits, n = pith_matrix_place_bytes(m, PITH_PANEL);
+  uint64_t n_bytes = 0;
+  for (uint64_t panel = 0; panel < panels_of(n_rows); panel++) {
+    uint64_t n_stored = 0;
+    for (uint64_t i = 0; i < n; i++) n_stored += (uint64_t)__builtin_popcount(*places++);
+    n_bytes += (n_stored * bits + 7) / 8;
+  }
+  return n_bytes;
 }
 
-/* Output o's pair of places in a quad, in four bits: the first in the low two, the second above it. */
-static int pair_of(const uint8_t *places, size_t o) { return o < PITH_PANEL / 2 ? places[o] & 15 : places[o - PITH_PANEL / 2] >> 4; }
-
-void pith_matrix_expand(const pith_matrix *m, uint64_t n_rows, const uint8_t *places, const uint8_t *stored, uint8_t *codes) {
+bool pith_matrix_expand(const pith_matrix *m, uint64_t n_rows, const uint8_t *places, const uint8_t *stored, uint8_t *codes) {
   const uint64_t panels = panels_of(n_rows), quads = quads_of(m), mask_bytes = (quads + 7) / 8;
+  const uint32_t bits = encodings[m->encoding].bits;
+  uint32_t window = 0, n_bits = 0, left = 0;   /* bits that were read and not used yet; what was left of them at a panel's end */
   for (uint64_t i = 0; i < panels * quads; i++, codes += PITH_BLOCK) {
     uint8_t block[PITH_BLOCK];   /* stored codes may lie where codes go */
-    if (m->encoding == PITH_ENC_U7_BLOCK) {
-      if (has_block(places + i / quads * mask_bytes, i % quads)) {
-        memcpy(block, stored, PITH_BLOCK);
-        stored += PITH_BLOCK;
-      } else {
-        memset(block, PITH_U7_ZERO, PITH_BLOCK);
+    memset(block, PITH_U7_ZERO, PITH_BLOCK);
+    if (i % quads == 0) {
+      left |= window;
+      window = n_bits = 0;
+    }
+    if (bits == 0 && is_stored(places + i / quads * mask_bytes, i % quads)) {
+      memcpy(block, stored, PITH_BLOCK);
+      stored += PITH_BLOCK;
+    }
+    for (size_t k = 0; bits != 0 && k < PITH_BLOCK; k++) {
+      if (m->encoding == PITH_ENC_U7_SPARSE && !is_stored(places + i * (PITH_BLOCK / 8), k)) continue;
+      if (n_bits < bits) {   /* at most 14 */
+        window |= (uint32_t)*stored++ << n_bits;
+        n_bits += 8;
       }
-    } else {
-      memset(block, PITH_U7_ZERO, PITH_BLOCK);
-      for (size_t o = 0; o < PITH_PANEL; o++) {
-        const int pair = pair_of(places + i * (PITH_PANEL / 2), o);
-        block[o * PITH_QUAD + (size_t)(pair & 3)] = stored[o * KEPT];
-        block[o * PITH_QUAD + (size_t)(pair >> 2)] = stored[o * KEPT + 1];
-      }
-      stored += KEPT_BYTES;
+      block[k] = (uint8_t)(PITH_U7_ZERO - (1u << bits >> 1) + (window & ((1u << bits) - 1)));
+      window >>= bits;
+      n_bits -= bits;
     }
     memcpy(codes, block, PITH_BLOCK);
   }
+  return (left | window) == 0;
 }
 
 void pith_matrix_index_blocks(const pith_matrix *m, const pith_part *part, uint16_t *quads, uint32_t *starts) {
@@ -146,21 +160,18 @@ void pith_matrix_index_blocks(const pith_matrix *m, const pith_part *part, uint1
   for (uint64_t panel = 0; panel < panels_of(part->n_rows); panel++)
     for (uint64_t q = 0; q < n_quads; q++) {
       if (q % per_group == 0) *starts++ = n;
-      if (has_block(part->places + panel * mask_bytes, q)) quads[n++] = (uint16_t)q;
+      if (is_stored(part->places + panel * mask_bytes, q)) quads[n++] = (uint16_t)q;
     }
   *starts = n;
 }
 
-const char *pith_matrix_places_fault(const pith_matrix *m, uint64_t n_rows, const uint8_t *places, uint32_t n_blocks) {
+const char *pith_matrix_places_fault(const pith_matrix *m, uint64_t n_rows, const uint8_t *places, uint64_t n_stored) {
   const uint64_t n_bytes = pith_matrix_place_bytes(m, n_rows), quads = quads_of(m), mask_bytes = (quads + 7) / 8;
   bool fault = false;
   if (m->encoding == PITH_ENC_U7_BLOCK)
     for (uint64_t i = mask_bytes; quads % 8 != 0 && i <= n_bytes; i += mask_bytes) fault = fault || places[i - 1] >> quads % 8 != 0;
-  else
-    for (uint64_t i = 0; i < n_bytes; i++) fault = fault || (places[i] & 3) >= (places[i] >> 2 & 3) || (places[i] >> 4 & 3) >= places[i] >> 6;
-  if (fault) return m->encoding == PITH_ENC_U7_BLOCK ? "has blocks past its last column" : "has pairs of places that do not ascend";
-  if (m->encoding == PITH_ENC_U7_BLOCK && pith_matrix_stored_bytes(m, n_rows, places) != (uint64_t)n_blocks * PITH_BLOCK)
-    return "stores another number of blocks than its places say";
+  if (fault) return "has blocks past its last column";
+  if (pith_matrix_stored_bytes(m, n_rows, places) != n_stored) return "stores another number of codes than its places say";
   return NULL;
 }
 
@@ -200,10 +211,10 @@ const char *pith_matrix_fault(const pith_matrix *m, const pith_part *part) {
   if (n_planes == 1)
     return all_finite(part->codes, planes[0].dtype, plane_bytes(&planes[0]) / pith_dtype_bytes(planes[0].dtype)) ? NULL : "holds a value that is not finite";
   const bool sparse = pith_encoding_sparse(m->encoding);
-  const char *fault = sparse ? pith_matrix_places_fault(m, part->n_rows, part->places, part->n_blocks) : NULL;
+  const char *fault = sparse ? pith_matrix_places_fault(m, part->n_rows, part->places, part->n_stored) : NULL;
   if (fault) return fault;
-  const uint64_t n_codes = sparse ? pith_matrix_stored_bytes(m, part->n_rows, part->places) : plane_bytes(&planes[0]), n_bytes = plane_bytes(&planes[1]);
-  if ((sparse || m->encoding == PITH_ENC_U7) && !all_seven_bits(part->codes, n_codes)) return "has codes above 127";
+  const uint64_t n_codes = sparse ? part->n_stored : plane_bytes(&planes[0]), n_bytes = plane_bytes(&planes[1]);
+  if ((m->encoding == PITH_ENC_U7_BLOCK || m->encoding == PITH_ENC_U7) && !all_seven_bits(part->codes, n_codes)) return "has codes above 127";
   const bool finite = m->encoding == PITH_ENC_U4 ? u4_scales_finite(part->scales, n_bytes / PITH_U4_GROUP_BYTES)
                                                  : all_finite(part->scales, planes[1].dtype, n_bytes / pith_dtype_bytes(planes[1].dtype));
   return finite ? NULL : "has a scale that is not finite";
@@ -277,7 +288,10 @@ void pith_matrix_row(const pith_matrix *m, uint32_t row, float *dst) {
     case PITH_ENC_U7_BLOCK: row_block(m, part, panel, lane, dst); return;
     case PITH_ENC_U4:
     case PITH_ENC_U4_MIN: row_u4(m, part, panel, lane, dst); return;
-    case PITH_ENC_U7_2OF4:   /* in memory it is u7 */
+    case PITH_ENC_U7_SPARSE:   /* in memory these are u7 */
+    case PITH_ENC_U7_PACKED:
+    case PITH_ENC_U6:
+    case PITH_ENC_U5:
     case PITH_ENC_U8_ROW: break;
   }
   const uint8_t *w = (const uint8_t *)part->codes + r * cols;

@@ -115,24 +115,26 @@ pith_status pith_config_parse(pith_ctx *ctx, const pith_json *json, const char *
 
 /* How a matrix's weights are stored (matrix.c). */
 typedef enum pith_encoding {
-  PITH_ENC_F32, PITH_ENC_F16, PITH_ENC_U7, PITH_ENC_U7_BLOCK, PITH_ENC_U7_2OF4, PITH_ENC_U4, PITH_ENC_U4_MIN, PITH_ENC_U8_ROW
+  PITH_ENC_F32, PITH_ENC_F16, PITH_ENC_U7, PITH_ENC_U7_BLOCK, PITH_ENC_U7_SPARSE, PITH_ENC_U7_PACKED, PITH_ENC_U6, PITH_ENC_U5, PITH_ENC_U4, PITH_ENC_U4_MIN, PITH_ENC_U8_ROW
 } pith_encoding;
 enum { PITH_N_ENCODINGS = PITH_ENC_U8_ROW + 1 };
-const char *pith_encoding_name(pith_encoding encoding);            /* "f32", "f16", "u7", "u7-block", "u7-2of4", "u4", … */
+const char *pith_encoding_name(pith_encoding encoding);            /* "f32", "f16", "u7", "u7-block", "u7-sparse", "u7-packed", "u6", … */
 bool pith_encoding_find(const char *name, pith_encoding *out);     /* false: there is none of that name; NULL is none */
 bool pith_encoding_multiplied(pith_encoding encoding);             /* products read it; else it is for tables alone */
 bool pith_encoding_scaled(pith_encoding encoding);                 /* its scales are F16 or F32 as the tensor needs: scale_dtype */
 uint32_t pith_encoding_group_multiple(pith_encoding encoding);     /* what group_size is a multiple of; 0: no groups */
 /* u7 of which only some codes are stored, and places that say which; all others are the zero point. */
 bool pith_encoding_sparse(pith_encoding encoding);
+/* Encodings for storage alone, which are u7 in memory: the bits that a code is packed to. 0: memory has what is stored. */
+uint32_t pith_encoding_bits(pith_encoding encoding);
 
 /* Rows of a matrix that lie together; a matrix larger than a shard has several. row_begin is a multiple of 8. */
 typedef struct pith_part {
   uint32_t row_begin, n_rows;
   const void *codes, *scales;   /* pith_matrix_planes; scales: NULL for floats */
   const uint8_t *places;        /* sparse: NULL elsewhere */
-  uint32_t n_blocks;            /* u7-block: that are stored */
-  const uint16_t *quads;        /* u7-block, for products: (n_blocks) and (panels * groups + 1), pith_sparse_panels */
+  uint64_t n_stored;            /* sparse: bytes of codes */
+  const uint16_t *quads;        /* u7-block, for products: (blocks) and (panels * groups + 1), pith_sparse_panels */
   const uint32_t *starts;
 } pith_part;
 
@@ -148,8 +150,9 @@ typedef struct pith_plane {
   const char *kind;        /* "codes", "values", "scales", "places" */
   pith_dtype dtype;
   uint32_t n_dims;
-  uint64_t dims[4];        /* PITH_ANY: as many blocks as places say */
+  uint64_t dims[4];        /* PITH_ANY: as many blocks (u7-sparse: bytes) as places say */
 } pith_plane;
+#define PITH_BITS_LEFT "has bits that are not 0 after a panel's last code"
 enum { PITH_MAX_PLANES = 3, PITH_MAX_BLOCK_COLS = PITH_QUAD << 16 };   /* u7-block: quads are counted in 16 bits */
 #define PITH_ANY UINT64_MAX
 uint32_t pith_matrix_planes(const pith_matrix *matrix, uint64_t n_rows, pith_plane out[PITH_MAX_PLANES]);
@@ -157,18 +160,19 @@ uint32_t pith_matrix_planes(const pith_matrix *matrix, uint64_t n_rows, pith_pla
 const char *pith_matrix_fault(const pith_matrix *matrix, const pith_part *part);
 /* Row `row` of a table or matrix as floats. dst: (cols) */
 void pith_matrix_row(const pith_matrix *matrix, uint32_t row, float *dst);
-/* Bytes of the planes. Also the place of row n_rows (a multiple of 8) within a part. Codes of u7-block depend on places: pith_matrix_stored_bytes. */
+/* Bytes of the planes. Also the place of row n_rows (a multiple of 8) within a part. Codes of sparse ones depend on places: pith_matrix_stored_bytes. */
 uint64_t pith_matrix_code_bytes(const pith_matrix *matrix, uint64_t n_rows);
 uint64_t pith_matrix_scale_bytes(const pith_matrix *matrix, uint64_t n_rows);
 
 /* Sparse matrices. Bytes of the codes that n_rows rows store, and of their places. */
 uint64_t pith_matrix_stored_bytes(const pith_matrix *matrix, uint64_t n_rows, const uint8_t *places);
 uint64_t pith_matrix_place_bytes(const pith_matrix *matrix, uint64_t n_rows);
-/* What is wrong with places, of which n_blocks blocks are stored (u7-block); NULL: nothing. */
-const char *pith_matrix_places_fault(const pith_matrix *matrix, uint64_t n_rows, const uint8_t *places, uint32_t n_blocks);
-/* All codes of n_rows rows, as u7 has them. `stored` may be the end of the room for `codes`. Without fault: pith_matrix_fault. */
-void pith_matrix_expand(const pith_matrix *matrix, uint64_t n_rows, const uint8_t *places, const uint8_t *stored, uint8_t *codes);
-/* Of a u7-block part: quads (n_blocks), starts (panels * groups + 1). */
+/* What is wrong with places, for which n_stored bytes of codes are there; NULL: nothing. */
+const char *pith_matrix_places_fault(const pith_matrix *matrix, uint64_t n_rows, const uint8_t *places, uint64_t n_stored);
+/* All codes of n_rows rows of a sparse or packed matrix, as u7 has them. `stored` may be the end of the room for `codes`. Without fault:
+ * pith_matrix_fault. False: what fills up a panel's last byte is not 0. */
+bool pith_matrix_expand(const pith_matrix *matrix, uint64_t n_rows, const uint8_t *places, const uint8_t *stored, uint8_t *codes);
+/* Of a u7-block part: quads (blocks), starts (panels * groups + 1). */
 void pith_matrix_index_blocks(const pith_matrix *matrix, const pith_part *part, uint16_t *quads, uint32_t *starts);
 
 #endif

@@ -77,7 +77,7 @@ pith_status pith_model_encode_pair(pith_ctx *ctx, const pith_model *model, const
 typedef struct pith_package_part {
   uint32_t row_begin, n_rows, shard;
   uint64_t codes, scales, places;
-  uint32_t n_blocks;               /* u7-block */
+  uint64_t n_stored;               /* sparse: bytes of codes */
 } pith_package_part;
 typedef struct pith_package_tensor {
   pith_matrix matrix;              /* as it is stored */
@@ -93,8 +93,8 @@ void pith_package_tensor_free(pith_ctx *ctx, pith_package_tensor *tensor);
 pith_status pith_package_bad_tensor(pith_ctx *ctx, const char *name, const char *fault);
 /* That the bytes of a part (or of some of its panels) are what their encoding allows: codes below 128, finite numbers. A vector: its codes. */
 pith_status pith_package_check(pith_ctx *ctx, const pith_slot *slot, const pith_matrix *matrix, const pith_part *part);
-/* Binds all of the manifest's tensors to the shards' bytes, which the weights own. A shard that holds u7-2of4 is given back when all of it
- * has been expanded or copied; its pointer then is NULL. */
+/* Binds all of the manifest's tensors to the shards' bytes, which the weights own. A shard that holds packed codes is given back when all of
+ * it has been expanded or copied; its pointer then is NULL. */
 pith_status pith_package_bind(pith_ctx *ctx, pith_model *model, uint8_t **shards, const pith_safetensors *indexes);
 /* Settings that a manifest records beside the parent's config.json, and their reading. */
 pith_json *pith_settings_print(const pith_config *config);

@@ -55,7 +55,7 @@ static pith_status find_part(const finder *f, const pith_json *json, const pith_
   const uint32_t n = pith_matrix_planes(m, part->n_rows, planes);
   for (uint32_t i = 0; i < n; i++)
     PITH_TRY(find_data(f, part->shard, pith_json_string(pith_json_get(json, keys[i])), &planes[i], offsets[i], &first_dims[i]));
-  if (planes[0].dims[0] == PITH_ANY) part->n_blocks = (uint32_t)first_dims[0];   /* a shard holds fewer than 2^32 */
+  if (planes[0].dims[0] == PITH_ANY) part->n_stored = first_dims[0] * (planes[0].n_dims > 1 ? PITH_BLOCK : 1);
   return PITH_OK;
 }
 
@@ -169,7 +169,7 @@ typedef struct binder {
 static void count_uses(const pith_manifest *m, shard_use *uses) {
   for (const pith_json *t = pith_json_first(pith_json_get(m->json, "tensors")); t; t = pith_json_next(t)) {
     pith_encoding encoding;
-    const bool expanded = pith_encoding_find(pith_json_string(pith_json_get(t, "encoding")), &encoding) && encoding == PITH_ENC_U7_2OF4;
+    const bool expanded = pith_encoding_find(pith_json_string(pith_json_get(t, "encoding")), &encoding) && pith_encoding_bits(encoding);
     for (const pith_json *part = pith_json_first(pith_json_get(t, "parts")); part; part = pith_json_next(part)) {
       int64_t shard;
       if (!pith_json_integer(pith_json_get(part, "shard"), 0, (int64_t)m->n_shards - 1, &shard)) continue;   /* find_shard says so */
@@ -191,19 +191,19 @@ static pith_status settle(pith_ctx *ctx, const binder *b, uint32_t shard, const 
 }
 
 /* What lies in the shard becomes what products read. */
-static pith_status settle_part(pith_ctx *ctx, const binder *b, uint32_t shard, const pith_matrix *m, pith_part *part) {
+static pith_status settle_part(pith_ctx *ctx, const binder *b, const pith_slot *slot, uint32_t shard, const pith_matrix *m, pith_part *part) {
   pith_weights *weights = &b->model->weights;
   PITH_TRY(settle(ctx, b, shard, part->scales, pith_matrix_scale_bytes(m, part->n_rows), &part->scales));
-  if (m->encoding == PITH_ENC_U7_2OF4) {
+  if (pith_encoding_bits(m->encoding)) {
     uint8_t *codes;
     const pith_matrix dense = {.encoding = PITH_ENC_U7, .cols = m->cols};
     PITH_TRY(pith_weights_take(ctx, weights, (size_t)pith_matrix_code_bytes(&dense, part->n_rows), &codes));
-    pith_matrix_expand(m, part->n_rows, part->places, part->codes, codes);
+    if (!pith_matrix_expand(m, part->n_rows, part->places, part->codes, codes)) return pith_package_bad_tensor(ctx, slot->name, PITH_BITS_LEFT);
     part->codes = codes;
     part->places = NULL;
     return PITH_OK;
   }
-  const uint64_t n_codes = pith_encoding_sparse(m->encoding) ? pith_matrix_stored_bytes(m, part->n_rows, part->places) : pith_matrix_code_bytes(m, part->n_rows);
+  const uint64_t n_codes = pith_encoding_sparse(m->encoding) ? part->n_stored : pith_matrix_code_bytes(m, part->n_rows);
   PITH_TRY(settle(ctx, b, shard, part->codes, n_codes, &part->codes));
   if (m->encoding != PITH_ENC_U7_BLOCK) return PITH_OK;
   uint16_t *quads;
@@ -211,7 +211,7 @@ static pith_status settle_part(pith_ctx *ctx, const binder *b, uint32_t shard, c
   const void *places;
   const size_t n_panels = (part->n_rows + PITH_PANEL - 1) / PITH_PANEL, n_groups = (m->cols + m->group_size - 1) / m->group_size;
   PITH_TRY(settle(ctx, b, shard, part->places, pith_matrix_place_bytes(m, part->n_rows), &places));
-  PITH_TRY(pith_weights_take(ctx, weights, part->n_blocks * sizeof *quads, &quads));
+  PITH_TRY(pith_weights_take(ctx, weights, part->n_stored / PITH_BLOCK * sizeof *quads, &quads));
   PITH_TRY(pith_weights_take(ctx, weights, (n_panels * n_groups + 1) * sizeof *starts, &starts));
   part->places = places;
   pith_matrix_index_blocks(m, part, quads, starts);
@@ -223,10 +223,10 @@ static pith_status settle_part(pith_ctx *ctx, const binder *b, uint32_t shard, c
 static pith_status bind_part(pith_ctx *ctx, const binder *b, const pith_slot *slot, const pith_matrix *m, const pith_package_part *from, pith_part *part) {
   const uint8_t *shard = b->shards[from->shard];
   *part = (pith_part){from->row_begin, from->n_rows, shard + from->codes, from->scales ? shard + from->scales : NULL,
-                      from->places ? shard + from->places : NULL, from->n_blocks, NULL, NULL};
+                      from->places ? shard + from->places : NULL, from->n_stored, NULL, NULL};
   PITH_TRY(pith_package_check(ctx, slot, m, part));
   if (slot->role == PITH_ROLE_VECTOR) PITH_TRY(settle(ctx, b, from->shard, part->codes, slot->cols * sizeof(float), &part->codes));
-  else PITH_TRY(settle_part(ctx, b, from->shard, m, part));
+  else PITH_TRY(settle_part(ctx, b, slot, from->shard, m, part));
   shard_use *use = &b->uses[from->shard];
   if (--use->n_parts == 0 && use->expanded) {
     pith_weights_drop(ctx, &b->model->weights, shard, (size_t)b->model->manifest.shards[from->shard].n_bytes);
@@ -247,7 +247,7 @@ static pith_status bind_tensor(pith_ctx *ctx, const binder *b, const pith_slot *
   }
   weight->matrix = tensor->matrix;
   weight->matrix.parts = parts;
-  if (tensor->matrix.encoding == PITH_ENC_U7_2OF4) weight->matrix.encoding = PITH_ENC_U7;
+  if (pith_encoding_bits(tensor->matrix.encoding)) weight->matrix.encoding = PITH_ENC_U7;
   return PITH_OK;
 }
 

@@ -44,6 +44,9 @@ static pith_status open_shard(pith_ctx *ctx, pith_source *source, uint32_t shard
   return status;
 }
 
+/* What is read as u7 and stored otherwise. */
+static bool is_expanded(const pith_matrix *m) { return pith_encoding_sparse(m->encoding) || pith_encoding_bits(m->encoding); }
+
 static pith_status find_in_package(pith_ctx *ctx, pith_weight_reader *r) {
   const pith_manifest *manifest = &r->source->model->manifest;
   const pith_json *part = pith_json_first(pith_json_get(pith_package_entry(manifest, r->slot.name), "parts"));
@@ -54,7 +57,7 @@ static pith_status find_in_package(pith_ctx *ctx, pith_weight_reader *r) {
   }
   PITH_TRY(pith_package_find(ctx, manifest, r->source->indexes, &r->slot, &r->package));
   r->matrix = r->package.matrix;
-  if (pith_encoding_sparse(r->matrix.encoding)) r->matrix.encoding = PITH_ENC_U7;
+  if (is_expanded(&r->matrix)) r->matrix.encoding = PITH_ENC_U7;
   return PITH_OK;
 }
 
@@ -79,7 +82,7 @@ static pith_status open_weight(pith_ctx *ctx, pith_weight_reader *r, pith_source
   } else {
     r->whole = &pith_weights_stage(&source->model->weights, stage)->weights[slot->id];
     if (!is_vector(r)) r->matrix = r->whole->matrix;
-    if (r->matrix.encoding == PITH_ENC_U7_BLOCK) r->matrix.encoding = PITH_ENC_U7;
+    if (is_expanded(&r->matrix)) r->matrix.encoding = PITH_ENC_U7;
   }
   r->matrix.parts = NULL;
   r->matrix.n_parts = 0;
@@ -129,7 +132,7 @@ static pith_status read_places(pith_ctx *ctx, pith_weight_reader *r, uint32_t i)
   PITH_TRY(pith_malloc(ctx, (size_t)n_bytes, &r->places));
   PITH_TRY(open_shard(ctx, r->source, part->shard));
   PITH_TRY(pith_io_read(ctx, r->source->handle, part->places, r->places, n_bytes, r->source->model->manifest.shards[part->shard].file));
-  const char *fault = pith_matrix_places_fault(&r->package.matrix, part->n_rows, r->places, part->n_blocks);
+  const char *fault = pith_matrix_places_fault(&r->package.matrix, part->n_rows, r->places, part->n_stored);
   return fault ? pith_package_bad_tensor(ctx, r->slot.name, fault) : PITH_OK;
 }
 
@@ -142,22 +145,23 @@ static pith_status read_rows(pith_ctx *ctx, pith_weight_reader *r, uint32_t i, u
   if (sparse && part) PITH_TRY(read_places(ctx, r, i));
   const uint8_t *places = whole ? whole->places : r->places, *these = sparse ? places + pith_matrix_place_bytes(m, from) : NULL;
   const uint64_t code_at = sparse ? pith_matrix_stored_bytes(m, from, places) : pith_matrix_code_bytes(m, from);
-  const uint64_t n_room = code_bytes(r, to - from), n_codes = sparse ? pith_matrix_stored_bytes(m, to - from, these) : n_room;
+  const uint64_t n_room = code_bytes(r, to - from);
+  const uint64_t n_codes = sparse ? pith_matrix_stored_bytes(m, to - from, these) : is_vector(r) ? n_room : pith_matrix_code_bytes(m, to - from);
   const uint64_t scale_at = pith_matrix_scale_bytes(m, from), n_scales = pith_matrix_scale_bytes(m, to - from);
-  uint8_t *stored = codes + (n_room - n_codes);   /* sparse: at the end of their room, from where they are expanded */
+  uint8_t *stored = codes + (n_room - n_codes);   /* at the end of their room, from where they are expanded */
   if (whole) {
     memcpy(stored, (const uint8_t *)whole->codes + code_at, (size_t)n_codes);
     if (n_scales) memcpy(scales, (const uint8_t *)whole->scales + scale_at, (size_t)n_scales);
   } else {
     const char *name = r->source->model->manifest.shards[part->shard].file;
-    const pith_part these_rows = {0, to - from, stored, scales, these, (uint32_t)(n_codes / PITH_BLOCK), NULL, NULL};
+    const pith_part these_rows = {0, to - from, stored, scales, these, n_codes, NULL, NULL};
     PITH_TRY(open_shard(ctx, r->source, part->shard));
     PITH_TRY(pith_io_read(ctx, r->source->handle, part->codes + code_at, stored, n_codes, name));
     if (n_scales) PITH_TRY(pith_io_read(ctx, r->source->handle, part->scales + scale_at, scales, n_scales, name));
     PITH_TRY(pith_package_check(ctx, &r->slot, m, &these_rows));
   }
-  if (sparse) pith_matrix_expand(m, to - from, these, stored, codes);
-  return PITH_OK;
+  if (is_vector(r) || !is_expanded(m) || pith_matrix_expand(m, to - from, these, stored, codes)) return PITH_OK;
+  return pith_package_bad_tensor(ctx, r->slot.name, PITH_BITS_LEFT);
 }
 
 /* What [row, end) and a part share. */

@@ -69,6 +69,8 @@ static void add_tensors(pith_job *job, const pith_manifest *m, const pith_safete
   for (const pith_json *t = pith_json_first(pith_json_get(m->json, "tensors")); t; t = pith_json_next(t)) {
     pith_json *tensor = pith_json_new_object();
     double n_bytes = 0, n_codes = 0, n_dense = 0;
+    pith_encoding encoding;
+    const uint32_t bits = pith_encoding_find(pith_json_string(pith_json_get(t, "encoding")), &encoding) ? pith_encoding_bits(encoding) : 0;
     for (const pith_json *p = pith_json_first(pith_json_get(t, "parts")); p; p = pith_json_next(p)) {
       static const char *const kinds[] = {"codes", "scales", "places"};
       int64_t shard;
@@ -78,7 +80,7 @@ static void add_tensors(pith_job *job, const pith_manifest *m, const pith_safete
         const pith_tensor_entry *entry = name ? pith_safetensors_find(&indexes[shard], name) : NULL;
         if (!entry) continue;
         n_bytes += (double)entry->n_bytes;
-        if (k == 0) n_codes += (double)entry->n_bytes;
+        if (k == 0) n_codes += floor((double)entry->n_bytes * 8 / (bits ? bits : 8));
         else if (k == 2) n_dense += (double)entry->dims[0] * PITH_BLOCK * ceil(pith_json_number(pith_json_next(pith_json_first(pith_json_get(t, "shape"))), 0) / PITH_QUAD);
       }
     }

@@ -90,6 +90,8 @@ static char folders[N_SHAPES][512];
 #define SPARSE(encoding, sparsity) "{\"name\":\"sparse\",\"matrices\":{\"encoding\":\"" encoding "\",\"sparsity\":" sparsity "},\"tables\":{\"encoding\":\"u8-row\"}}"
 #define HALF "{\"form\":\"block\",\"fraction\":0.5}"
 #define PAIRS "{\"form\":\"2:4\"}"
+#define ANY "{\"form\":\"unstructured\",\"fraction\":0.6}"
+#define PLAIN(encoding) "{\"name\":\"plain\",\"matrices\":{\"encoding\":\"" encoding "\"},\"tables\":{\"encoding\":\"" encoding "\"}}"
 
 /* Evaluating package and parent, both loaded whole, gives the manifest's figures to the last bit. */
 static void test_same_figures_as_whole(void **state) {
@@ -97,7 +99,8 @@ static void test_same_figures_as_whole(void **state) {
   static const struct {
     const char *recipe;
     int shard_bytes, threads;
-  } ways[] = {{"\"int8\"", 4 << 20, 1}, {"\"int8\"", 65536, 3}, {"\"int4\"", 65536, 1}, {"\"fp16\"", 65536, 1}, {SPARSE("u7-block", HALF), 65536, 3}, {SPARSE("u7-2of4", PAIRS), 65536, 1}};
+  } ways[] = {{"\"int8\"", 4 << 20, 1}, {"\"int8\"", 65536, 3}, {"\"int4\"", 65536, 1}, {"\"fp16\"", 65536, 1}, {SPARSE("u7-block", HALF), 65536, 3}, {SPARSE("u7-sparse", PAIRS), 65536, 1},
+            {"{\"name\":\"packed\",\"matrices\":{\"encoding\":\"u6\"},\"tables\":{\"encoding\":\"u5\"}}", 65536, 3}};
   for (int s = 0; s < N_SHAPES; s++)
     for (size_t w = 0; w < sizeof ways / sizeof *ways; w++) {
       char request[2048];
@@ -146,7 +149,8 @@ static void test_sparse_as_dense(void **state) {
   static const struct {
     const char *dense, *sparse;
     double least, most;      /* of the memory that u7 takes */
-  } forms[] = {{SPARSE("u7", HALF), SPARSE("u7-block", HALF), 0.5, 0.95}, {SPARSE("u7", PAIRS), SPARSE("u7-2of4", PAIRS), 0.95, 1.05}};
+  } forms[] = {{SPARSE("u7", HALF), SPARSE("u7-block", HALF), 0.5, 0.95}, {SPARSE("u7", PAIRS), SPARSE("u7-sparse", PAIRS), 0.95, 1.05}, {SPARSE("u7", ANY), SPARSE("u7-sparse", ANY), 0.95, 1.05},
+               {PLAIN("u7"), PLAIN("u7-packed"), 0.95, 1.05}};
   for (int s = 0; s < N_SHAPES; s++)
     for (size_t f = 0; f < sizeof forms / sizeof *forms; f++) {
       char request[4096], dense[512], sparse[512], expected[65], digest[65];

@@ -88,16 +88,16 @@ static void test_blocks(void **state) {
   assert_int_equal(bind(&s, s.bytes, s.n_json, &model), PITH_OK);
   const pith_matrix *query = &pith_weights_stage(&model.weights, 0)->weights[PITH_QUERY].matrix;   /* 24 by 24: 3 panels of 6 quads, 1 group */
   assert_int_equal(query->encoding, PITH_ENC_U7_BLOCK);
-  assert_int_equal(query->parts->n_blocks, 9);
+  assert_int_equal(query->parts->n_stored, 9 * PITH_BLOCK);
   assert_int_equal(query->parts->starts[3], 9);
   pith_model_close(&s.ctx, &model);
   refused_manifest(&s, "\"encoding\":\"u7-block\",\"group_size\":32,\"scales\"", "\"encoding\":\"u7\",\"group_size\":32,\"scales\"", "another type or shape");
-  refused_manifest(&s, "\"encoding\":\"u7-block\",\"group_size\":32,\"scales\"", "\"encoding\":\"u7-2of4\",\"group_size\":32,\"scales\"", "another type or shape");
+  refused_manifest(&s, "\"encoding\":\"u7-block\",\"group_size\":32,\"scales\"", "\"encoding\":\"u7-sparse\",\"group_size\":32,\"scales\"", "another type or shape");
   refused_manifest(&s, "\"encoding\":\"u7-block\",\"group_size\":32,\"scales\"", "\"encoding\":\"u7-block\",\"group_size\":30,\"scales\"", "multiple of 4");
   refused_manifest(&s, ",\"places\":\"" QUERY ".places\"", "", "names data that its shard does not have");
   refused_manifest(&s, "\"places\":\"" QUERY ".places\"", "\"places\":\"" QUERY ".scales\"", "another type or shape");
-  refused_manifest(&s, "\"codes\":\"" QUERY ".codes\"", "\"codes\":\"encoder.layer.0.intermediate.dense.weight.codes\"", "another number of blocks");
-  refused_byte(&s, QUERY ".places", 0, 0xff, 1, "another number of blocks");
+  refused_manifest(&s, "\"codes\":\"" QUERY ".codes\"", "\"codes\":\"encoder.layer.0.intermediate.dense.weight.codes\"", "another number of codes");
+  refused_byte(&s, QUERY ".places", 0, 0xff, 1, "another number of codes");
   refused_byte(&s, QUERY ".places", 2, 0xff, 0x40, "past its last column");
   refused_byte(&s, QUERY ".codes", 9 * 32 - 1, 0xff, 0x80, "above 127");
   refused_byte(&s, QUERY ".scales", 1, 0, 0x7c, "not finite");
@@ -105,31 +105,37 @@ static void test_blocks(void **state) {
 }
 
 /* Nothing stays in the shard, which is given back. */
-static void test_two_of_four(void **state) {
+static void test_sparse(void **state) {
   (void)state;
   sample s;
   pith_model model;
-  open_sample(&s, "tests/fuzz/corpus/package/tiny-2of4");
+  open_sample(&s, "tests/fuzz/corpus/package/tiny-sparse");
   assert_int_equal(bind(&s, s.bytes, s.n_json, &model), PITH_OK);
-  const pith_matrix *query = &pith_weights_stage(&model.weights, 0)->weights[PITH_QUERY].matrix;
+  const pith_stage *layer = pith_weights_stage(&model.weights, 0);
+  const pith_matrix *query = &layer->weights[PITH_QUERY].matrix, *words = &pith_weights_stage(&model.weights, -1)->weights[PITH_EMBED_TOKENS].matrix;
   assert_int_equal(query->encoding, PITH_ENC_U7);
   assert_null(query->parts->places);
   const uint8_t *codes = query->parts->codes;
-  for (int i = 0; i < 24 * 24; i += 4) {
-    int n = 0;
-    for (int j = 0; j < 4; j++) n += codes[i + j] != PITH_U7_ZERO;
-    assert_true(n <= 2);
-  }
+  int n = 0;
+  for (int i = 0; i < 24 * 24; i++) n += codes[i] != PITH_U7_ZERO;
+  assert_true(n <= 24 * 12 && n > 24 * 11);
+  assert_int_equal(words->encoding, PITH_ENC_U7);   /* u5 */
+  codes = words->parts->codes;
+  for (int i = 0; i < 175 * 24; i++) assert_true(codes[i] > PITH_U7_ZERO - 16 && codes[i] < PITH_U7_ZERO + 16);
   pith_model_close(&s.ctx, &model);
-  refused_manifest(&s, "\"encoding\":\"u7-2of4\",\"group_size\":32,\"scales\"", "\"encoding\":\"u7-block\",\"group_size\":32,\"scales\"", "another type or shape");
+  refused_manifest(&s, "\"encoding\":\"u7-sparse\",\"group_size\":32,\"scales\"", "\"encoding\":\"u7-block\",\"group_size\":32,\"scales\"", "another type or shape");
+  refused_manifest(&s, "\"encoding\":\"u7-sparse\",\"group_size\":32,\"scales\"", "\"encoding\":\"u7-packed\",\"group_size\":32,\"scales\"", "another type or shape");
+  refused_manifest(&s, "\"encoding\":\"u5\",\"group_size\":32,\"scales\"", "\"encoding\":\"u6\",\"group_size\":32,\"scales\"", "another type or shape");
+  refused_manifest(&s, "\"encoding\":\"u5\",\"group_size\":32,\"scales\"", "\"encoding\":\"u3\",\"group_size\":32,\"scales\"", "does not read there");
   refused_manifest(&s, ",\"places\":\"" QUERY ".places\"", "", "names data that its shard does not have");
-  refused_byte(&s, QUERY ".codes", 24 * 12 - 1, 0xff, 0x80, "above 127");
+  refused_manifest(&s, "\"codes\":\"" QUERY ".codes\"", "\"codes\":\"encoder.layer.0.intermediate.dense.weight.codes\"", "another number of codes");
+  refused_byte(&s, QUERY ".places", 0, 0, 0xff, "another number of codes");
+  refused_byte(&s, QUERY ".places", 71, 0, 0, "another number of codes");
   refused_byte(&s, QUERY ".scales", 1, 0, 0x7c, "not finite");
-  refused_byte(&s, QUERY ".places", 0, 0, 0x45, "do not ascend");
   close_sample(&s);
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_blocks), cmocka_unit_test(test_two_of_four)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_blocks), cmocka_unit_test(test_sparse)};
   return cmocka_run_group_tests_name("package", tests, NULL, NULL);
 }

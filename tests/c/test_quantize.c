@@ -30,7 +30,7 @@ static void test_panel(void **state) {
   for (int k = 64; k < COLS; k++) w[k] = 0.0f;   /* an empty short group */
   uint8_t codes[QUADS * 32];
   uint16_t scales[GROUPS * 8];
-  pith_quantize_u7_panel(ROWS, COLS, GROUP, w, PITH_F16, codes, scales, NULL);
+  pith_quantize_u7_panel(ROWS, COLS, GROUP, 63, w, PITH_F16, codes, scales, NULL, NULL);
   double seen = 0.0, naive = 0.0;
   for (int row = 0; row < 8; row++)
     for (int k = 0; k < QUADS * 4; k++) {
@@ -59,7 +59,7 @@ static void test_scale_dtypes(void **state) {
   for (int i = 0; i < 3; i++) {
     fill(w, magnitudes[i]);
     assert_int_equal(pith_scale_dtype(magnitudes[i], 63), dtypes[i]);
-    pith_quantize_u7_panel(ROWS, COLS, GROUP, w, dtypes[i], codes, scales, NULL);
+    pith_quantize_u7_panel(ROWS, COLS, GROUP, 63, w, dtypes[i], codes, scales, NULL, NULL);
     pith_part part = {.n_rows = ROWS, .codes = codes, .scales = scales};
     const pith_matrix m = {PITH_ENC_U7, dtypes[i], ROWS, COLS, GROUP, 1, &part};
     double error = 0.0;
@@ -157,16 +157,26 @@ static void test_pack_u4_min(void **state) {
   }
 }
 
+/* Sets to 0 what goes by magnitude. */
+static void drop(pith_sparsity sparsity, size_t n_rows, size_t cols, float *w) {
+  float scores[COLS];
+  uint8_t dropped[ROWS * COLS];
+  const pith_dropping d = {sparsity, scores, dropped};
+  pith_sparsity_choose(&d, NULL, n_rows, cols, 0, cols, w, dropped);
+  for (size_t i = 0; i < n_rows * cols; i++)
+    if (dropped[i]) w[i] = 0.0f;
+}
+
 /* Of every panel the same number of blocks goes, the smallest; of equal ones the later. */
 static void test_select_blocks(void **state) {
   (void)state;
-  float w[ROWS * COLS], before[ROWS * COLS], scores[QUADS];
-  const pith_sparsity half = {PITH_SPARSITY_BLOCK, 0.5}, few = {PITH_SPARSITY_BLOCK, 0.05};
+  float w[ROWS * COLS], before[ROWS * COLS];
+  const pith_sparsity half = {PITH_SPARSITY_BLOCK, 0.5, PITH_IMPORTANCE_MAGNITUDE}, few = {PITH_SPARSITY_BLOCK, 0.05, PITH_IMPORTANCE_MAGNITUDE};
   fill(w, 0.1f);
   memcpy(before, w, sizeof w);
-  pith_sparsify_panel(&few, ROWS, COLS, w, scores);   /* less than a block */
+  drop(few, ROWS, COLS, w);   /* less than a block */
   assert_memory_equal(w, before, sizeof w);
-  pith_sparsify_panel(&half, ROWS, COLS, w, scores);
+  drop(half, ROWS, COLS, w);
   double least_kept = INFINITY, largest_dropped = 0.0;
   int n_dropped = 0;
   for (int q = 0; q < QUADS; q++) {
@@ -184,24 +194,44 @@ static void test_select_blocks(void **state) {
   assert_int_equal(n_dropped, QUADS / 2);
   assert_true(largest_dropped < least_kept);
   for (int i = 0; i < ROWS * COLS; i++) w[i] = i / COLS == 0 && i % COLS / 4 == 2 ? 3e38f : 1.0f;   /* the last, shorter one is the smallest */
-  pith_sparsify_panel(&half, ROWS, COLS, w, scores);
+  drop(half, ROWS, COLS, w);
   for (int k = 0; k < COLS; k++) assert_true((w[COLS + k] != 0.0f) == (k / 4 < QUADS - QUADS / 2));
   memset(w, 0, sizeof w);
-  pith_sparsify_panel(&half, ROWS, COLS, w, scores);
+  drop(half, ROWS, COLS, w);
 }
 
 static void test_select_two_of_four(void **state) {
   (void)state;
-  static const pith_sparsity pairs = {PITH_SPARSITY_2OF4, 0};
+  static const pith_sparsity pairs = {PITH_SPARSITY_2OF4, 0, PITH_IMPORTANCE_MAGNITUDE};
   float w[2 * 11] = {1, -2, 3, 0.5f, 1, 1, -1, 1, 4, -5, 6, 0, 0, 0, 2, -1, 1, -1, 1, 3, 2, 0};
   static const float kept[2 * 11] = {0, -2, 3, 0, 1, 1, 0, 0, 0, -5, 6, 0, 0, 0, 2, -1, 1, 0, 0, 3, 2, 0};
-  pith_sparsify_panel(&pairs, 2, 11, w, NULL);
+  drop(pairs, 2, 11, w);
   assert_memory_equal(w, kept, sizeof w);
+}
+
+/* Of every row the same number goes, in one call or in several; inputs that count more keep theirs. */
+static void test_select_weights(void **state) {
+  (void)state;
+  static const float w[2 * 8] = {1, -2, 3, 0.5f, 4, -5, 6, 0, 1, 1, 1, 1, 1, 1, 1, 1};
+  static const uint8_t third[2 * 8] = {0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 1}, halves[2 * 8] = {1, 0, 0, 1, 1, 0, 0, 1, 0, 0, 1, 1, 0, 0, 1, 1};
+  static const float importance[8] = {100, 1, 1, 1, 0, 1, 1, 1};
+  float scores[8];
+  uint8_t dropped[2 * 8];
+  pith_dropping d = {{PITH_SPARSITY_UNSTRUCTURED, 0.34, PITH_IMPORTANCE_MAGNITUDE}, scores, dropped};
+  pith_sparsity_choose(&d, NULL, 2, 8, 0, 8, w, dropped);
+  assert_memory_equal(dropped, third, sizeof third);
+  d.sparsity.fraction = 0.5;
+  pith_sparsity_choose(&d, NULL, 2, 8, 0, 4, w, dropped);
+  pith_sparsity_choose(&d, NULL, 2, 8, 4, 8, w, dropped);
+  assert_memory_equal(dropped, halves, sizeof halves);
+  d.sparsity.fraction = 0.25;
+  pith_sparsity_choose(&d, importance, 2, 8, 0, 8, w, dropped);
+  assert_true(!dropped[0] && dropped[4] && dropped[7] && !dropped[3] && dropped[8 + 4] && dropped[8 + 7]);
 }
 
 enum { MOST_ROWS = 19, MOST_COLS = 70, MOST_CODES = 24 * 72 };
 
-/* Codes of u7 that the form can store: of the given share of zeros, in whole blocks or in rows of four. */
+/* Codes of u7 that the form can store: of the given share of zeros, in whole blocks or anywhere; of packed ones, all that fit their bits. */
 static void fill_sparse(pith_encoding form, uint32_t rows, uint32_t cols, uint32_t eighths, uint8_t *codes) {
   uint32_t x = rows * 1000 + cols * 10 + eighths;
   const uint32_t panels = (rows + 7) / 8, quads = (cols + 3) / 4;
@@ -209,25 +239,25 @@ static void fill_sparse(pith_encoding form, uint32_t rows, uint32_t cols, uint32
     x = x * 1664525u + 1013904223u;
     const bool absent = (x >> 16) % 8 < eighths;
     for (uint32_t o = 0; o < 8; o++) {
-      const uint32_t first = x >> (8 + o) & 3, second = (first + 1 + o % 3) & 3;
       for (uint32_t j = 0; j < 4; j++) {
-        const bool inside = i / quads * 8 + o < rows && i % quads * 4 + j < cols, there = form == PITH_ENC_U7_BLOCK ? !absent : (j == first && !absent) || j == second;
-        codes[(i * 8 + o) * 4 + j] = inside && there ? (uint8_t)((x >> 3) * (o + 1) + 37 * j) & 127 : PITH_U7_ZERO;
+        const bool inside = i / quads * 8 + o < rows && i % quads * 4 + j < cols, there = form != PITH_ENC_U7_SPARSE ? !absent || form != PITH_ENC_U7_BLOCK : (x >> (o + j)) % 8 >= eighths;
+        const uint32_t span = form == PITH_ENC_U6 ? 64 : form == PITH_ENC_U5 ? 32 : 128, code = PITH_U7_ZERO - span / 2 + ((x >> 3) * (o + 1) + 37 * j) % span;
+        codes[(i * 8 + o) * 4 + j] = (uint8_t)(inside && there ? code : PITH_U7_ZERO);
       }
     }
   }
 }
 
 /* Packed and expanded again, also where the packed codes lie at the end of the room; rows read as those of u7. */
-static void test_sparse_round_trip(void **state) {
+static void test_packed_round_trip(void **state) {
   (void)state;
   static uint8_t dense[MOST_CODES], packed[MOST_CODES], back[MOST_CODES], places[MOST_CODES / 8];
   static uint16_t scales[24 * 5], quads[MOST_CODES / 32];
   static uint32_t starts[3 * 5 + 1];
-  static const pith_encoding forms[] = {PITH_ENC_U7_BLOCK, PITH_ENC_U7_2OF4};
+  static const pith_encoding forms[] = {PITH_ENC_U7_BLOCK, PITH_ENC_U7_SPARSE, PITH_ENC_U7_PACKED, PITH_ENC_U6, PITH_ENC_U5};
   static const uint32_t heights[] = {1, 8, 9, MOST_ROWS}, widths[] = {1, 2, 4, 7, 31, 32, 33, 64, 66, MOST_COLS};
   for (int i = 0; i < 24 * 5; i++) scales[i] = (uint16_t)(0x2000 + 7 * i);
-  for (int f = 0; f < 2; f++)
+  for (size_t f = 0; f < sizeof forms / sizeof *forms; f++)
     for (size_t h = 0; h < sizeof heights / sizeof *heights; h++)
       for (size_t c = 0; c < sizeof widths / sizeof *widths; c++)
         for (uint32_t eighths = 0; eighths <= 8; eighths += 4) {
@@ -237,16 +267,18 @@ static void test_sparse_round_trip(void **state) {
           const uint64_t n_codes = pith_matrix_code_bytes(&u7, rows);
           fill_sparse(forms[f], rows, cols, eighths, dense);
           memcpy(packed, dense, sizeof dense);
-          const uint64_t n_packed = pith_pack_sparse(&m, rows, packed, places);
-          part.n_blocks = (uint32_t)(n_packed / PITH_BLOCK);
+          const uint64_t n_packed = part.n_stored = pith_pack_codes(&m, rows, packed, places);
           assert_null(pith_matrix_fault(&m, &part));
-          assert_int_equal(n_packed, pith_matrix_stored_bytes(&m, rows, places));
-          if (forms[f] == PITH_ENC_U7_2OF4 || eighths == 8) assert_true(n_packed <= n_codes / 2);
-          pith_matrix_expand(&m, rows, places, packed, back);
+          if (pith_encoding_sparse(forms[f])) assert_int_equal(n_packed, pith_matrix_stored_bytes(&m, rows, places));
+          else assert_int_equal(n_packed, pith_matrix_code_bytes(&m, rows));
+          if (!pith_encoding_sparse(forms[f])) assert_int_equal(n_packed, n_codes * pith_encoding_bits(forms[f]) / 8);
+          else if (eighths == 8) assert_int_equal(n_packed, 0);
+          else assert_true(n_packed <= n_codes * 7 / 8 || forms[f] == PITH_ENC_U7_BLOCK);
+          assert_true(pith_matrix_expand(&m, rows, places, packed, back));
           assert_memory_equal(back, dense, n_codes);
           memset(back, 0x5a, sizeof back);
           memcpy(back + n_codes - n_packed, packed, n_packed);
-          pith_matrix_expand(&m, rows, places, back + n_codes - n_packed, back);
+          assert_true(pith_matrix_expand(&m, rows, places, back + n_codes - n_packed, back));
           assert_memory_equal(back, dense, n_codes);
           for (uint32_t r = 0; forms[f] == PITH_ENC_U7_BLOCK && r < rows; r++) {
             float expected[MOST_COLS], got[MOST_COLS];
@@ -267,7 +299,7 @@ static void test_sparse_faults(void **state) {
   pith_matrix m = {PITH_ENC_U7_BLOCK, PITH_F16, 9, 42, 64, 1, &part};   /* 11 quads: bytes of 8 and of 3 */
   fill_sparse(m.encoding, 9, 42, 4, dense);
   memcpy(codes, dense, sizeof dense);
-  part.n_blocks = (uint32_t)(pith_pack_sparse(&m, 9, codes, places) / PITH_BLOCK);
+  part.n_stored = pith_pack_codes(&m, 9, codes, places);
   assert_null(pith_matrix_fault(&m, &part));
   static const struct { int byte, bit; const char *fault; } wrong[] = {
       {0, 0, "another number"}, {2, 2, "another number"}, {1, 3, "past its last column"}, {3, 7, "past its last column"}};
@@ -276,30 +308,51 @@ static void test_sparse_faults(void **state) {
     assert_non_null(strstr(pith_matrix_fault(&m, &part), wrong[i].fault));
     places[wrong[i].byte] ^= (uint8_t)(1 << wrong[i].bit);
   }
-  part.n_blocks++;
+  part.n_stored += PITH_BLOCK;
   assert_non_null(strstr(pith_matrix_fault(&m, &part), "another number"));
-  part.n_blocks--;
-  codes[part.n_blocks * PITH_BLOCK - 1] = 128;
+  part.n_stored -= PITH_BLOCK;
+  codes[part.n_stored - 1] = 128;
   assert_non_null(strstr(pith_matrix_fault(&m, &part), "above 127"));
-  codes[part.n_blocks * PITH_BLOCK - 1] = 127;
-  codes[part.n_blocks * PITH_BLOCK] = 128;   /* past them */
+  codes[part.n_stored - 1] = 127;
+  codes[part.n_stored] = 128;   /* past them */
   assert_null(pith_matrix_fault(&m, &part));
   scales[15] = 0x7c00;
   assert_non_null(strstr(pith_matrix_fault(&m, &part), "scale that is not finite"));
   scales[15] = 0;
-  m.encoding = PITH_ENC_U7_2OF4;
+  m.encoding = PITH_ENC_U7_SPARSE;
   fill_sparse(m.encoding, 9, 42, 4, dense);
   memcpy(codes, dense, sizeof dense);
-  (void)pith_pack_sparse(&m, 9, codes, places);
+  part.n_stored = pith_pack_codes(&m, 9, codes, places);
   assert_null(pith_matrix_fault(&m, &part));
-  static const uint8_t pairs[] = {0x05, 0x04 | 0x01, 0x40, 0x0d | 0xf0, 0x4f, 0x24};
-  for (size_t i = 0; i < sizeof pairs; i++) {
-    const uint8_t before = places[40 + i];
-    places[40 + i] = pairs[i];
-    assert_non_null(strstr(pith_matrix_fault(&m, &part), "do not ascend"));
-    places[40 + i] = before;
+  for (size_t panel = 0; panel < 2; panel++) {   /* a block's four bytes of bits, all set or none: 9 codes more or fewer at least */
+    uint8_t before[4];
+    memcpy(before, places + 44 * panel, 4);
+    memset(places + 44 * panel, panel ? 0xff : 0, 4);
+    assert_non_null(strstr(pith_matrix_fault(&m, &part), "another number"));
+    memcpy(places + 44 * panel, before, 4);
   }
-  assert_null(pith_matrix_fault(&m, &part));
+  part.n_stored++;
+  assert_non_null(strstr(pith_matrix_fault(&m, &part), "another number"));
+}
+
+/* Bits after a panel's last code are 0. */
+static void test_bits_left(void **state) {
+  (void)state;
+  static uint8_t dense[2 * 32], codes[2 * 32], back[2 * 32], places[8];
+  const pith_matrix m = {PITH_ENC_U7_SPARSE, PITH_F16, 16, 4, 64, 1, NULL};   /* two panels of a block each */
+  memset(dense, PITH_U7_ZERO, sizeof dense);
+  for (int i = 0; i < 3; i++) dense[7 * i] = 127;   /* 21 bits of 24 */
+  dense[40] = 1;                                    /* 7 of 8 */
+  memcpy(codes, dense, sizeof dense);
+  assert_int_equal(pith_pack_codes(&m, 16, codes, places), 4);
+  assert_true(pith_matrix_expand(&m, 16, places, codes, back));
+  assert_memory_equal(back, dense, sizeof dense);
+  static const struct { int byte, bit; } wrong[] = {{2, 5}, {2, 7}, {3, 7}};
+  for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+    codes[wrong[i].byte] ^= (uint8_t)(1 << wrong[i].bit);
+    assert_false(pith_matrix_expand(&m, 16, places, codes, back));
+    codes[wrong[i].byte] ^= (uint8_t)(1 << wrong[i].bit);
+  }
 }
 
 int main(void) {
@@ -307,6 +360,6 @@ int main(void) {
                                      cmocka_unit_test(test_u8_rows), cmocka_unit_test(test_f16_panel),
                                      cmocka_unit_test(test_u4),    cmocka_unit_test(test_pack_u4_min),
                                      cmocka_unit_test(test_select_blocks), cmocka_unit_test(test_select_two_of_four),
-                                     cmocka_unit_test(test_sparse_round_trip), cmocka_unit_test(test_sparse_faults)};
+                                     cmocka_unit_test(test_select_weights), cmocka_unit_test(test_packed_round_trip), cmocka_unit_test(test_sparse_faults), cmocka_unit_test(test_bits_left)};
   return cmocka_run_group_tests_name("quantize", tests, NULL, NULL);
 }

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -194,13 +195,13 @@ static void test_never_worse_than_nearest(void **state) {
       uint8_t codes[2][20 * 32];
       uint16_t scales[2][3 * 16];
       double totals[2] = {0.0, 0.0};
-      const pith_rounding rounding = {N, ordered ? f.order : NULL, f.u, f.moments.sums, scratch, grids};
+      const pith_rounding rounding = {N, ordered ? f.order : NULL, f.u, f.moments.sums, NULL, NULL, scratch, grids};
       for (int i = 0; i < ROWS * N; i++) w[i] = 0.1f * uniform();
       for (int second = 0; second < 2; second++) {
         const pith_rounding *r = second ? &rounding : NULL;
         pith_part part = {.n_rows = ROWS, .codes = codes[second], .scales = scales[second]};
         const pith_matrix m = {encodings[e], PITH_F16, ROWS, N, 32, 1, &part};
-        if (e == 0) pith_quantize_u7_panel(ROWS, N, 32, w, PITH_F16, codes[second], scales[second], r);
+        if (e == 0) pith_quantize_u7_panel(ROWS, N, 32, 63, w, PITH_F16, codes[second], scales[second], r, NULL);
         else if (e == 1) assert_true(pith_quantize_u4_panel(ROWS, N, 32, w, codes[second], (uint8_t *)scales[second], r));
         else assert_true(pith_quantize_u4_min_panel(ROWS, N, 32, w, codes[second], scales[second], r));
         assert_null(pith_matrix_fault(&m, &part));
@@ -212,6 +213,68 @@ static void test_never_worse_than_nearest(void **state) {
     }
     release(&f);
   }
+}
+
+static void add_damping(factored *f) {
+  double trace = 0.0;
+  for (size_t i = 0; i < N; i++) trace += f->sums[i * N + i];
+  for (size_t i = 0; i < N; i++) f->sums[i * N + i] += f->sums[i * N + i] == 0.0 ? (trace > 0.0 ? trace / N : 1.0) : 0.01 * trace / N;
+}
+
+/* Weights that are chosen by second order, against the same number chosen by magnitude and rounded to the nearest: by form and by what the inputs
+ * are. A row's objective, or of blocks a panel's, is never larger. */
+static void test_dropping(void **state) {
+  (void)state;
+  static const struct { pith_sparsity_form form; double fraction; uint32_t group; int levels; } ways[] = {
+      {PITH_SPARSITY_UNSTRUCTURED, 0.5, 32, 63}, {PITH_SPARSITY_UNSTRUCTURED, 0.9, 76, 63}, {PITH_SPARSITY_2OF4, 0, 32, 63}, {PITH_SPARSITY_BLOCK, 0.5, 32, 63}, {PITH_SPARSITY_BLOCK, 0.25, 64, 15}};
+  static float x[TOKENS * N], w[ROWS * N], copy[ROWS * N], scratch[2 * 8 * N], scores[N], squares[2][N];
+  static uint8_t dropped[8 * N];
+  static factored f;
+  double gained = 0.0, sums[3] = {0};
+  for (int kind = 0; kind < 5; kind++) {
+    fill_inputs(x, kind == 1 ? 5 : kind == 2 ? 0 : N);
+    for (int t = 0; t < TOKENS && kind == 3; t++) x[t * N + 11] = 0.0f;
+    for (int i = 0; i < TOKENS * N && kind == 4; i++) x[i] = i % N % 5 == 0 || i % N / 4 % 4 == 0 ? 3.0f * uniform() : 0.1f * uniform();
+    assert_int_equal(factor(&f, x, 0.01, false), PITH_OK);
+    for (size_t k = 0; k < N; k++) {
+      squares[0][k] = (float)f.sums[k * N + k];
+      squares[1][k] = (float)(f.moments.sums[k * N + k] * f.moments.sums[k * N + k]);
+    }
+    add_damping(&f);
+    for (size_t way = 0; way < sizeof ways / sizeof *ways; way++) {
+      const pith_rounding rounding = {N, NULL, f.u, f.moments.sums, squares[0], squares[1], scratch, NULL};
+      static const pith_importance by[] = {PITH_IMPORTANCE_MAGNITUDE, PITH_IMPORTANCE_WANDA, PITH_IMPORTANCE_OBS};
+      double totals[3] = {0.0}, rows[3][ROWS];
+      size_t zeros[3] = {0};
+      for (int i = 0; i < ROWS * N; i++) w[i] = 0.1f * uniform();
+      for (int b = 0; b < 3; b++) {
+        uint8_t codes[20 * 32];
+        uint16_t scales[3 * 8];
+        pith_part part = {.n_rows = ROWS, .codes = codes, .scales = scales};
+        const pith_matrix m = {PITH_ENC_U7, PITH_F16, ROWS, N, ways[way].group, 1, &part};
+        const pith_dropping d = {{ways[way].form, ways[way].fraction, by[b]}, scores, dropped};
+        memcpy(copy, w, sizeof w);
+        pith_quantize_u7_panel(ROWS, N, ways[way].group, ways[way].levels, copy, PITH_F16, codes, scales, b == 0 ? NULL : &rounding, &d);
+        assert_null(pith_matrix_fault(&m, &part));
+        for (size_t i = 0; i < 19 * 32; i++) assert_true(abs((int)codes[i] - PITH_U7_ZERO) <= ways[way].levels);
+        for (uint32_t row = 0; row < ROWS; row++) totals[b] += rows[b][row] = objective(&f, w, &m, row);
+        for (int i = 0; i < ROWS * N; i++) zeros[b] += dropped[i];
+        for (size_t row = 0; row < ROWS; row++)
+          for (size_t k = 0; k < N; k++)
+            if (dropped[row * N + k]) assert_int_equal(codes[(k / 4 * 8 + row) * 4 + k % 4], PITH_U7_ZERO);
+      }
+      if (ways[way].form != PITH_SPARSITY_BLOCK) assert_true(zeros[0] == zeros[1] && zeros[0] == zeros[2]);   /* a block may be cut by the last column */
+      for (uint32_t row = 0; row < ROWS && ways[way].form != PITH_SPARSITY_BLOCK; row++)
+        if (rows[2][row] > rows[0][row] * (1.0 + 1e-5)) fail_msg("inputs %d, way %zu, row %u: %g, and %g by magnitude", kind, way, row, rows[2][row], rows[0][row]);
+      if (totals[2] > totals[0] * (1.0 + 1e-5)) fail_msg("inputs %d, way %zu: %g, and %g by magnitude", kind, way, totals[2], totals[0]);
+      if (kind == 0) assert_true(totals[2] < 0.8 * totals[0] && totals[2] < 0.8 * totals[1]);
+      if (kind == 4) assert_true(totals[1] < 0.9 * totals[0]);   /* by inputs, where these differ in size */
+      if (kind == 0) gained += totals[2] / totals[0];
+      for (int b = 0; b < 3; b++) sums[b] += totals[b];
+    }
+    release(&f);
+  }
+  assert_true(sums[2] < sums[1] && sums[1] < sums[0] && gained < 0.6 * (double)(sizeof ways / sizeof *ways));
 }
 
 static void test_wrong_inputs(void **state) {
@@ -228,7 +291,7 @@ static void test_wrong_inputs(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_moments), cmocka_unit_test(test_wide_moments), cmocka_unit_test(test_factor), cmocka_unit_test(test_order), cmocka_unit_test(test_never_worse_than_nearest),
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_moments), cmocka_unit_test(test_wide_moments), cmocka_unit_test(test_factor), cmocka_unit_test(test_order), cmocka_unit_test(test_never_worse_than_nearest), cmocka_unit_test(test_dropping),
                                      cmocka_unit_test(test_wrong_inputs)};
   return cmocka_run_group_tests_name("second_order", tests, NULL, NULL);
 }

@@ -13,8 +13,9 @@ static const char *const configs[] = {
 static void apply(pith_ctx *ctx, const pith_recipe *recipe, const char *text) {
   pith_json *json;
   pith_config config;
+  bool solves;
   if (pith_json_parse(ctx, text, strlen(text), "config.json", &json) != PITH_OK || pith_config_parse(ctx, json, "config.json", &config) != PITH_OK) __builtin_trap();
-  if (pith_recipe_check(ctx, recipe, &config) == PITH_OK)
+  if (pith_recipe_check(ctx, recipe, &config, true, &solves) == PITH_OK)
     for (int32_t stage = -1; stage <= config.n_layers; stage++) {
       pith_slot slots[PITH_MAX_SLOTS];
       const uint32_t n = config.family->slots(&config, stage, slots);

@@ -14,13 +14,13 @@ const programs = [['native', native, []], [`Node.js ${process.version}`, process
 
 const folder = temporaryFolder(file);
 const sources = { '/story/': story, '/story-fp16/': join(root, 'models/story-fp16'), '/encoder/': join(folder, 'encoder'), '/minilm/': join(folder, 'minilm-0'), '/encoder-int4/': join(folder, 'encoder-int4'),
-  '/encoder-block/': join(folder, 'encoder-block'), '/encoder-2of4/': join(folder, 'encoder-2of4'), '/encoder-pruned/': join(folder, 'encoder-pruned') };
+  '/encoder-block/': join(folder, 'encoder-block'), '/encoder-2of4/': join(folder, 'encoder-2of4'), '/encoder-packed/': join(folder, 'encoder-packed'), '/encoder-pruned/': join(folder, 'encoder-pruned') };
 writeTinyEncoder(join(folder, 'encoder-fp32'));
 run(native, ['compress', join(folder, 'encoder-fp32'), '-o', sources['/encoder/']]);
 run(native, ['compress', join(folder, 'encoder-fp32'), '-o', sources['/encoder-int4/'], '--recipe', 'int4']);
-for (const [form, encoding, sparsity] of [['block', 'u7-block', { form: 'block', fraction: 0.5 }], ['2of4', 'u7-2of4', { form: '2:4' }]]) {
+for (const [form, encoding, sparsity] of [['block', 'u7-block', { form: 'block', fraction: 0.5 }], ['2of4', 'u7-sparse', { form: '2:4' }], ['packed', 'u6']]) {
   const recipe = join(folder, `${form}.json`);
-  writeFileSync(recipe, JSON.stringify({ name: form, matrices: { encoding, sparsity }, tables: { encoding: 'u8-row' } }));
+  writeFileSync(recipe, JSON.stringify({ name: form, matrices: { encoding, sparsity }, tables: { encoding: form === 'packed' ? 'u5' : 'u8-row' } }));
   run(native, ['compress', join(folder, 'encoder-fp32'), '-o', sources[`/encoder-${form}/`], '--recipe', recipe]);
 }
 
@@ -94,6 +94,20 @@ test('pruned by second order: the same package from each', () => {
     if (i > 0) assert.equal(run('diff', ['-rq', made(0), made(i)]), '', `${name} made another package`);
   }
 });
+test('sparse by second order, in packed encodings: the same package from each, on one thread and on two', () => {
+  const texts = join(folder, 'calibration.txt'), recipe = join(folder, 'sparse.json'), made = (i) => join(folder, `sparse-${i}`);
+  const sparse = (form, fraction, by) => ({ encoding: 'u7-sparse', sparsity: { form, fraction, by } });
+  writeFileSync(recipe, JSON.stringify({ name: 'sparse', matrices: sparse('unstructured', 0.5, 'obs'), tables: { encoding: 'u5' }, tensors: [
+    { name: '*.query.weight', ...sparse('2:4', undefined, 'obs') }, { name: '*.key.weight', ...sparse('block', 0.5, 'obs') }, { name: '*.value.weight', ...sparse('unstructured', 0.3, 'wanda') },
+    { name: '*.0.intermediate.*', encoding: 'u6' }, { name: '*.1.intermediate.*', encoding: 'u7-packed' }] }));
+  const ways = [...programs.map((program) => [...program, '1']), [...programs[0], '2']];
+  for (const [i, [name, program, before, threads]] of ways.entries()) {
+    run(program, [...before, 'compress', join(folder, 'encoder-fp32'), '-o', made(i), '--recipe', recipe, '--calibrate', texts, '--threads', threads]);
+    if (i > 0) assert.equal(run('diff', ['-rq', made(0), made(i)]), '', `${name} made another package`);
+  }
+  assertOneDigest(made(0));
+});
+test('an encoder of random weights, in packed encodings', () => assertOneDigest(sources['/encoder-packed/']));
 test('an encoder of random weights, 2:4', () => assertOneDigest(sources['/encoder-2of4/']));
 test('story, the fp32 checkpoint', { skip: needsData }, () => assertOneDigest(join(data, 'models/story')));
 test('MiniLM, int8: also compressed to the same bytes by each', { skip: needsData }, () => {

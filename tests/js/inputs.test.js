@@ -113,20 +113,32 @@ test('recipes: sparse weights, and what is no sparsity', (t) => {
   const half = { form: 'block', fraction: 0.5 }, pairs = { form: '2:4' };
   refused(recipe({ encoding: 'u7-block' }), 8, /"matrices": u7-block stores sparse weights, and wants "sparsity" of the form "block"/);
   refused(recipe({ encoding: 'u7-block', sparsity: pairs }), 8, /u7-block stores the form "block" alone/);
-  refused(recipe({ encoding: 'u7-2of4', sparsity: half }), 8, /u7-2of4 stores the form "2:4" alone/);
+  refused(recipe({ encoding: 'u7-sparse' }), 8, /"matrices": u7-sparse stores sparse weights, and wants "sparsity"/);
+  refused(recipe({ encoding: 'u6', sparsity: half }), 8, /"sparsity" does not apply to u6/);
   refused(recipe({ encoding: 'u4', sparsity: half }), 8, /"sparsity" does not apply to u4/);
-  refused(recipe({ encoding: 'u7', sparsity: { form: '1:4' } }), 8, /should be block or 2:4/);
+  refused(recipe({ encoding: 'u7', sparsity: { form: '1:4' } }), 8, /should be unstructured, block or 2:4/);
   refused(recipe({ encoding: 'u7', sparsity: 'block' }), 6, /"sparsity" should be an object/);
-  refused(recipe({ encoding: 'u7', sparsity: { ...half, by: 'luck' } }), 8, /"by" is no part of a recipe/);
+  refused(recipe({ encoding: 'u7', sparsity: { ...half, by: 'luck' } }), 8, /"by" of "sparsity" should be magnitude, wanda or obs/);
+  refused(recipe({ encoding: 'u7', sparsity: { ...half, by: 'first-order' } }), 8, /should be magnitude, wanda or obs/);
+  refused(recipe({ encoding: 'u7', sparsity: { ...half, luck: 1 } }), 8, /"luck" is no part of a recipe/);
+  for (const by of ['wanda', 'obs']) {
+    refused(recipe({ encoding: 'u7-block', sparsity: { ...half, by } }), 2, new RegExp(`"sparsity" of "encoder.layer.0.attention.self.query.weight" is by "${by}", which looks at texts`));
+    const named = { ...read(folder, 'recipe.json'), matrices: { encoding: 'u7' } }, texts = join(folder, 'texts.txt');
+    write({ ...named, tensors: [{ name: '*.1.output.dense.weight', encoding: 'u7', sparsity: { ...half, by } }] }, folder, 'recipe.json');
+    refused(['compress', source, '-o', output, '--force', '--recipe', join(folder, 'recipe.json')], 2, /layer.1.output.dense.weight" is by .* looks at texts/);
+    writeFileSync(texts, 'the cat and the dog run over a hill to the sea\n'.repeat(60));
+    write({ ...named, tensors: [{ name: '*word_embeddings.weight', encoding: 'u7', sparsity: { ...half, by } }] }, folder, 'recipe.json');
+    refused(['compress', source, '-o', output, '--force', '--recipe', join(folder, 'recipe.json'), '--calibrate', texts], 2, /word_embeddings.weight" is by .* matrices of layers alone/);
+  }
   refused(recipe({ encoding: 'u7', sparsity: { ...pairs, fraction: 0.5 } }), 8, /"fraction" does not apply to 2:4/);
   for (const fraction of [0, 1, -0.5, 'half', undefined]) refused(recipe({ encoding: 'u7', sparsity: { form: 'block', fraction } }), 8, /above 0 and below 1/);
-  for (const [sparsity, sparse, share] of [[half, 'u7-block', 0.5], [pairs, 'u7-2of4', 0.5], [{ form: 'block', fraction: 0.9 }, 'u7-block', 0.875]]) {
+  for (const [sparsity, sparse, share] of [[half, 'u7-block', 0.5], [pairs, 'u7-sparse', 0.5], [{ form: 'unstructured', fraction: 0.75 }, 'u7-sparse', 0.75], [{ form: 'block', fraction: 0.9 }, 'u7-block', 0.875]]) {
     const quality = (encoding) => answer(recipe({ encoding, sparsity })).quality;
     assert.deepEqual(quality(sparse), quality('u7'));
     answer(recipe({ encoding: sparse, sparsity }));
     const { encoding, sparsity: found } = answer(['inspect', output]).tensors.find(({ name }) => name === 'encoder.layer.0.attention.self.query.weight');
     assert.deepEqual([encoding, found], [sparse, share]); // 8 blocks a panel
-    assert.match(run(native, ['inspect', output]), /query\.weight .* (50|87\.5)\.?0? % not stored/);
+    assert.match(run(native, ['inspect', output]), /query\.weight .* (50|75|87\.5)\.?0? % not stored/);
   }
 });
 
