@@ -11,6 +11,7 @@ enum { MANIFEST_BYTES = 4096, MATRIX_BYTES = 640, VECTOR_BYTES = 280, MATRIX_NAM
 pith_status pith_plan_begin(pith_ctx *ctx, pith_plan *p, const pith_plan_options *options) {
   memset(p, 0, sizeof *p);
   p->options = *options;
+  if (options->budget == PITH_BUDGET_MS) p->options.times = true;
   PITH_TRY(pith_checkpoint_open(ctx, options->source, &p->checkpoint));
   const char *metric = p->checkpoint.config.family->task == PITH_TASK_EMBED ? "cosine" : "kl";
   if (options->metric && strcmp(options->metric, metric) != 0)
@@ -30,6 +31,8 @@ pith_status pith_plan_begin(pith_ctx *ctx, pith_plan *p, const pith_plan_options
 
 void pith_plan_free(pith_ctx *ctx, pith_plan *p) {
   pith_sensitivity_free(ctx, &p->sensitivity);
+  pith_cost_free(ctx, &p->cost);
+  pith_free(ctx, p->timed);
   pith_source_close(ctx, &p->source);
   pith_model_close(ctx, &p->parent);
   pith_checkpoint_close(ctx, &p->checkpoint);
@@ -63,6 +66,42 @@ static pith_status count_fixed(pith_ctx *ctx, pith_plan *p) {
   return PITH_OK;
 }
 
+/* ---- times ---- */
+
+static bool times_matrix(const pith_tensor_choices *t) { return t->slot.role == PITH_ROLE_MATRIX || t->slot.role == PITH_ROLE_HEAD; }
+
+/* Products of the layers in every way, a head's one row, and what half-layers do beside. Looking rows of tables up is not counted. */
+static pith_status begin_times(pith_ctx *ctx, pith_plan *p) {
+  const pith_config *config = &p->checkpoint.config;
+  const pith_sensitivity *s = &p->sensitivity;
+  const int32_t most = config->max_positions - (config->family->task == PITH_TASK_GENERATE);
+  const uint32_t usual = most < PITH_COST_TOKENS ? (uint32_t)most : PITH_COST_TOKENS;
+  uint32_t index;
+  p->n_threads = pith_parallel_threads(ctx->parallel);
+  PITH_TRY(pith_cost_begin(ctx, &p->cost, config, p->options.kernels, p->options.attention, p->options.tokens ? p->options.tokens : usual));
+  PITH_TRY(pith_calloc(ctx, s->n_tensors, PITH_MAX_CHOICES * sizeof *p->timed, &p->timed));
+  for (int32_t layer = 0; layer < config->n_layers; layer++)
+    for (int half = config->parallel; half < 2; half++) PITH_TRY(pith_cost_half(ctx, &p->cost, half, pith_layer_shape_of(config, layer), &index));
+  for (uint32_t i = 0; i < s->n_tensors; i++) {
+    const pith_tensor_choices *t = &s->tensors[i];
+    const uint32_t n_rows = t->stage >= 0 && t->stage < config->n_layers ? 0 : 1;
+    for (uint32_t c = 0; c < t->n && times_matrix(t); c++)
+      PITH_TRY(pith_cost_product(ctx, &p->cost, t->slot.rows, t->slot.cols, &t->choices[c].rule, n_rows, &p->timed[i * PITH_MAX_CHOICES + c]));
+  }
+  return PITH_OK;
+}
+
+static void take_times(pith_plan *p) {
+  const pith_config *config = &p->checkpoint.config;
+  p->fixed_ms = 0.0;
+  for (int32_t layer = 0; layer < config->n_layers; layer++)
+    for (int half = config->parallel; half < 2; half++) p->fixed_ms += pith_cost_rest(&p->cost, half, pith_layer_shape_of(config, layer));
+  for (uint32_t i = 0; i < p->sensitivity.n_tensors; i++) {
+    pith_tensor_choices *t = &p->sensitivity.tensors[i];
+    for (uint32_t c = 0; c < t->n; c++) t->choices[c].ms = times_matrix(t) ? p->cost.timed[p->timed[i * PITH_MAX_CHOICES + c]].ms : 0.0;
+  }
+}
+
 /* ---- the recipe ---- */
 
 static const char *kind_of(pith_role role) { return role == PITH_ROLE_TABLE ? "tables" : role == PITH_ROLE_HEAD ? "head" : "matrices"; }
@@ -77,14 +116,23 @@ static uint32_t commonest(const pith_plan *p, const pith_group *groups, pith_rol
   return best;
 }
 
+static void describe(const pith_plan *p, char *out, size_t capacity) {
+  const double limit = p->options.limit;
+  if (p->options.budget == PITH_BUDGET_BYTES) pith_snprintf(out, capacity, "Chosen by pith plan for at most %.0f bytes.", limit);
+  else if (p->options.budget == PITH_BUDGET_LOSS) pith_snprintf(out, capacity, "Chosen by pith plan for a loss of at most %g.", limit);
+  else
+    pith_snprintf(out, capacity, "Chosen by pith plan for at most %g ms; %.4g ms are predicted for a %s %u tokens, on %u threads with the kernels %s, and a loss of %.4g.", limit, p->ms,
+                  p->checkpoint.config.family->task == PITH_TASK_GENERATE ? "step after" : "text of", (unsigned)p->cost.tokens, (unsigned)p->n_threads,
+                  p->options.kernels->name, p->loss);
+}
+
 static void write_recipe(pith_plan *p, const pith_group *groups) {
   const pith_sensitivity *s = &p->sensitivity;
   static const pith_role roles[] = {PITH_ROLE_MATRIX, PITH_ROLE_HEAD, PITH_ROLE_TABLE};
-  char text[200];
+  char text[320];
   pith_json *recipe = pith_json_new_object(), *tensors = pith_json_new_array();
   pith_json_add_string(recipe, "name", "planned");
-  if (p->options.budget == PITH_BUDGET_BYTES) pith_snprintf(text, sizeof text, "Chosen by pith plan for at most %.0f bytes.", p->options.limit);
-  else pith_snprintf(text, sizeof text, "Chosen by pith plan for a loss of at most %g.", p->options.limit);
+  describe(p, text, sizeof text);
   pith_json_add_string(recipe, "description", text);
   uint32_t usual[PITH_ROLE_TABLE + 1] = {0};
   for (size_t r = 0; r < sizeof roles / sizeof *roles; r++) {
@@ -113,12 +161,14 @@ static void add_up(pith_plan *p, const pith_group *groups) {
   double bits = 0.0, weights = 0.0;
   p->bytes = p->fixed_bytes;
   p->loss = 0.0;
+  p->ms = p->fixed_ms;
   for (uint32_t i = 0; i < p->sensitivity.n_tensors; i++) {
     const pith_tensor_choices *t = &p->sensitivity.tensors[i];
     const pith_choice *c = &t->choices[groups[i].chosen];
     p->chosen[i] = groups[i].chosen;
     p->bytes += (double)c->n_bytes;
     p->loss += c->loss;
+    p->ms += c->ms;
     if (t->slot.role != PITH_ROLE_MATRIX) continue;
     bits += 8.0 * (double)c->n_bytes;
     weights += (double)t->slot.rows * t->slot.cols;
@@ -128,21 +178,24 @@ static void add_up(pith_plan *p, const pith_group *groups) {
 
 static pith_status choose(pith_ctx *ctx, pith_plan *p, pith_group *groups, double *values) {
   const pith_sensitivity *s = &p->sensitivity;
-  const bool bytes = p->options.budget == PITH_BUDGET_BYTES;
+  const pith_budget budget = p->options.budget;
+  const double fixed = budget == PITH_BUDGET_BYTES ? p->fixed_bytes : budget == PITH_BUDGET_MS ? p->fixed_ms : 0.0;
   for (uint32_t i = 0; i < s->n_tensors; i++) {
-    double *n_bytes = values + (size_t)i * 2 * PITH_MAX_CHOICES, *losses = n_bytes + PITH_MAX_CHOICES;
+    double *costs = values + (size_t)i * 2 * PITH_MAX_CHOICES, *losses = costs + PITH_MAX_CHOICES;
     for (uint32_t c = 0; c < s->tensors[i].n; c++) {
-      n_bytes[c] = (double)s->tensors[i].choices[c].n_bytes;
+      costs[c] = budget == PITH_BUDGET_MS ? s->tensors[i].choices[c].ms : (double)s->tensors[i].choices[c].n_bytes;
       losses[c] = s->tensors[i].choices[c].loss;
     }
-    groups[i] = (pith_group){s->tensors[i].n, bytes ? n_bytes : losses, bytes ? losses : n_bytes, 0};
+    groups[i] = (pith_group){s->tensors[i].n, budget == PITH_BUDGET_LOSS ? losses : costs, budget == PITH_BUDGET_LOSS ? costs : losses, 0};
   }
-  const pith_status status = pith_optimize(ctx, groups, s->n_tensors, bytes ? p->options.limit - p->fixed_bytes : p->options.limit, &p->gap);
+  const pith_status status = pith_optimize(ctx, groups, s->n_tensors, p->options.limit - fixed, &p->gap);
   if (status != PITH_OK && status != PITH_E_LIMIT) return status;
   add_up(p, groups);
   write_recipe(p, groups);
   if (status == PITH_OK) return PITH_OK;
-  if (bytes) return pith_fail(ctx, PITH_E_LIMIT, "no recipe makes a package of at most %.0f bytes; the smallest is about %.0f", p->options.limit, p->bytes);
+  if (budget == PITH_BUDGET_MS)
+    return pith_fail(ctx, PITH_E_LIMIT, "no recipe is predicted to take at most %g ms here; the fastest takes about %.3g", p->options.limit, p->ms);
+  if (budget == PITH_BUDGET_BYTES) return pith_fail(ctx, PITH_E_LIMIT, "no recipe makes a package of at most %.0f bytes; the smallest is about %.0f", p->options.limit, p->bytes);
   return pith_fail(ctx, PITH_E_LIMIT, "no recipe keeps the loss to %g; the least is about %g, with %.0f bytes", p->options.limit, p->loss, p->bytes);
 }
 
@@ -160,8 +213,14 @@ pith_status pith_plan_choose(pith_ctx *ctx, pith_plan *p, double limit) {
 }
 
 pith_status pith_plan_step(pith_ctx *ctx, pith_plan *p) {
-  const pith_status status = pith_sensitivity_step(ctx, &p->sensitivity);
+  pith_status status = pith_sensitivity_step(ctx, &p->sensitivity);
   if (status != PITH_OK) return status;
+  if (p->options.times) {
+    if (!p->timed) PITH_TRY(begin_times(ctx, p));
+    status = pith_cost_step(ctx, &p->cost);
+    if (status != PITH_OK) return status;
+    take_times(p);
+  }
   PITH_TRY(count_fixed(ctx, p));
   return pith_plan_choose(ctx, p, p->options.limit);
 }
@@ -172,6 +231,15 @@ void pith_plan_report(const pith_plan *p, pith_json *out) {
   pith_json_add_number(out, "loss", p->loss);
   pith_json_add_number(out, "bits", p->bits);
   pith_json_add_number(out, "gap", p->gap);
+  if (p->options.times) {
+    pith_json *time = pith_json_new_object();
+    pith_json_add_number(time, "tokens", p->cost.tokens);
+    pith_json_add_number(time, "threads", p->n_threads);
+    pith_json_add_string(time, "kernels", p->options.kernels->name);
+    pith_json_add_number(time, "rest", p->fixed_ms);
+    pith_json_add_number(out, "ms", p->ms);
+    pith_json_add(out, "time", time);
+  }
   pith_json *tensors = pith_json_new_array();
   for (uint32_t i = 0; i < p->sensitivity.n_tensors; i++) {
     const pith_tensor_choices *t = &p->sensitivity.tensors[i];
@@ -181,6 +249,7 @@ void pith_plan_report(const pith_plan *p, pith_json *out) {
     pith_json_add_number(tensor, "weights", (double)t->slot.rows * t->slot.cols);
     pith_json_add_number(tensor, "bytes", (double)c->n_bytes);
     pith_json_add_number(tensor, "loss", c->loss);
+    if (p->options.times) pith_json_add_number(tensor, "ms", c->ms);
     pith_json_add(tensors, NULL, tensor);
   }
   pith_json_add(out, "tensors", tensors);

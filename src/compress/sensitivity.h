@@ -21,6 +21,7 @@ typedef struct pith_choice {
   uint64_t n_bytes;                      /* codes and scales, in whole cache lines */
   double error;                          /* relative squared, at the end of the half; of tables and heads 0; below 0: not known yet */
   double loss;                           /* mean of 1 - cosine of the embeddings; of decoders mean KL(parent ‖ model) in nats */
+  double ms;                             /* of its product, where plan.h has it measured; else 0 */
 } pith_choice;
 
 typedef struct pith_tensor_choices {

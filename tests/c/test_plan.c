@@ -1,5 +1,6 @@
 /* Budgets: the optimiser against all choices there are, planned packages against their limits, rules by name, wrong inputs. */
 #define _XOPEN_SOURCE 700
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "compress/cost.h"
 #include "compress/optimize.h"
 #include "compress/recipe.h"
 #include "pith.h"
@@ -121,7 +123,7 @@ static double bytes_of(const char *folder) {
 }
 
 static double compressed(int s, const char *options) {
-  char request[2048], message[512], package[512];
+  char request[10240], message[512], package[512];
   snprintf(request, sizeof request, "{\"verb\":\"compress\",\"source\":\"%s\",\"output\":\"%s/package\",\"force\":true,%s}", folders[s], root, options);
   pith_json *result = run(request, PITH_OK, message);
   const double bytes = pith_json_number(pith_json_get(result, "bytes"), 0);
@@ -185,6 +187,76 @@ static void test_plan(void **state) {
   }
 }
 
+/* The work that is timed is the work there is: more of it takes longer, on a clock that jumps too. */
+static double coarse_now(void *user) {
+  const double now = host.now_ms(user);
+  return (double)(int64_t)now;
+}
+
+static void test_cost(void **state) {
+  (void)state;
+  pith_checkpoint checkpoint;
+  for (int coarse = 0; coarse < 2; coarse++) {
+    pith_cost cost;
+    uint32_t small, same, large, fp16, half[2], again;
+    const pith_recipe_rule u7 = {.encoding = PITH_ENC_U7, .group_size = 64}, f16 = {.encoding = PITH_ENC_F16};
+    assert_int_equal(pith_checkpoint_open(&ctx, folders[coarse], &checkpoint), PITH_OK);
+    const pith_layer_shape whole = pith_layer_shape_of(&checkpoint.config, 0), less = {whole.n_heads / 2, whole.n_kv_heads / 2, 32};
+    ctx.host.now_ms = coarse ? coarse_now : host.now_ms;
+    assert_int_equal(pith_cost_begin(&ctx, &cost, &checkpoint.config, pith_kernels_find("auto"), PITH_ATTENTION_I16, 65), PITH_E_LIMIT);
+    assert_int_equal(pith_cost_begin(&ctx, &cost, &checkpoint.config, pith_kernels_find("auto"), PITH_ATTENTION_I16, 48), PITH_OK);
+    assert_int_equal(pith_cost_product(&ctx, &cost, 64, 64, &u7, 0, &small), PITH_OK);
+    assert_int_equal(pith_cost_product(&ctx, &cost, 64, 64, &u7, 0, &same), PITH_OK);
+    assert_int_equal(pith_cost_product(&ctx, &cost, 512, 512, &u7, 0, &large), PITH_OK);
+    assert_int_equal(pith_cost_product(&ctx, &cost, 512, 512, &f16, 0, &fp16), PITH_OK);
+    assert_true(same == small && large != small && fp16 != large);
+    for (int i = 0; i < 2; i++) assert_int_equal(pith_cost_half(&ctx, &cost, 1, i ? whole : less, &half[i]), PITH_OK);
+    assert_int_equal(pith_cost_half(&ctx, &cost, 0, whole, &again), PITH_OK);
+    pith_status status;
+    while ((status = pith_cost_step(&ctx, &cost)) == PITH_PENDING) continue;
+    assert_int_equal(status, PITH_OK);
+    for (uint32_t i = 0; i < cost.n; i++) assert_true(cost.timed[i].ms > 0 && cost.timed[i].ms < 1000);
+    assert_true(cost.timed[large].ms > 8 * cost.timed[small].ms);
+    assert_true(cost.timed[fp16].ms > cost.timed[large].ms);
+    assert_true(cost.timed[half[1]].ms > cost.timed[half[0]].ms);
+    assert_true(pith_cost_rest(&cost, 0, whole) < cost.timed[again].ms);
+    pith_cost_free(&ctx, &cost);
+    pith_checkpoint_close(&ctx, &checkpoint);
+    ctx.host.now_ms = host.now_ms;
+  }
+}
+
+/* The prediction is the sum of its parts, a budget in milliseconds is kept by it, and what it chose is what compress then does. */
+static void test_times(void **state) {
+  (void)state;
+  char request[2048], message[512];
+  for (int s = 0; s < N_SHAPES; s++) {
+    snprintf(request, sizeof request, "{\"verb\":\"plan\",\"source\":\"%s\",\"maxBytes\":1e12,\"measureTime\":true,\"tokens\":40}", folders[s]);
+    pith_json *most = run(request, PITH_OK, message);
+    const double ms = pith_json_number(pith_json_get(most, "ms"), -1);
+    double sum = pith_json_number(pith_json_get(pith_json_get(most, "time"), "rest"), -1);
+    for (const pith_json *t = pith_json_first(pith_json_get(most, "tensors")); t; t = pith_json_next(t)) {
+      const bool table = !shapes[s].tied && strstr(pith_json_string(pith_json_get(t, "name")), "embed");   /* looked up, not multiplied */
+      assert_true(table == (pith_json_number(pith_json_get(t, "ms"), -1) == 0));
+      sum += pith_json_number(pith_json_get(t, "ms"), -1);
+    }
+    assert_true(fabs(sum - ms) < 1e-9 * ms);
+    pith_json_free(most);
+    snprintf(request, sizeof request, "{\"verb\":\"plan\",\"source\":\"%s\",\"maxMs\":%g,\"tokens\":40}", folders[s], 0.95 * ms);
+    pith_json *planned = run(request, PITH_OK, message);
+    assert_true(pith_json_number(pith_json_get(planned, "ms"), -1) <= 0.95 * ms);
+    const pith_json *recipe = pith_json_get(planned, "recipe");
+    assert_non_null(strstr(pith_json_string(pith_json_get(recipe, "description")), "40 tokens, on 1 threads"));
+    pith_buffer text = {0};
+    assert_int_equal(pith_json_print(&ctx, recipe, false, &text), PITH_OK);
+    char options[8192];
+    snprintf(options, sizeof options, "\"recipe\":%.*s", (int)text.n_bytes, text.data);
+    assert_true(text.n_bytes < sizeof options - 16 && compressed(s, options) > 0);
+    pith_buffer_free(&ctx, &text);
+    pith_json_free(planned);
+  }
+}
+
 #define RECIPE(tensors) "{\"name\":\"r\",\"matrices\":{\"encoding\":\"u7\"},\"tables\":{\"encoding\":\"u8-row\"},\"tensors\":" tensors "}"
 
 static void test_rules_by_name(void **state) {
@@ -224,6 +296,11 @@ static void test_wrong_inputs(void **state) {
       {"plan", "\"maxBytes\":1000", PITH_E_LIMIT, "the smallest is about"},
       {"plan", "\"maxLoss\":1e-300", PITH_E_LIMIT, "the least is about"},
       {"plan", "\"maxBytes\":1000,\"maxLoss\":1", PITH_E_ARGUMENT, "one budget"},
+      {"plan", "\"maxMs\":1e-9", PITH_E_LIMIT, "the fastest takes about"},
+      {"plan", "\"maxMs\":1,\"maxLoss\":1", PITH_E_ARGUMENT, "one budget"},
+      {"plan", "\"maxMs\":1,\"tokens\":65", PITH_E_LIMIT, "at most 64 tokens"},
+      {"plan", "\"maxLoss\":1,\"tokens\":5", PITH_E_ARGUMENT, "the work that is timed"},
+      {"compress", "\"maxMs\":1", PITH_E_ARGUMENT, "plan first"},
       {"plan", "\"maxLoss\":-1", PITH_E_ARGUMENT, "above 0"},
       {"plan", "\"force\":true", PITH_E_ARGUMENT, "wants a budget"},
       {"plan", "\"maxLoss\":1,\"metric\":\"kl\"", PITH_E_ARGUMENT, "\"cosine\""},
@@ -268,7 +345,7 @@ static int tear_down(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_optimize), cmocka_unit_test(test_budgets), cmocka_unit_test(test_plan),
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_optimize), cmocka_unit_test(test_budgets), cmocka_unit_test(test_plan), cmocka_unit_test(test_cost), cmocka_unit_test(test_times),
                                      cmocka_unit_test(test_rules_by_name), cmocka_unit_test(test_wrong_inputs)};
   return cmocka_run_group_tests(tests, set_up, tear_down);
 }
