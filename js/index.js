@@ -397,13 +397,15 @@ async function once(verb, args, { signal, onProgress, worker = workerByDefault }
  * @property {number} [maxLoss] mean of 1 - cosine of embeddings; of models that generate mean KL divergence in nats
  * @property {number} [maxMs] on this machine, as it was measured: `plan` alone takes it, since a package depends on its recipe and not on a machine
  * @property {'cosine' | 'kl'} [metric] of maxLoss; an ArgumentError where that is not the model's
+ * @property {boolean} [prune] heads and neurons may go too; wants texts to calibrate with
  * @property {Sensitivity | string} [sensitivity] what an earlier plan of the same model found with the same texts: nothing is measured anew. In Node.js
  *   also a file's path, which is written where it is not there
  */
 /**
  * What each way of storing each tensor costs.
  * @typedef {{complete: boolean, calibrated: boolean, texts: string, parent: Record<string, number>, tensors: {name: string,
- *   choices: {encoding: string, group_size?: number, bytes: number, error?: number, loss?: number}[]}[]}} Sensitivity
+ *   choices: {encoding: string, group_size?: number, bytes: number, error?: number, loss?: number}[]}[],
+ *   structures?: {layer: number, of: 'heads' | 'neurons', sizes: {kept: number, error: number, loss: number}[]}[]}} Sensitivity
  */
 /**
  * Compresses a checkpoint into a package: to the folder `output` (Node.js), else into memory.
@@ -415,7 +417,7 @@ async function once(verb, args, { signal, onProgress, worker = workerByDefault }
  * @returns {Promise<CompressResult>}
  */
 export async function compress(source, options = {}) {
-  checkOptions(options, ['signal', 'onProgress', 'worker', 'threads', 'output', 'recipe', 'shardSize', 'texts', 'calibrate', 'maxBytes', 'maxLoss', 'maxMs', 'metric', 'sensitivity', 'force'], 'compress');
+  checkOptions(options, ['signal', 'onProgress', 'worker', 'threads', 'output', 'recipe', 'shardSize', 'texts', 'calibrate', 'maxBytes', 'maxLoss', 'maxMs', 'prune', 'metric', 'sensitivity', 'force'], 'compress');
   const { signal, onProgress, worker, ...rest } = options;
   const { result, files } = await once('compress', { source: describe(source), ...rest, threads: checkThreads(rest.threads) }, { signal, onProgress, worker });
   return files ? { ...result, files } : result;
@@ -432,6 +434,7 @@ export async function compress(source, options = {}) {
  *   and what each is predicted to cost
  * @property {number} [ms] where times were measured: a text's way through the encoder, or a step of a decoder
  * @property {{tokens: number, threads: number, kernels: string, rest: number}} [time] how it was measured; rest: of ms, what no choice changes
+ * @property {{layer: number, of: 'heads' | 'neurons', kept: number, all: number, loss: number}[]} [pruned] what stays, where pruning was planned
  * @property {Sensitivity} sensitivity for other budgets of the same model
  */
 /**
@@ -444,7 +447,7 @@ export async function compress(source, options = {}) {
  * @returns {Promise<PlanResult>}
  */
 export async function plan(source, options) {
-  checkOptions(options, ['signal', 'onProgress', 'worker', 'threads', 'output', 'texts', 'calibrate', 'maxBytes', 'maxLoss', 'maxMs', 'measureTime', 'tokens', 'metric', 'sensitivity', 'force'], 'plan');
+  checkOptions(options, ['signal', 'onProgress', 'worker', 'threads', 'output', 'texts', 'calibrate', 'maxBytes', 'maxLoss', 'maxMs', 'measureTime', 'tokens', 'prune', 'metric', 'sensitivity', 'force'], 'plan');
   const { signal, onProgress, worker, ...rest } = options;
   return (await once('plan', { source: describe(source), ...rest, threads: checkThreads(rest.threads) }, { signal, onProgress, worker })).result;
 }

@@ -108,7 +108,7 @@ static pith_status collect(pith_ctx *ctx, pith_calibration *c) {
   if (!pith_forward_until(&run->forward, half, c->id, &x, &stride)) return PITH_PENDING;
   c->copied = c->aimed = false;
   if (c->aiming) miss(c, x, stride);
-  pith_moments_add(ctx, c->source->model->kernels, &c->moments, run->n_batch, x, stride, c->target.sums);
+  if (run->row >= c->held_out) pith_moments_add(ctx, c->source->model->kernels, &c->moments, run->n_batch, x, stride, c->target.sums);
   if (c->aiming) (void)pith_layerwise_next_batch(&c->target.run);
   if (!pith_layerwise_next_batch(run)) c->unit = PITH_CALIBRATE_COLLECTED;
   return PITH_PENDING;

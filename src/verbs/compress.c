@@ -72,6 +72,7 @@ static pith_status start(pith_job *job) {
   if (s->planning && pith_json_get(job->request, "recipe"))
     return pith_fail(job->ctx, PITH_E_ARGUMENT, "compress takes a recipe or a budget: a budget makes its own recipe");
   if (!s->planning && pith_json_get(job->request, "sensitivity")) return pith_fail(job->ctx, PITH_E_ARGUMENT, "compress: a sensitivity goes with a budget");
+  if (!s->planning && pith_json_get(job->request, "prune")) return pith_fail(job->ctx, PITH_E_ARGUMENT, "compress: to prune by plan takes a budget; a recipe says itself what it prunes");
   if (!s->planning) PITH_TRY(read_recipe(job, &s->recipe));
   PITH_TRY(pith_request_threads(job));
   char *manifest;
@@ -88,6 +89,7 @@ static pith_status start(pith_job *job) {
   plan.texts = options.calibration;
   plan.calibrated = options.calibration != NULL;
   s->planned = true;
+  PITH_TRY(pith_request_bool(job, "prune", false, &plan.prunes));
   PITH_TRY(check_output(job->ctx, &options));
   PITH_TRY(pith_plan_begin(job->ctx, &s->plan, &plan));
   return pith_request_sensitivity(job, &s->plan, &s->sensitivity);
@@ -143,5 +145,5 @@ static void release(pith_job *job) {
   pith_texts_free(job->ctx, &s->calibration);
 }
 
-static const char *const keys[] = {"source", "output", "recipe", "shardSize", "texts", "calibrate", "maxBytes", "maxLoss", "maxMs", "metric", "sensitivity", "force", "threads", NULL};
+static const char *const keys[] = {"source", "output", "recipe", "shardSize", "texts", "calibrate", "maxBytes", "maxLoss", "maxMs", "prune", "metric", "sensitivity", "force", "threads", NULL};
 const pith_verb pith_verb_compress = {"compress", keys, sizeof(compress_state), start, step, release};

@@ -22,6 +22,7 @@ static pith_status start(pith_job *job) {
   if (!budget) return pith_fail(job->ctx, PITH_E_ARGUMENT, "plan wants a budget: the most bytes, the most loss, or the most milliseconds");
   PITH_TRY(pith_request_bool(job, "measureTime", false, &options.times));
   PITH_TRY(pith_request_integer(job, "tokens", 1, 1 << 20, 0, &tokens));
+  PITH_TRY(pith_request_bool(job, "prune", false, &options.prunes));
   options.tokens = (uint32_t)tokens;
   if (tokens && !options.times && options.budget != PITH_BUDGET_MS) return pith_fail(job->ctx, PITH_E_ARGUMENT, "plan: tokens are those of the work that is timed: ask for the most milliseconds, or for times to be measured");
   PITH_TRY(pith_request_texts(job, "texts", &s->texts));
@@ -57,5 +58,5 @@ static void release(pith_job *job) {
   pith_texts_free(job->ctx, &s->calibration);
 }
 
-static const char *const keys[] = {"source", "output", "calibrate", "texts", "maxBytes", "maxLoss", "maxMs", "measureTime", "tokens", "metric", "sensitivity", "force", "threads", NULL};
+static const char *const keys[] = {"source", "output", "calibrate", "texts", "maxBytes", "maxLoss", "maxMs", "measureTime", "tokens", "prune", "metric", "sensitivity", "force", "threads", NULL};
 const pith_verb pith_verb_plan = {"plan", keys, sizeof(plan_state), start, step, release};
