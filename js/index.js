@@ -408,18 +408,21 @@ async function once(verb, args, { signal, onProgress, worker = workerByDefault }
  * @property {Map<string, Blob>} [files] the package by file name, when no output was given; `load` takes it as it is
  */
 /**
- * What a package may cost, one of the two, and then which recipe keeps most of the model is found out first.
+ * What a package may cost, one of these, and then which recipe keeps most of the model is found out first.
  * @typedef {object} Budget
  * @property {number} [maxBytes] of all its files
  * @property {number} [maxLoss] mean of 1 - cosine of embeddings; of models that generate mean KL divergence in nats
+ * @property {number} [maxMs] on this machine, as it was measured: `plan` alone takes it, since a package depends on its recipe and not on a machine
  * @property {'cosine' | 'kl'} [metric] of maxLoss; an ArgumentError where that is not the model's
+ * @property {boolean} [prune] heads and neurons may go too; wants texts to calibrate with
  * @property {Sensitivity | string} [sensitivity] what an earlier plan of the same model found with the same texts: nothing is measured anew. In Node.js
  *   also a file's path, which is written where it is not there
  */
 /**
  * What each way of storing each tensor costs.
  * @typedef {{complete: boolean, calibrated: boolean, texts: string, parent: Record<string, number>, tensors: {name: string,
- *   choices: {encoding: string, group_size?: number, bytes: number, error?: number, loss?: number}[]}[]}} Sensitivity
+ *   choices: {encoding: string, group_size?: number, bytes: number, error?: number, loss?: number}[]}[],
+ *   structures?: {layer: number, of: 'heads' | 'neurons', sizes: {kept: number, error: number, loss: number}[]}[]}} Sensitivity
  */
 /**
  * Compresses a checkpoint into a package: to the folder `output` (Node.js), else into memory.
@@ -431,7 +434,7 @@ async function once(verb, args, { signal, onProgress, worker = workerByDefault }
  * @returns {Promise<CompressResult>}
  */
 export async function compress(source, options = {}) {
-  checkOptions(options, ['signal', 'onProgress', 'worker', 'threads', 'output', 'recipe', 'shardSize', 'texts', 'calibrate', 'maxBytes', 'maxLoss', 'metric', 'sensitivity', 'force'], 'compress');
+  checkOptions(options, ['signal', 'onProgress', 'worker', 'threads', 'output', 'recipe', 'shardSize', 'texts', 'calibrate', 'maxBytes', 'maxLoss', 'maxMs', 'prune', 'metric', 'sensitivity', 'force'], 'compress');
   const { signal, onProgress, worker, ...rest } = options;
   const { result, files } = await once('compress', { source: describe(source), ...rest, threads: checkThreads(rest.threads) }, { signal, onProgress, worker });
   return files ? { ...result, files } : result;
@@ -444,20 +447,24 @@ export async function compress(source, options = {}) {
  * @property {number} loss as `Budget` has it, on the texts that were measured
  * @property {number} bits a weight of the layers' matrices, scales and zero points counted
  * @property {number} gap by what share of it the loss of the best recipe could be less
- * @property {{name: string, layer?: number, encoding: string, group_size?: number, weights: number, bytes: number, loss: number}[]} tensors what was chosen,
+ * @property {{name: string, layer?: number, encoding: string, group_size?: number, weights: number, bytes: number, loss: number, ms?: number}[]} tensors what was chosen,
  *   and what each is predicted to cost
+ * @property {number} [ms] where times were measured: a text's way through the encoder, or a step of a decoder
+ * @property {{tokens: number, threads: number, kernels: string, rest: number}} [time] how it was measured; rest: of ms, what no choice changes
+ * @property {{layer: number, of: 'heads' | 'neurons', kept: number, all: number, loss: number}[]} [pruned] what stays, where pruning was planned
  * @property {Sensitivity} sensitivity for other budgets of the same model
  */
 /**
  * The best recipe within a budget, and what it would cost. No weights are written.
  * @param {ModelSource} source
- * @param {TaskOptions & Budget & {output?: string, texts?: string[], calibrate?: string[], force?: boolean, worker?: boolean, threads?: number | 'auto'}} options
+ * @param {TaskOptions & Budget & {output?: string, texts?: string[], calibrate?: string[], measureTime?: boolean, tokens?: number, force?: boolean, worker?: boolean,
+ *   threads?: number | 'auto'}} options measureTime: also how long the work takes here; tokens: of that work, 128: of one text, or before a decoder's step;
  *   output: a file for the recipe (Node.js); texts to measure on, or calibrate: those that the package will be calibrated on; Pith's own when none are
  *   given; force: replace the file
  * @returns {Promise<PlanResult>}
  */
 export async function plan(source, options) {
-  checkOptions(options, ['signal', 'onProgress', 'worker', 'threads', 'output', 'texts', 'calibrate', 'maxBytes', 'maxLoss', 'metric', 'sensitivity', 'force'], 'plan');
+  checkOptions(options, ['signal', 'onProgress', 'worker', 'threads', 'output', 'texts', 'calibrate', 'maxBytes', 'maxLoss', 'maxMs', 'measureTime', 'tokens', 'prune', 'metric', 'sensitivity', 'force'], 'plan');
   const { signal, onProgress, worker, ...rest } = options;
   return (await once('plan', { source: describe(source), ...rest, threads: checkThreads(rest.threads) }, { signal, onProgress, worker })).result;
 }

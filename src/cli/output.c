@@ -205,8 +205,11 @@ static pith_status put_plan(pith_ctx *ctx, const pith_json *result, pith_buffer 
     PITH_TRY(pith_buffer_printf(ctx, out, "%-60s %-8s %6.3f bits %12.0f bytes  loss %.3g\n", pith_json_string(pith_json_get(t, "name")), encoding,
                                 8 * bytes / pith_json_number(pith_json_get(t, "weights"), 1), bytes, pith_json_number(pith_json_get(t, "loss"), 0)));
   }
-  static const char *const keys[] = {"bytes", "loss", "bits", "gap"};
-  for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+  for (const pith_json *h = pith_json_first(pith_json_get(result, "pruned")); h; h = pith_json_next(h))
+    PITH_TRY(pith_buffer_printf(ctx, out, "layer %.0f: %.0f of %.0f %s stay  loss %.3g\n", pith_json_number(pith_json_get(h, "layer"), 0), pith_json_number(pith_json_get(h, "kept"), 0),
+                                pith_json_number(pith_json_get(h, "all"), 0), pith_json_string(pith_json_get(h, "of")), pith_json_number(pith_json_get(h, "loss"), 0)));
+  static const char *const keys[] = {"bytes", "loss", "bits", "gap", "ms"};
+  for (size_t i = 0; i < sizeof keys / sizeof *keys && pith_json_get(result, keys[i]); i++)
     PITH_TRY(pith_buffer_printf(ctx, out, "%-24s %.10g\n", keys[i], pith_json_number(pith_json_get(result, keys[i]), 0)));
   return PITH_OK;
 }

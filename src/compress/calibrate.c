@@ -117,7 +117,9 @@ static pith_status collect(pith_ctx *ctx, pith_calibration *c) {
     if (c->aiming) miss(c, c->inputs, c->inputs_stride);
     return PITH_PENDING;
   }
-  if (!pith_moments_add(ctx, c->source->model->kernels, &c->moments, run->n_batch, c->inputs, c->inputs_stride, c->target.sums)) return PITH_PENDING;
+  if (run->row >= c->held_out &&
+      !pith_moments_add(ctx, c->source->model->kernels, &c->moments, run->n_batch, c->inputs, c->inputs_stride, c->target.sums))
+    return PITH_PENDING;
   c->inputs = NULL;
   c->copied = c->aimed = false;
   if (c->aiming) (void)pith_layerwise_next_batch(&c->target.run);

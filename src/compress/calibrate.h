@@ -45,6 +45,7 @@ typedef struct pith_calibration {
   pith_part *learned;        /* of the matrix that is being learned */
   float *rows;               /* (max_rows, hidden): a batch that goes through a part of a layer */
   bool copied;               /* it is under way */
+  uint32_t held_out;         /* the first rows, which moments leave out */
   pith_target target;        /* where it aims */
   bool aiming, aimed;        /* the collection at hand does; the batch's target is there */
   const float *inputs;       /* the batch's, while they are being summed; NULL: they are not there yet */

@@ -18,6 +18,8 @@ static uint64_t stored_bytes(const pith_slot *slot, const pith_recipe_rule *rule
   return pith_round_up((size_t)pith_matrix_code_bytes(&m, slot->rows), PITH_ALIGN) + pith_round_up((size_t)pith_matrix_scale_bytes(&m, slot->rows), PITH_ALIGN);
 }
 
+uint64_t pith_sensitivity_bytes(const pith_slot *slot, const pith_recipe_rule *rule) { return stored_bytes(slot, rule); }
+
 /* What a tensor of that kind may be stored as, the coarsest first. */
 static uint32_t rules_of(pith_role role, pith_recipe_rule out[PITH_MAX_CHOICES]) {
   static const pith_recipe_rule multiplied[] = {{.encoding = PITH_ENC_U4, .group_size = 64}, {.encoding = PITH_ENC_U4, .group_size = 32}, {.encoding = PITH_ENC_U7, .group_size = 64},
@@ -76,6 +78,11 @@ pith_status pith_sensitivity_begin(pith_ctx *ctx, pith_sensitivity *s, const pit
   return pith_calibration_begin(ctx, &s->calibration, source, attention, texts, false);
 }
 
+pith_status pith_sensitivity_prune(pith_ctx *ctx, pith_sensitivity *s) {
+  s->prunes = true;
+  return pith_structures_begin(ctx, &s->structures, config_of(s));
+}
+
 static void drop_encoders(pith_ctx *ctx, pith_sensitivity *s) {
   for (uint32_t i = 0; i < s->n_encoders; i++) pith_tensor_encoder_free(ctx, &s->encoders[i]);
   s->n_encoders = 0;
@@ -84,6 +91,7 @@ static void drop_encoders(pith_ctx *ctx, pith_sensitivity *s) {
 void pith_sensitivity_free(pith_ctx *ctx, pith_sensitivity *s) {
   drop_encoders(ctx, s);
   pith_calibration_free(ctx, &s->calibration);
+  pith_structures_free(ctx, &s->structures);
   pith_free(ctx, s->tensors);
   pith_free(ctx, s->block);
   pith_free(ctx, s->carried);
@@ -98,14 +106,16 @@ void pith_sensitivity_free(pith_ctx *ctx, pith_sensitivity *s) {
 /* How much is measured, and room for it: the parent's rows twice, a trial's, and those that are carried. */
 static pith_status take_rows(pith_ctx *ctx, pith_sensitivity *s) {
   const pith_config *config = config_of(s);
-  uint32_t n_carried = 2 * (uint32_t)config->n_layers;
+  uint32_t n_carried = (s->prunes ? 4 : 2) * (uint32_t)config->n_layers;
   for (uint32_t i = 0; i < s->n_tensors; i++)
     if (s->tensors[i].stage < 0) n_carried += s->tensors[i].n;
   const size_t row_bytes = (n_carried + 3) * width_of(s) * sizeof(float), fits = PITH_SENSITIVITY_BYTES / row_bytes;
-  const uint32_t limit = fits < PITH_CALIBRATION_LEAST ? PITH_CALIBRATION_LEAST : fits < PITH_SENSITIVITY_TOKENS ? (uint32_t)fits : PITH_SENSITIVITY_TOKENS;
+  const uint32_t most = fits < PITH_CALIBRATION_LEAST ? PITH_CALIBRATION_LEAST : fits < PITH_SENSITIVITY_TOKENS ? (uint32_t)fits : PITH_SENSITIVITY_TOKENS;
   const pith_calibration *c = &s->calibration;
+  const uint32_t half = (uint32_t)c->ids.n / 2, limit = s->prunes && half < most ? half : most;   /* pruning is solved on the others */
   while (s->n_sequences < c->n_sequences && (s->n_sequences == 0 || s->n_rows + c->sequences[s->n_sequences].n_rows <= limit)) s->n_rows += c->sequences[s->n_sequences++].n_rows;
   const size_t floats = s->n_rows * width_of(s);
+  if (s->prunes) PITH_TRY(pith_calloc(ctx, floats, sizeof *s->structures.rows, &s->structures.rows));
   PITH_TRY(pith_calloc(ctx, n_carried, sizeof *s->carried, &s->carried));
   PITH_TRY(pith_calloc(ctx, n_carried + 3, floats * sizeof *s->block, &s->block));
   s->reference = s->block;
@@ -272,14 +282,15 @@ static bool known(const pith_tensor_choices *t) {
 static void begin_tensor(pith_sensitivity *s, uint32_t tensor) {
   for (s->tensor = tensor; s->tensor < s->past && known(&s->tensors[s->tensor]); s->tensor++) s->done += s->tensors[s->tensor].n;
   s->choice = 0;
-  s->unit = s->tensor < s->past ? PITH_SENSE_CALIBRATE : PITH_SENSE_PROBE_ENCODE;
+  s->unit = s->tensor < s->past ? PITH_SENSE_CALIBRATE : s->prunes ? PITH_SENSE_STRUCTURES : PITH_SENSE_PROBE_ENCODE;
+  s->structures.size = 0;
 }
 
 static void next_choice(pith_sensitivity *s) {
   s->done++;
   s->unit = PITH_SENSE_ENCODE;
   if (++s->choice == s->tensors[s->tensor].n) begin_tensor(s, s->tensor + 1);
-  if (s->unit == PITH_SENSE_PROBE_ENCODE) s->found++;
+  if (s->tensor == s->past) s->found++;
 }
 
 /* The encoded matrices in the places of tensors from `tensor` on, or the parent's back again. */
@@ -312,6 +323,35 @@ static pith_status step_encode(pith_ctx *ctx, pith_sensitivity *s) {
   if (status != PITH_OK) return status;
   PITH_TRY(replace(ctx, s, s->tensor));
   s->unit = PITH_SENSE_TRIAL;
+  return PITH_PENDING;
+}
+
+/* The half with its reader as it is solved for at a size, size after size. */
+static pith_status step_structures(pith_ctx *ctx, pith_sensitivity *s) {
+  pith_structures *st = &s->structures;
+  pith_half_sizes *h = &st->halves[2 * s->stage + s->half];
+  pith_weight *reader = &pith_weights_stage(&run_of(s)->weights, 0)->weights[pith_structures_reader(s->half)];
+  if (st->unit != PITH_STRUCTURES_TRY) {
+    const pith_status status = pith_structures_step(ctx, st, &s->calibration, s->stage, s->half, s->n_rows);
+    if (status != PITH_OK) return status;
+    if (st->size == h->n) {
+      s->unit = PITH_SENSE_PROBE_ENCODE;
+      return PITH_PENDING;
+    }
+    s->kept[0] = reader[0];
+    s->kept[1] = reader[1];
+    reader[0] = st->weight;
+    reader[1] = st->weight_bias;
+    copy_rows(s, s->trial, s->reference);
+    PITH_TRY(pith_layerwise_replan(ctx, run_of(s)));
+    return PITH_PENDING;
+  }
+  if (!pass(s, s->trial)) return PITH_PENDING;
+  reader[0] = s->kept[0];
+  reader[1] = s->kept[1];
+  if (st->size == h->probe) copy_rows(s, st->rows, s->trial);
+  pith_structures_next(ctx, st, s->stage, s->half, relative_error(s, s->trial, s->next));
+  PITH_TRY(pith_layerwise_replan(ctx, run_of(s)));
   return PITH_PENDING;
 }
 
@@ -350,6 +390,12 @@ static pith_status step_carry(pith_sensitivity *s) {
     pith_carried *carried = &s->carried[s->n_carried++];
     *carried = (pith_carried){.x = carried->x, .tensor = s->first, .choice = PITH_MAX_CHOICES, .error = relative_error(s, s->trial, s->next)};
     copy_rows(s, carried->x, s->trial);
+  }
+  const uint32_t half = (uint32_t)(2 * s->stage + s->half);
+  if (s->prunes && s->structures.halves[half].n > 1) {
+    pith_carried *carried = &s->carried[s->n_carried++];
+    *carried = (pith_carried){.x = carried->x, .tensor = half, .choice = PITH_MAX_CHOICES + 1, .error = relative_error(s, s->structures.rows, s->next)};
+    copy_rows(s, carried->x, s->structures.rows);
   }
   float *before = s->reference;
   s->reference = s->next;
@@ -409,6 +455,11 @@ static pith_status compare_embeddings(pith_ctx *ctx, pith_sensitivity *s) {
 static void spread_losses(pith_sensitivity *s) {
   for (uint32_t i = 0; i < s->n_carried; i++) {
     const pith_carried *carried = &s->carried[i];
+    if (carried->choice > PITH_MAX_CHOICES) {
+      pith_half_sizes *h = &s->structures.halves[carried->tensor];
+      for (uint32_t k = 0; k < h->n; k++) h->losses[k] = carried->error > 0.0 ? carried->loss / carried->error * h->errors[k] : 0.0;
+      continue;
+    }
     pith_tensor_choices *first = &s->tensors[carried->tensor];
     if (carried->choice < PITH_MAX_CHOICES) {
       first->choices[carried->choice].loss += carried->loss;
@@ -556,6 +607,7 @@ pith_json *pith_sensitivity_print(const pith_sensitivity *s) {
     pith_json_add(tensors, NULL, tensor);
   }
   pith_json_add(json, "tensors", tensors);
+  if (s->prunes) pith_json_add(json, "structures", pith_structures_print(&s->structures, s->unit == PITH_SENSE_DONE));
   return json;
 }
 
@@ -611,6 +663,10 @@ pith_status pith_sensitivity_read(pith_ctx *ctx, pith_sensitivity *s, const pith
     }
     read_tensor(&s->tensors[i], pith_json_get(tensor, "choices"), &complete);
   }
+  if (s->prunes) {
+    pith_structures_read(&s->structures, pith_json_get(json, "structures"));
+    complete = complete && s->structures.known;
+  }
   if (complete) {
     s->unit = PITH_SENSE_DONE;
     s->done = s->total;
@@ -653,6 +709,7 @@ pith_status pith_sensitivity_step(pith_ctx *ctx, pith_sensitivity *s) {
       return status == PITH_OK ? PITH_PENDING : status;
     case PITH_SENSE_ENCODE: return step_encode(ctx, s);
     case PITH_SENSE_TRIAL: return step_trial(ctx, s);
+    case PITH_SENSE_STRUCTURES: return step_structures(ctx, s);
     case PITH_SENSE_PROBE_ENCODE: return step_probe_encode(ctx, s);
     case PITH_SENSE_PROBE: return step_probe(ctx, s);
     case PITH_SENSE_CARRY: return step_carry(s);

@@ -9,6 +9,7 @@
 #define PITH_SENSITIVITY_H
 
 #include "compress/compress.h"
+#include "compress/structures.h"
 
 enum {
   PITH_MAX_CHOICES = 6,
@@ -32,13 +33,13 @@ typedef struct pith_tensor_choices {
 
 typedef enum pith_sensitivity_unit {
   PITH_SENSE_TOKENS, PITH_SENSE_READ, PITH_SENSE_TABLE, PITH_SENSE_REACH, PITH_SENSE_REFERENCE, PITH_SENSE_CALIBRATE, PITH_SENSE_ENCODE,
-  PITH_SENSE_TRIAL, PITH_SENSE_PROBE_ENCODE, PITH_SENSE_PROBE, PITH_SENSE_CARRY, PITH_SENSE_LAST, PITH_SENSE_HEADS, PITH_SENSE_SCORE, PITH_SENSE_DONE
+  PITH_SENSE_TRIAL, PITH_SENSE_STRUCTURES, PITH_SENSE_PROBE_ENCODE, PITH_SENSE_PROBE, PITH_SENSE_CARRY, PITH_SENSE_LAST, PITH_SENSE_HEADS, PITH_SENSE_SCORE, PITH_SENSE_DONE
 } pith_sensitivity_unit;
 
 /* Rows that go through the model beside the parent's own, changed at one place. */
 typedef struct pith_carried {
   float *x;                              /* (n_rows, hidden) */
-  uint32_t tensor, choice;               /* of a table; of a half: the first of its tensors, and PITH_MAX_CHOICES */
+  uint32_t tensor, choice;               /* of a table; of a half: the first of its tensors, and PITH_MAX_CHOICES; of a size: the half, and one more */
   double error, loss;
 } pith_carried;
 
@@ -46,6 +47,8 @@ typedef struct pith_sensitivity {
   const pith_checkpoint *checkpoint;     /* borrowed */
   pith_source *source;                   /* borrowed: the parent */
   bool calibrated;                       /* rounding minds the texts */
+  bool prunes;                           /* also sizes of halves are tried */
+  pith_structures structures;
   pith_calibration calibration;          /* its run is also what is measured with */
   pith_sensitivity_unit unit;
   uint32_t n_sequences, n_rows;          /* that are measured: the first ones */
@@ -77,10 +80,14 @@ bool pith_sensitivity_fixed(const pith_config *config, int32_t stage, const pith
 /* Zero-initialise first. calibrated: matrices of layers are rounded as calibration on the same texts would have it. All must live on. */
 pith_status pith_sensitivity_begin(pith_ctx *ctx, pith_sensitivity *s, const pith_checkpoint *checkpoint, pith_source *source, pith_attention attention,
                                    const pith_texts *texts, bool calibrated);
+/* Before the first step, and before reading: also what pruning costs. */
+pith_status pith_sensitivity_prune(pith_ctx *ctx, pith_sensitivity *s);
+/* What a tensor takes so, in whole cache lines. */
+uint64_t pith_sensitivity_bytes(const pith_slot *slot, const pith_recipe_rule *rule);
 pith_status pith_sensitivity_step(pith_ctx *ctx, pith_sensitivity *s);
 /* A rule as recipes have it; name: of one of "tensors", or NULL. */
 pith_json *pith_rule_print(const pith_recipe_rule *rule, const char *name);
-/* What was found so far, as JSON: "complete", "calibrated", "texts" (their SHA-256), "parent" (files and their sizes), "tensors". After a step
+/* What was found so far, as JSON: "complete", "calibrated", "texts" (their SHA-256), "parent" (files and their sizes), "tensors", and in the end "structures". After a step
  * that made `found` grow there is more to say. */
 pith_json *pith_sensitivity_print(const pith_sensitivity *s);
 /* Before the first step: takes over what another run found, complete or not. PITH_E_FORMAT where it is no such thing, PITH_E_ARGUMENT where it was about another model, other texts or

@@ -47,6 +47,13 @@ static pith_status check_output(pith_ctx *ctx, const pith_compression_options *o
   return status;
 }
 
+/* Times are measured, so that a package that depended on them could not be made again. */
+static pith_status refuse_ms(pith_job *job, const pith_compression_options *options, double limit) {
+  const char *texts = options->calibration ? " --calibrate FILE" : "";
+  return pith_fail(job->ctx, PITH_E_ARGUMENT, "a time is measured on this machine, and a package depends on its recipe alone: plan first, with `pith plan %.200s --max-ms %g%s -o recipe.json`, "
+                   "then `pith compress %.200s --recipe ./recipe.json%s -o %.200s`", options->source, limit, texts, options->source, texts, options->output);
+}
+
 static pith_status start(pith_job *job) {
   compress_state *s = job->state;
   pith_compression_options options = {.kernels = pith_kernels_find("auto"), .texts_name = "texts given"};
@@ -61,9 +68,11 @@ static pith_status start(pith_job *job) {
   if (s->calibration.texts && s->calibration.n == 0) return pith_fail(job->ctx, PITH_E_ARGUMENT, "compress: there is no text to calibrate with");
   pith_plan_options plan = {.kernels = options.kernels, .attention = PITH_ATTENTION_I16};
   PITH_TRY(pith_request_budget(job, &plan, &s->planning));
+  if (s->planning && plan.budget == PITH_BUDGET_MS) return refuse_ms(job, &options, plan.limit);
   if (s->planning && pith_json_get(job->request, "recipe"))
     return pith_fail(job->ctx, PITH_E_ARGUMENT, "compress takes a recipe or a budget: a budget makes its own recipe");
   if (!s->planning && pith_json_get(job->request, "sensitivity")) return pith_fail(job->ctx, PITH_E_ARGUMENT, "compress: a sensitivity goes with a budget");
+  if (!s->planning && pith_json_get(job->request, "prune")) return pith_fail(job->ctx, PITH_E_ARGUMENT, "compress: to prune by plan takes a budget; a recipe says itself what it prunes");
   if (!s->planning) PITH_TRY(read_recipe(job, &s->recipe));
   PITH_TRY(pith_request_threads(job));
   char *manifest;
@@ -80,6 +89,7 @@ static pith_status start(pith_job *job) {
   plan.texts = options.calibration;
   plan.calibrated = options.calibration != NULL;
   s->planned = true;
+  PITH_TRY(pith_request_bool(job, "prune", false, &plan.prunes));
   PITH_TRY(check_output(job->ctx, &options));
   PITH_TRY(pith_plan_begin(job->ctx, &s->plan, &plan));
   return pith_request_sensitivity(job, &s->plan, &s->sensitivity);
@@ -135,5 +145,5 @@ static void release(pith_job *job) {
   pith_texts_free(job->ctx, &s->calibration);
 }
 
-static const char *const keys[] = {"source", "output", "recipe", "shardSize", "texts", "calibrate", "maxBytes", "maxLoss", "metric", "sensitivity", "force", "threads", NULL};
+static const char *const keys[] = {"source", "output", "recipe", "shardSize", "texts", "calibrate", "maxBytes", "maxLoss", "maxMs", "prune", "metric", "sensitivity", "force", "threads", NULL};
 const pith_verb pith_verb_compress = {"compress", keys, sizeof(compress_state), start, step, release};

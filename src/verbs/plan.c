@@ -14,11 +14,17 @@ static pith_status start(pith_job *job) {
   plan_state *s = job->state;
   pith_plan_options options = {.kernels = pith_kernels_find("auto"), .attention = PITH_ATTENTION_I16};
   bool force, budget;
+  int64_t tokens;
   PITH_TRY(pith_request_string(job, "source", true, &options.source));
   PITH_TRY(pith_request_string(job, "output", false, &s->output));
   PITH_TRY(pith_request_bool(job, "force", false, &force));
   PITH_TRY(pith_request_budget(job, &options, &budget));
-  if (!budget) return pith_fail(job->ctx, PITH_E_ARGUMENT, "plan wants a budget: the most bytes, or the most loss");
+  if (!budget) return pith_fail(job->ctx, PITH_E_ARGUMENT, "plan wants a budget: the most bytes, the most loss, or the most milliseconds");
+  PITH_TRY(pith_request_bool(job, "measureTime", false, &options.times));
+  PITH_TRY(pith_request_integer(job, "tokens", 1, 1 << 20, 0, &tokens));
+  PITH_TRY(pith_request_bool(job, "prune", false, &options.prunes));
+  options.tokens = (uint32_t)tokens;
+  if (tokens && !options.times && options.budget != PITH_BUDGET_MS) return pith_fail(job->ctx, PITH_E_ARGUMENT, "plan: tokens are those of the work that is timed: ask for the most milliseconds, or for times to be measured");
   PITH_TRY(pith_request_texts(job, "texts", &s->texts));
   PITH_TRY(pith_request_texts(job, "calibrate", &s->calibration));
   if (s->texts.n && s->calibration.n) return pith_fail(job->ctx, PITH_E_ARGUMENT, "plan: what a plan is calibrated on it is measured on too: give texts or calibrate");
@@ -35,7 +41,9 @@ static pith_status start(pith_job *job) {
 static pith_status step(pith_job *job) {
   plan_state *s = job->state;
   const pith_status status = pith_plan_step(job->ctx, &s->plan);
-  job->progress = (pith_progress){"plan", "trials", s->plan.sensitivity.done, s->plan.sensitivity.total};
+  const pith_cost *cost = &s->plan.cost;
+  job->progress = cost->n ? (pith_progress){"plan", "timings", (double)cost->round * cost->n + cost->at, PITH_COST_ROUNDS * (double)cost->n}
+                          : (pith_progress){"plan", "trials", s->plan.sensitivity.done, s->plan.sensitivity.total};
   if (status == PITH_OK || status == PITH_PENDING || status == PITH_E_LIMIT) PITH_TRY(pith_sensitivity_file_update(job->ctx, &s->sensitivity, &s->plan));
   if (status != PITH_OK) return status;
   if (s->output) PITH_TRY(pith_json_write_file(job->ctx, s->plan.recipe, s->output));
@@ -50,5 +58,5 @@ static void release(pith_job *job) {
   pith_texts_free(job->ctx, &s->calibration);
 }
 
-static const char *const keys[] = {"source", "output", "calibrate", "texts", "maxBytes", "maxLoss", "metric", "sensitivity", "force", "threads", NULL};
+static const char *const keys[] = {"source", "output", "calibrate", "texts", "maxBytes", "maxLoss", "maxMs", "measureTime", "tokens", "prune", "metric", "sensitivity", "force", "threads", NULL};
 const pith_verb pith_verb_plan = {"plan", keys, sizeof(plan_state), start, step, release};

@@ -200,17 +200,19 @@ pith_status pith_request_threads(pith_job *job) {
 }
 
 pith_status pith_request_budget(pith_job *job, pith_plan_options *out, bool *given) {
-  double bytes, loss;
-  PITH_TRY(pith_request_number(job, "maxBytes", 0, &bytes));
-  PITH_TRY(pith_request_number(job, "maxLoss", 0, &loss));
+  static const char *const keys[] = {[PITH_BUDGET_BYTES] = "maxBytes", [PITH_BUDGET_LOSS] = "maxLoss", [PITH_BUDGET_MS] = "maxMs"};
+  int n_given = 0;
+  for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+    if (pith_json_is_null(pith_json_get(job->request, keys[i]))) continue;
+    PITH_TRY(pith_request_number(job, keys[i], 0, &out->limit));
+    out->budget = (pith_budget)i;
+    n_given++;
+  }
   PITH_TRY(pith_request_string(job, "metric", false, &out->metric));
-  const bool by_bytes = !pith_json_is_null(pith_json_get(job->request, "maxBytes")), by_loss = !pith_json_is_null(pith_json_get(job->request, "maxLoss"));
-  *given = by_bytes || by_loss;
-  if (by_bytes && by_loss) return pith_fail(job->ctx, PITH_E_ARGUMENT, "%s keeps to one budget: bytes or loss", job->verb->name);
-  if (out->metric && !by_loss) return pith_fail(job->ctx, PITH_E_ARGUMENT, "%s: a metric goes with the most loss", job->verb->name);
+  *given = n_given > 0;
+  if (n_given > 1) return pith_fail(job->ctx, PITH_E_ARGUMENT, "%s keeps to one budget: bytes, loss or milliseconds", job->verb->name);
+  if (out->metric && !(n_given == 1 && out->budget == PITH_BUDGET_LOSS)) return pith_fail(job->ctx, PITH_E_ARGUMENT, "%s: a metric goes with the most loss", job->verb->name);
   if (!*given) return PITH_OK;
-  out->budget = by_bytes ? PITH_BUDGET_BYTES : PITH_BUDGET_LOSS;
-  out->limit = by_bytes ? bytes : loss;
   if (!(out->limit > 0 && out->limit < 0x1p53)) return pith_fail(job->ctx, PITH_E_ARGUMENT, "%s: a budget is a number above 0", job->verb->name);
   return PITH_OK;
 }

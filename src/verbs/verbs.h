@@ -58,7 +58,7 @@ pith_status pith_request_kernels(pith_job *job, const pith_kernels **out);
 pith_status pith_request_attention(pith_job *job, pith_config *config);
 /* "threads": a number or "auto", for all work of the instance from now on. Without the key nothing changes. */
 pith_status pith_request_threads(pith_job *job);
-/* "maxBytes", "maxLoss", "metric": *given is false where there is no budget. PITH_E_ARGUMENT for two of them, and for what is not above 0. */
+/* "maxBytes", "maxLoss", "maxMs", "metric": *given is false where there is no budget. PITH_E_ARGUMENT for two of them, and for what is not above 0. */
 pith_status pith_request_budget(pith_job *job, pith_plan_options *out, bool *given);
 /* "sensitivity" of a plan that was begun: what another run found, itself or in a file that may not be there yet. */
 typedef struct pith_sensitivity_file {

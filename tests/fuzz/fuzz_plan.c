@@ -91,10 +91,11 @@ static void choose(pith_ctx *ctx, pith_plan *plan) {
   for (int round = 0; round < 2; round++, plan->options.budget = PITH_BUDGET_LOSS)
     for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
       pith_recipe recipe;
+      bool solves;
       status = pith_plan_choose(ctx, plan, limits[i]);
       if (status != PITH_OK && status != PITH_E_LIMIT) __builtin_trap();
       need(pith_recipe_parse(ctx, plan->recipe, "the plan", &recipe));
-      need(pith_recipe_check(ctx, &recipe, &plan->checkpoint.config));
+      need(pith_recipe_check(ctx, &recipe, &plan->checkpoint.config, true, &solves));
       if (status == PITH_OK && !((plan->options.budget == PITH_BUDGET_BYTES ? plan->bytes : plan->loss) <= limits[i] * (1 + 1e-9))) __builtin_trap();
     }
   pith_json *report = pith_json_new_object();

@@ -74,7 +74,7 @@ test('sparse packages: a share of the weights is 0, and less is stored', async (
   const matrices = (result) => result.tensors.filter(({ name }) => /encoder.*(query|key|value|dense)\.weight$/.test(name));
   const dense = join(folder, 'dense');
   await compress(source, { output: dense });
-  for (const [encoding, sparsity] of /** @type {const} */ ([['u7-2of4', { form: '2:4' }], ['u7-block', { form: 'block', fraction: 0.5 }]])) {
+  for (const [encoding, sparsity] of /** @type {const} */ ([['u7-sparse', { form: '2:4' }], ['u7-block', { form: 'block', fraction: 0.5 }]])) {
     const output = join(folder, encoding);
     await compress(source, { output, recipe: { name: 'sparse', matrices: { encoding, sparsity }, tables: { encoding: 'u8-row' } } });
     const result = await diffOf(output, source);

@@ -25,6 +25,21 @@ test('plan and compress keep to a budget, and to what native code chooses', asyn
   assert.deepEqual(planned.tensors.map(({ name }) => name), most.sensitivity.tensors.map(({ name }) => name));
 });
 
+test('times are measured, and a budget of them is planned, not compressed', async (t) => {
+  const folder = temporaryFolder(t), source = join(folder, 'encoder');
+  writeTinyEncoder(source);
+  const units = new Set(), measured = await plan(source, { maxBytes: 1e12, measureTime: true, tokens: 32, onProgress: ({ unit }) => units.add(unit) });
+  assert.equal(measured.time.tokens, 32);
+  const sum = measured.tensors.reduce((ms, tensor) => ms + tensor.ms, measured.time.rest);
+  assert.ok(measured.ms > 0 && Math.abs(sum - measured.ms) < 1e-9 * sum);
+  const planned = await plan(source, { maxMs: 1e6, tokens: 32, sensitivity: measured.sensitivity });
+  assert.ok(planned.ms <= 1e6 && /1e\+06 ms; .* for a text of 32 tokens/.test(planned.recipe.description), planned.recipe.description);
+  const { bytes } = await compress(source, { recipe: planned.recipe });
+  assert.ok(bytes > 0);
+  await assert.rejects(compress(source, { maxMs: 5 }), { code: 'PITH_E_ARGUMENT', message: /plan first, with `pith plan .*--max-ms 5 -o recipe\.json`, then `pith compress / });
+  await assert.rejects(plan(source, { maxMs: 1e-9, sensitivity: measured.sensitivity }), { code: 'PITH_E_LIMIT', message: /fastest takes about/ });
+});
+
 test('a budget that cannot be kept, two of them, none, and what was found of another model', async (t) => {
   const folder = temporaryFolder(t), source = join(folder, 'encoder');
   writeTinyEncoder(source);
