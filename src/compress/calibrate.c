@@ -77,6 +77,13 @@ static uint32_t reader_of(uint32_t id) { return id == PITH_KEY || id == PITH_VAL
 
 static float *rows_of(const pith_calibration *c) { return c->run.x + (size_t)c->run.row * (size_t)c->run.config.hidden_size; }
 
+/* What a matrix's inputs ask for is by far the most that calibrating does. */
+static pith_status too_wide(pith_ctx *ctx, pith_status status, size_t cols) {
+  if (status != PITH_E_MEMORY) return status;
+  return pith_fail(ctx, status, "out of memory: calibrating a matrix of %llu inputs takes %llu MB beside the layer's weights; do it natively, or compress without calibration",
+                   (unsigned long long)cols, (unsigned long long)cols * cols * (sizeof(double) + sizeof(float)) / 1000000);
+}
+
 static pith_status begin_collecting(pith_ctx *ctx, pith_calibration *c, uint32_t id, bool aiming) {
   const pith_matrix *m = &pith_weights_stage(&c->run.weights, 0)->weights[id].matrix;
   pith_moments_free(ctx, &c->moments);
@@ -85,7 +92,7 @@ static pith_status begin_collecting(pith_ctx *ctx, pith_calibration *c, uint32_t
   c->aiming = aiming;
   c->aimed = false;
   c->inputs = NULL;
-  PITH_TRY(pith_moments_init(ctx, &c->moments, m->cols, aiming ? m->rows : 0));
+  PITH_TRY(too_wide(ctx, pith_moments_init(ctx, &c->moments, m->cols, aiming ? m->rows : 0), m->cols));
   PITH_TRY(pith_layerwise_replan(ctx, &c->run));
   (void)pith_layerwise_rewind(&c->run);
   c->unit = aiming ? PITH_CALIBRATE_AIM : PITH_CALIBRATE_COLLECT;
@@ -136,7 +143,7 @@ static pith_status begin_factoring(pith_ctx *ctx, pith_calibration *c) {
     PITH_TRY(pith_calloc(ctx, pith_parallel_threads(ctx->parallel), most_grids(c) * sizeof *c->grids, &c->grids));
     PITH_TRY(pith_moments_order(ctx, &c->moments, c->order));
   }
-  PITH_TRY(pith_calloc(ctx, cols, cols * sizeof *c->u, &c->u));
+  PITH_TRY(too_wide(ctx, pith_calloc(ctx, cols, cols * sizeof *c->u, &c->u), cols));
   PITH_TRY(pith_calloc(ctx, pith_parallel_threads(ctx->parallel), 2 * PITH_PANEL * cols * sizeof *c->scratch, &c->scratch));
   PITH_TRY(pith_calloc(ctx, 2, cols * sizeof *c->squares, &c->squares));
   for (size_t k = 0; k < cols; k++) c->squares[k] = (float)c->moments.sums[k * cols + k];

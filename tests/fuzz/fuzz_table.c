@@ -18,7 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes) {
   memcpy(text, data + 1, n_bytes - 1);
   text[n_bytes - 1] = '\0';
   pith_ctx_init(&ctx, NULL, NULL);
-  const uint32_t n = data[0] >> 6 ? data[0] >> 6 : 1;
+  const uint32_t n = (data[0] & 3) > 0 && data[0] >> 6 ? data[0] >> 6 : 1;   /* lines have one */
   pith_status status = pith_table_open(&ctx, &table, paths[data[0] & 3], PITH_TABLE_LINES, text, n_bytes - 1, columns, n);
   for (size_t n_rows = 0, line = 0; status == PITH_OK || status == PITH_PENDING; line = table.line) {
     status = pith_table_next(&ctx, &table);
