@@ -68,11 +68,11 @@ pith_status pith_speed_begin(pith_ctx *ctx, pith_speed *s, const pith_model *mod
   }
   for (int i = 0; i < s->n_sides; i++) PITH_TRY(begin_side(ctx, &s->sides[i], longest));
   if (generates(&s->sides[0])) {
-    s->measures[s->n_measures++] = (pith_speed_measure){.tokens = longest};
-    s->measures[s->n_measures++] = (pith_speed_measure){.tokens = 1, .after = longest};
+    s->measures[s->n_measures++] = (pith_speed_measure){"prompt", .tokens = longest};
+    s->measures[s->n_measures++] = (pith_speed_measure){"token", .tokens = 1, .after = longest};
   } else {
-    if (longest > SHORT_TEXT) s->measures[s->n_measures++] = (pith_speed_measure){.tokens = SHORT_TEXT};
-    s->measures[s->n_measures++] = (pith_speed_measure){.tokens = longest};
+    s->measures[s->n_measures++] = (pith_speed_measure){"shortText", .tokens = least(SHORT_TEXT, longest)};
+    s->measures[s->n_measures++] = (pith_speed_measure){"longText", .tokens = longest};
   }
   begin_measure(s);
   return PITH_OK;
@@ -178,23 +178,20 @@ static double median(const double *values, uint32_t n) {
 
 pith_json *pith_speed_report(const pith_speed *s) {
   static const char *const names[2][2] = {{"ms", "tokensPerSecond"}, {"msAgainst", "tokensPerSecondAgainst"}};
-  pith_json *out = pith_json_new_object(), *measures = pith_json_new_array();
+  pith_json *out = pith_json_new_object();
   pith_json_add_number(out, "threads", s->n_threads);
   for (uint32_t i = 0; i < s->n_measures; i++) {
     const pith_speed_measure *m = &s->measures[i];
     pith_json *measure = pith_json_new_object();
-    double ms[2] = {0.0, 0.0};
-    pith_json_add_string(measure, "of", m->after ? "token" : generates(&s->sides[0]) ? "prompt" : "text");
-    pith_json_add_number(measure, "tokens", m->tokens);
-    if (m->after) pith_json_add_number(measure, "after", m->after);
+    double ms[2];
+    pith_json_add_number(measure, m->after ? "after" : "tokens", m->after ? m->after : m->tokens);
     for (int side = 0; side < s->n_sides; side++) {
       ms[side] = median(m->ms[side], m->n_rounds);
       pith_json_add_number(measure, names[side][0], ms[side]);
       pith_json_add_number(measure, names[side][1], 1e3 * m->tokens / ms[side]);
     }
     if (s->n_sides == 2) pith_json_add_number(measure, "ratio", ms[1] / ms[0]);
-    pith_json_add(measures, NULL, measure);
+    pith_json_add(out, m->name, measure);
   }
-  pith_json_add(out, "measures", measures);
   return out;
 }
