@@ -63,7 +63,7 @@ pith_status pith_speed_begin(pith_ctx *ctx, pith_speed *s, const pith_model *mod
   for (int i = 0; i < s->n_sides; i++) {
     const pith_config *c = &s->sides[i].model->config;
     const int32_t limit = generates(&s->sides[i]) ? c->max_positions - DECODED : c->max_tokens;
-    if (limit < 1) return pith_fail(ctx, PITH_E_UNSUPPORTED, "speed: a context of %d tokens is too short to measure with", (int)c->max_positions);
+    if (limit < 1) return pith_fail(ctx, PITH_E_UNSUPPORTED, "a context of %d tokens is too short to measure the speed with", (int)c->max_positions);
     longest = least(longest, (uint32_t)limit);
   }
   for (int i = 0; i < s->n_sides; i++) PITH_TRY(begin_side(ctx, &s->sides[i], longest));
@@ -123,7 +123,7 @@ static bool step_pass(pith_speed_side *side) {
 static pith_status end_round(pith_ctx *ctx, pith_speed *s) {
   pith_speed_measure *m = &s->measures[s->measure];
   const double pass_ms = s->elapsed_ms / s->n_passes;
-  if (!(pass_ms > 0.0)) return pith_fail(ctx, PITH_E_UNSUPPORTED, "speed: the clock stands still");
+  if (!(pass_ms > 0.0)) return pith_fail(ctx, PITH_E_UNSUPPORTED, "the clock stands still");
   s->spent_ms += s->elapsed_ms;
   if (s->warming) s->sides[s->which].n_repeats = 1 + (uint32_t)(ROUND_MS / pass_ms);
   else m->ms[s->which][m->n_rounds] = pass_ms;
