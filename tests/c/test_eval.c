@@ -173,7 +173,7 @@ static void test_by_definition(void **state) {
 /* Of a model that lost layers each is held against the parent's that it was; what cannot be matched is said. */
 static void test_layers_that_stayed(void **state) {
   (void)state;
-  char package[512], request[2048], recipe[512], fewer[512];
+  char package[512], request[2048], recipe[512], fewer[512], other[512];
   tiny_shape small = shapes[1], narrow = shapes[0];
   uint64_t n_bytes;
   for (int s = 0; s < N_SHAPES; s++) {
@@ -205,6 +205,10 @@ static void test_layers_that_stayed(void **state) {
   fails(request, "3 and 4 layers");
   snprintf(request, sizeof request, "{\"verb\":\"eval\",\"source\":\"%s\",\"perplexity\":\"words\",\"perLayer\":true}", folders[0]);
   fails(request, "against which");
+  (void)tiny_checkpoint(root, "other", &shapes[1], other, sizeof other, &n_bytes);
+  tiny_tokenizer(&ctx, other, "BPE");
+  snprintf(request, sizeof request, "{\"verb\":\"eval\",\"source\":\"%s\",\"against\":\"%s\",\"perLayer\":true}", other, folders[1]);
+  fails(request, "not the same tokens");
   narrow.hidden = 24;   /* models that generate may differ in width */
   (void)tiny_checkpoint(root, "narrow", &narrow, fewer, sizeof fewer, &n_bytes);
   snprintf(request, sizeof request, "{\"verb\":\"eval\",\"source\":\"%s\",\"against\":\"%s\",\"perLayer\":true}", fewer, folders[0]);
