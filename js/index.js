@@ -37,9 +37,11 @@ export * from './errors.js';
  */
 /** Of rows against the parent's: Σ ‖x − y‖² / Σ ‖y‖², and the mean of their cosines. @typedef {{error: number, cosine: number}} RowError */
 /**
- * Milliseconds of a pass, medians of some rounds: over a text or a prompt of so many tokens, or a token after so many; ratio: the parent's by the model's.
- * @typedef {{threads: number, measures: {of: 'text' | 'prompt' | 'token', tokens: number, after?: number, ms: number, tokensPerSecond: number,
- *   msAgainst?: number, tokensPerSecondAgainst?: number, ratio?: number}[]}} Speed
+ * Milliseconds of a pass, medians of some rounds: over a text or a prompt of so many tokens, or of a token after so many; ratio: the parent's by the model's.
+ * @typedef {{tokens?: number, after?: number, ms: number, tokensPerSecond: number, msAgainst?: number, tokensPerSecondAgainst?: number, ratio?: number}} Pass
+ */
+/** Texts for encoders (of 16 and of 128 tokens where the model takes so many), a prompt and what follows for models that generate.
+ * @typedef {{threads: number, shortText?: Pass, longText?: Pass, prompt?: Pass, token?: Pass}} Speed
  */
 /**
  * What the manifest says of the package's quality; which members it has depends on the model's task.

@@ -39,8 +39,8 @@
  *           "perplexity","nllMean","bitsPerByte","klMean","perplexityAgainst","nllMeanAgainst","top1Agreement","tokens",
  *           "topKOverlap","tested","accuracy","macroF1","accuracyAgainst","macroF1Against","labelAgreement","absoluteErrorMean"}
  *           perLayer: "embedding":{"error","cosine"}, "layers":[{"layer","parent","error","cosine"}]: of the rows after each, relative squared error and
- *           mean cosine against the parent's; speed: "speed":{"threads","measures":[{"of":"text|prompt|token","tokens","after","ms",
- *           "tokensPerSecond","msAgainst","tokensPerSecondAgainst","ratio"}]}, alone where nothing else is asked for
+ *           mean cosine against the parent's; speed: "speed":{"threads", "shortText" and "longText", or "prompt" and "token":{"tokens" or "after","ms",
+ *           "tokensPerSecond","msAgainst","tokensPerSecondAgainst","ratio"}}, alone where nothing else is asked for
  *   {"verb":"digest","model":1,"texts":[…]}   → {"digest":sha256 hex,…}: one hash over embeddings, or over logits and greedy
  *        ids, of fixed texts (or those given): equal on every engine for the same package
  */

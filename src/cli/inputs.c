@@ -8,7 +8,8 @@
 static const char *const text_names[] = {"text", "sentence", "content", "review", "query", "question", "passage", NULL};
 static const char *const label_names[] = {"label", "labels", "class", "category", "target", NULL};
 static const char *const score_names[] = {"score", "similarity_score", "similarity", NULL};
-static const char *const first_names[] = {"a", "sentence1", "text1", NULL}, *const second_names[] = {"b", "sentence2", "text2", NULL};
+static const char *const first_names[] = {"a", "sentence1", "text1", "text", "premise", "question", NULL},
+                         *const second_names[] = {"b", "sentence2", "text2", "pair", "hypothesis", "passage", NULL};
 
 static const char *argument(const pith_json *arguments, const char *key) { return pith_json_string(pith_json_get(arguments, key)); }
 
@@ -118,15 +119,13 @@ pith_status pith_input_labelled(pith_ctx *ctx, const pith_json *arguments, pith_
   /* with three the second text is in the middle */
   const char *comma = argument(arguments, "columns") ? strchr(argument(arguments, "columns"), ',') : NULL;
   const uint32_t n = comma && strchr(comma + 1, ',') ? 3 : 2;
-  PITH_TRY(choose_columns(ctx, arguments, n == 3 ? "text,pair,label" : "text,label, or text,pair,label", names, columns, n));
+  PITH_TRY(choose_columns(ctx, arguments, "text,label, or text,pair,label", names, columns, n));
   return add_rows(ctx, path, PITH_TABLE_TSV, columns, n, add_labelled, request, "classify");
 }
 
 pith_status pith_input_text_pairs(pith_ctx *ctx, const pith_json *arguments, pith_json **list) {
-  static const char *const firsts[] = {"text", "sentence1", "text1", "a", "premise", "question", "query", NULL},
-                           *const seconds[] = {"pair", "sentence2", "text2", "b", "hypothesis", "passage", "sentence", NULL};
   char names[256];
-  pith_column columns[] = {{NULL, firsts, 1}, {NULL, seconds, 2}};
+  pith_column columns[] = {{NULL, first_names, 1}, {NULL, second_names, 2}};
   PITH_TRY(choose_columns(ctx, arguments, "a,b", names, columns, 2));
   pith_json *rows = pith_json_new_object();
   pith_status status = add_rows(ctx, argument(arguments, "pairs"), PITH_TABLE_TSV, columns, 2, add_text_pair, rows, "pairs");

@@ -73,14 +73,12 @@ static void snake_case(const char *name, char *out, size_t capacity) {
   out[n] = '\0';
 }
 
-static pith_json *snake_copy(const pith_json *value) {
-  const bool object = pith_json_is_object(value);
-  if (!object && !pith_json_is_array(value)) return pith_json_copy(value);
-  pith_json *out = object ? pith_json_new_object() : pith_json_new_array();
-  for (const pith_json *m = pith_json_first(value); m; m = pith_json_next(m)) {
+static pith_json *snake_object(const pith_json *object) {
+  pith_json *out = pith_json_new_object();
+  for (const pith_json *m = pith_json_first(object); m; m = pith_json_next(m)) {
     char key[64];
-    if (object) snake_case(pith_json_key(m), key, sizeof key);
-    pith_json_add(out, object ? key : NULL, snake_copy(m));
+    snake_case(pith_json_key(m), key, sizeof key);
+    pith_json_add(out, key, pith_json_is_object(m) ? snake_object(m) : pith_json_copy(m));
   }
   return out;
 }
@@ -292,34 +290,15 @@ static pith_status put_difference(pith_ctx *ctx, const pith_json *result, pith_b
   return put_members(ctx, result, 0, out);
 }
 
-/* A line a pass. */
-static pith_status put_speed(pith_ctx *ctx, const pith_json *speed, pith_buffer *out) {
-  const pith_json *measures = pith_json_get(speed, "measures");
-  const bool two = pith_json_get(pith_json_first(measures), "ratio") != NULL;
-  PITH_TRY(pith_buffer_printf(ctx, out, "%-30s %11s %11s%s\n", "a pass", "ms", "tokens/s", two ? "   parent's ms    tokens/s  times as fast" : ""));
-  for (const pith_json *m = pith_json_first(measures); m; m = pith_json_next(m)) {
-    const pith_json *after = pith_json_get(m, "after");
-    char name[64];
-    if (after) pith_snprintf(name, sizeof name, "a token, after %.0f", pith_json_number(after, 0));
-    else pith_snprintf(name, sizeof name, "a %s of %.0f tokens", pith_json_string(pith_json_get(m, "of")), pith_json_number(pith_json_get(m, "tokens"), 0));
-    PITH_TRY(pith_buffer_printf(ctx, out, "%-30s %11.3f %11.1f", name, pith_json_number(pith_json_get(m, "ms"), 0), pith_json_number(pith_json_get(m, "tokensPerSecond"), 0)));
-    if (two)
-      PITH_TRY(pith_buffer_printf(ctx, out, " %13.3f %11.1f %14.2f", pith_json_number(pith_json_get(m, "msAgainst"), 0),
-                                  pith_json_number(pith_json_get(m, "tokensPerSecondAgainst"), 0), pith_json_number(pith_json_get(m, "ratio"), 0)));
-    PITH_TRY(pith_buffer_append(ctx, out, "\n", 1));
-  }
-  return PITH_OK;
-}
-
-/* The figures, then tables of the layers and of the speed where there are any. */
+/* The figures, then a table of the layers where there is one. */
 static pith_status put_evaluation(pith_ctx *ctx, const pith_json *result, pith_buffer *out) {
-  const pith_json *layers = pith_json_get(result, "layers"), *speed = pith_json_get(result, "speed");
+  const pith_json *layers = pith_json_get(result, "layers");
   PITH_TRY(put_members(ctx, result, 0, out));
   if (layers) PITH_TRY(pith_buffer_printf(ctx, out, "%5s  %8s  %13s  %10s\n", "layer", "parent's", "squared error", "cosine"));
   for (const pith_json *l = pith_json_first(layers); l; l = pith_json_next(l))
     PITH_TRY(pith_buffer_printf(ctx, out, "%5.0f  %8.0f  %13.6g  %10.7f\n", pith_json_number(pith_json_get(l, "layer"), 0), pith_json_number(pith_json_get(l, "parent"), 0),
                                 pith_json_number(pith_json_get(l, "error"), 0), pith_json_number(pith_json_get(l, "cosine"), 0)));
-  return speed ? put_speed(ctx, speed, out) : PITH_OK;
+  return PITH_OK;
 }
 
 static pith_status put_result(pith_ctx *ctx, const pith_output *o, const char *command, const pith_json *subject, const pith_json *result, const void *data,
@@ -329,7 +308,7 @@ static pith_status put_result(pith_ctx *ctx, const pith_output *o, const char *c
   if (pith_json_get(result, "results")) return put_predictions(ctx, o->json, command, subject, result, out);
   if (strcmp(command, "generate") == 0) return put_generated(ctx, o->json, subject, result, out);
   if (o->json) {
-    pith_json *line = strcmp(command, "inspect") == 0 ? pith_json_copy(result) : snake_copy(result);
+    pith_json *line = strcmp(command, "inspect") == 0 ? pith_json_copy(result) : snake_object(result);
     const pith_status status = put_json_line(ctx, line, out);
     pith_json_free(line);
     return status;

@@ -25,7 +25,7 @@ pith_status pith_per_layer_init(pith_ctx *ctx, pith_per_layer *p, const pith_mod
   const bool pruned = a->n_layers != b->n_layers;
   const int32_t n = layers_before(model);
   if (pruned && n != layers_before(parent))
-    return pith_fail(ctx, PITH_E_ARGUMENT, "the models have %d and %d layers, and no recipe of theirs says which of them belong together: there is no error by layer",
+    return pith_fail(ctx, PITH_E_ARGUMENT, "the models have %d and %d layers, and no recipe says which of them belong together",
                      (int)a->n_layers, (int)b->n_layers);
   PITH_TRY(pith_calloc(ctx, (size_t)n + 1, sizeof *p->items, &p->items));
   p->items[p->n++] = (pith_layer_error){.layers = {-1, -1}};

@@ -63,16 +63,16 @@ pith_status pith_speed_begin(pith_ctx *ctx, pith_speed *s, const pith_model *mod
   for (int i = 0; i < s->n_sides; i++) {
     const pith_config *c = &s->sides[i].model->config;
     const int32_t limit = generates(&s->sides[i]) ? c->max_positions - DECODED : c->max_tokens;
-    if (limit < 1) return pith_fail(ctx, PITH_E_UNSUPPORTED, "speed: a context of %d tokens is too short to measure with", (int)c->max_positions);
+    if (limit < 1) return pith_fail(ctx, PITH_E_UNSUPPORTED, "a context of %d tokens is too short to measure the speed with", (int)c->max_positions);
     longest = least(longest, (uint32_t)limit);
   }
   for (int i = 0; i < s->n_sides; i++) PITH_TRY(begin_side(ctx, &s->sides[i], longest));
   if (generates(&s->sides[0])) {
-    s->measures[s->n_measures++] = (pith_speed_measure){.tokens = longest};
-    s->measures[s->n_measures++] = (pith_speed_measure){.tokens = 1, .after = longest};
+    s->measures[s->n_measures++] = (pith_speed_measure){"prompt", .tokens = longest};
+    s->measures[s->n_measures++] = (pith_speed_measure){"token", .tokens = 1, .after = longest};
   } else {
-    if (longest > SHORT_TEXT) s->measures[s->n_measures++] = (pith_speed_measure){.tokens = SHORT_TEXT};
-    s->measures[s->n_measures++] = (pith_speed_measure){.tokens = longest};
+    s->measures[s->n_measures++] = (pith_speed_measure){"shortText", .tokens = least(SHORT_TEXT, longest)};
+    s->measures[s->n_measures++] = (pith_speed_measure){"longText", .tokens = longest};
   }
   begin_measure(s);
   return PITH_OK;
@@ -123,7 +123,7 @@ static bool step_pass(pith_speed_side *side) {
 static pith_status end_round(pith_ctx *ctx, pith_speed *s) {
   pith_speed_measure *m = &s->measures[s->measure];
   const double pass_ms = s->elapsed_ms / s->n_passes;
-  if (!(pass_ms > 0.0)) return pith_fail(ctx, PITH_E_UNSUPPORTED, "speed: the clock stands still");
+  if (!(pass_ms > 0.0)) return pith_fail(ctx, PITH_E_UNSUPPORTED, "the clock stands still");
   s->spent_ms += s->elapsed_ms;
   if (s->warming) s->sides[s->which].n_repeats = 1 + (uint32_t)(ROUND_MS / pass_ms);
   else m->ms[s->which][m->n_rounds] = pass_ms;
@@ -178,23 +178,20 @@ static double median(const double *values, uint32_t n) {
 
 pith_json *pith_speed_report(const pith_speed *s) {
   static const char *const names[2][2] = {{"ms", "tokensPerSecond"}, {"msAgainst", "tokensPerSecondAgainst"}};
-  pith_json *out = pith_json_new_object(), *measures = pith_json_new_array();
+  pith_json *out = pith_json_new_object();
   pith_json_add_number(out, "threads", s->n_threads);
   for (uint32_t i = 0; i < s->n_measures; i++) {
     const pith_speed_measure *m = &s->measures[i];
     pith_json *measure = pith_json_new_object();
-    double ms[2] = {0.0, 0.0};
-    pith_json_add_string(measure, "of", m->after ? "token" : generates(&s->sides[0]) ? "prompt" : "text");
-    pith_json_add_number(measure, "tokens", m->tokens);
-    if (m->after) pith_json_add_number(measure, "after", m->after);
+    double ms[2];
+    pith_json_add_number(measure, m->after ? "after" : "tokens", m->after ? m->after : m->tokens);
     for (int side = 0; side < s->n_sides; side++) {
       ms[side] = median(m->ms[side], m->n_rounds);
       pith_json_add_number(measure, names[side][0], ms[side]);
       pith_json_add_number(measure, names[side][1], 1e3 * m->tokens / ms[side]);
     }
     if (s->n_sides == 2) pith_json_add_number(measure, "ratio", ms[1] / ms[0]);
-    pith_json_add(measures, NULL, measure);
+    pith_json_add(out, m->name, measure);
   }
-  pith_json_add(out, "measures", measures);
   return out;
 }

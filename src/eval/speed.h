@@ -9,6 +9,7 @@
 enum { PITH_SPEED_ROUNDS = 11, PITH_SPEED_MEASURES = 2 };
 
 typedef struct pith_speed_measure {
+  const char *name;
   uint32_t tokens, after;                       /* of a pass, and how many the cache holds before it */
   uint32_t n_rounds;                            /* so far */
   double ms[2][PITH_SPEED_ROUNDS];              /* of a pass */
@@ -44,8 +45,8 @@ pith_status pith_speed_begin(pith_ctx *ctx, pith_speed *s, const pith_model *mod
 pith_status pith_speed_step(pith_ctx *ctx, pith_speed *s);
 void pith_speed_free(pith_ctx *ctx, pith_speed *s);
 double pith_speed_progress(const pith_speed *s);   /* in [0, 1] */
-/* After PITH_OK: {"threads", "measures": [{"of": "text|prompt|token", "tokens", "after"?, "ms", "tokensPerSecond", "msAgainst"?, "tokensPerSecondAgainst"?,
- * "ratio"?}]}; ratio: the parent's milliseconds by the model's. */
+/* After PITH_OK: "threads", and "shortText" and "longText", or "prompt" and "token": {"tokens" of it, or of a token "after" how many, "ms", "tokensPerSecond",
+ * "msAgainst", "tokensPerSecondAgainst", "ratio"}; ratio: the parent's milliseconds by the model's. */
 pith_json *pith_speed_report(const pith_speed *s);
 
 #endif

@@ -4,6 +4,14 @@
 
 enum { MAX_TOKENIZER_BYTES = 256 << 20 };
 
+pith_status pith_model_check_ids(pith_ctx *ctx, const pith_model *model, const pith_ids *ids, size_t begin) {
+  for (size_t i = begin; i < ids->n; i++)
+    if (ids->ids[i] < 0 || ids->ids[i] >= model->config.vocab_size)
+      return pith_fail(ctx, PITH_E_FORMAT, "the tokenizer gives the id %d, and the model has %d: they do not belong together", (int)ids->ids[i],
+                       (int)model->config.vocab_size);
+  return PITH_OK;
+}
+
 pith_status pith_model_encode(pith_ctx *ctx, const pith_model *model, const char *text, size_t n_bytes, bool special_tokens, bool truncate,
                               pith_ids *out) {
   const size_t begin = out->n;
@@ -16,11 +24,7 @@ pith_status pith_model_encode(pith_ctx *ctx, const pith_model *model, const char
     out->n--;
   }
   if (limit > 0 && out->n - begin > (size_t)limit) out->n = begin + (size_t)limit;
-  for (size_t i = begin; i < out->n; i++)
-    if (out->ids[i] < 0 || out->ids[i] >= model->config.vocab_size)
-      return pith_fail(ctx, PITH_E_FORMAT, "the tokenizer gives the id %d, and the model has %d: they do not belong together", (int)out->ids[i],
-                       (int)model->config.vocab_size);
-  return PITH_OK;
+  return pith_model_check_ids(ctx, model, out, begin);
 }
 
 /* What the manifest says beside the configuration must follow from it. */

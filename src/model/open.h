@@ -69,6 +69,8 @@ pith_status pith_model_checkpoint_tokenizer(pith_ctx *ctx, const pith_checkpoint
 pith_status pith_model_encode(pith_ctx *ctx, const pith_model *model, const char *text, size_t n_bytes, bool special_tokens, bool truncate,
                               pith_ids *out);
 
+/* That the model has the ids from `begin` on. */
+pith_status pith_model_check_ids(pith_ctx *ctx, const pith_model *model, const pith_ids *ids, size_t begin);
 /* pairs.c: the same of two texts, with special tokens and cut, and their token types. Appends to both. */
 pith_status pith_model_encode_pair(pith_ctx *ctx, const pith_model *model, const char *const texts[2], const size_t n_bytes[2], pith_ids *out, pith_ids *types);
 

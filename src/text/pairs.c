@@ -86,14 +86,10 @@ static pith_status append_pair(pith_ctx *ctx, const pith_tokenizer *t, const pit
 
 pith_status pith_tokenizer_encode_pair(pith_ctx *ctx, const pith_tokenizer *t, const char *const texts[2], const size_t n_bytes[2], int32_t max_tokens, pith_ids *out,
                                        pith_ids *types) {
-  static const char *const names[2] = {"the first text", "the second text"};
   pith_ids ids[2] = {{0}};
   pith_status status = PITH_OK;
-  if (t->n_pair == 0) return pith_fail(ctx, PITH_E_UNSUPPORTED, "the tokenizer does not say how two texts become one sequence, or not in a way that Pith knows");
-  for (int i = 0; i < 2 && status == PITH_OK; i++) {
-    status = pith_tokenizer_encode(ctx, t, texts[i], n_bytes[i], (pith_encode_options){false, 0}, &ids[i]);
-    if (status != PITH_OK) status = pith_fail_in(ctx, status, names[i]);
-  }
+  if (t->n_pair == 0) return pith_fail(ctx, PITH_E_UNSUPPORTED, "the tokenizer says in no way that Pith knows how two texts become one sequence");
+  for (int i = 0; i < 2 && status == PITH_OK; i++) status = pith_tokenizer_encode(ctx, t, texts[i], n_bytes[i], (pith_encode_options){false, 0}, &ids[i]);
   size_t kept[2] = {ids[0].n, ids[1].n};
   const size_t n_special = t->n_pair - 2;
   if (status == PITH_OK && max_tokens > 0) {

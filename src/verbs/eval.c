@@ -19,6 +19,7 @@ typedef struct eval_state {
   pith_labelled labelled;
   int64_t top_k;             /* 0: no overlap */
   bool per_layer, times;     /* times: the speed too */
+  bool asked;                /* for texts to measure quality with: who only asks how fast a model is needs none */
   bool measured;             /* the quality, if there is any to measure */
   pith_speed speed;
   pith_source sources[2];    /* the models, whole */
@@ -69,6 +70,7 @@ static pith_status read_texts(pith_job *job, eval_state *s) {
   const char *perplexity;
   PITH_TRY(pith_request_string(job, "perplexity", false, &perplexity));
   const int n_given = !pith_json_is_null(pairs) + !pith_json_is_null(labelled) + (perplexity != NULL) + !pith_json_is_null(pith_json_get(job->request, "texts"));
+  s->asked = n_given > 0;
   if (n_given > 1) return pith_fail(job->ctx, PITH_E_ARGUMENT, "eval takes one of texts, pairs, classify and perplexity");
   if (!pith_json_is_null(pairs)) return read_pairs(job, s, pairs);
   if (!pith_json_is_null(labelled)) return read_labelled(job, s, labelled);
@@ -126,14 +128,6 @@ static pith_status begin_quality(pith_job *job, eval_state *s) {
   return s->per_layer ? pith_evaluation_per_layer(job->ctx, &s->evaluation) : PITH_OK;
 }
 
-/* Who only asks how fast a model is need not say what its quality could be measured by. */
-static bool only_speed(const pith_job *job, const eval_state *s) {
-  static const char *const others[] = {"against", "texts", "pairs", "classify", "perplexity", "topKOverlap"};
-  for (size_t i = 0; i < sizeof others / sizeof *others; i++)
-    if (!pith_json_is_null(pith_json_get(job->request, others[i]))) return false;
-  return s->times && !s->per_layer;
-}
-
 static pith_status begin_speed(pith_job *job, eval_state *s) {
   s->measured = true;
   pith_evaluation_free(job->ctx, &s->evaluation);
@@ -153,7 +147,8 @@ static pith_status step_load(pith_job *job, eval_state *s) {
   }
   s->loading = 2;
   PITH_TRY(pith_request_attention(job, &s->models[0].config));
-  PITH_TRY(only_speed(job, s) ? begin_speed(job, s) : begin_quality(job, s));
+  const bool only_speed = s->times && !s->asked && !s->has_against && !s->top_k && !s->per_layer;
+  PITH_TRY(only_speed ? begin_speed(job, s) : begin_quality(job, s));
   return PITH_PENDING;
 }
 

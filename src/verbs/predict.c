@@ -7,13 +7,15 @@
 
 typedef struct predict_state {
   pith_texts texts;
-  const char **seconds;      /* of pairs of texts; NULL: there is none */
+  const char **seconds;      /* of classify: of pairs of texts, else NULL */
   pith_predictor predictor;
 } predict_state;
 
-/* Texts, or pairs: {"text", "pair"}. */
-static pith_status read_pairs(pith_job *job, predict_state *s, const pith_json *list) {
+/* Texts, of which any may be a pair: {"text", "pair"}. */
+static pith_status read_pairs(pith_job *job, predict_state *s) {
+  const pith_json *list = pith_json_get(job->request, "texts");
   const size_t n = pith_json_count(list);
+  if (!pith_json_is_array(list)) return PITH_OK;
   PITH_TRY(pith_calloc(job->ctx, n, sizeof *s->seconds, &s->seconds));
   PITH_TRY(pith_calloc(job->ctx, n, sizeof *s->texts.texts, &s->texts.texts));
   PITH_TRY(pith_calloc(job->ctx, n, sizeof *s->texts.n_bytes, &s->texts.n_bytes));
@@ -29,18 +31,11 @@ static pith_status read_pairs(pith_job *job, predict_state *s, const pith_json *
   return PITH_OK;
 }
 
-static bool has_pairs(const pith_json *list) {
-  const pith_json *item = pith_json_is_array(list) ? pith_json_first(list) : NULL;
-  while (item && !pith_json_is_object(item)) item = pith_json_next(item);
-  return item != NULL;
-}
-
 static pith_status start(pith_job *job, pith_task task, int64_t n_best) {
   predict_state *s = job->state;
   pith_model *model;
-  const pith_json *list = pith_json_get(job->request, "texts");
   PITH_TRY(pith_request_model(job, &model));
-  PITH_TRY(task == PITH_TASK_CLASSIFY && has_pairs(list) ? read_pairs(job, s, list) : pith_request_texts(job, "texts", &s->texts));
+  PITH_TRY(task == PITH_TASK_CLASSIFY ? read_pairs(job, s) : pith_request_texts(job, "texts", &s->texts));
   if (!s->texts.texts) return pith_fail(job->ctx, PITH_E_ARGUMENT, "%s: \"texts\" should be a list of strings", job->verb->name);
   if (task != PITH_TASK_TAG) PITH_TRY(pith_request_integer(job, "topK", 0, INT32_MAX, n_best, &n_best));
   PITH_TRY(pith_predictor_init(job->ctx, &s->predictor, model, task, (uint32_t)n_best));

@@ -173,7 +173,7 @@ static void test_by_definition(void **state) {
 /* Of a model that lost layers each is held against the parent's that it was; what cannot be matched is said. */
 static void test_layers_that_stayed(void **state) {
   (void)state;
-  char package[512], request[2048], recipe[512], fewer[512];
+  char package[512], request[2048], recipe[512], fewer[512], other[512];
   tiny_shape small = shapes[1], narrow = shapes[0];
   uint64_t n_bytes;
   for (int s = 0; s < N_SHAPES; s++) {
@@ -205,6 +205,10 @@ static void test_layers_that_stayed(void **state) {
   fails(request, "3 and 4 layers");
   snprintf(request, sizeof request, "{\"verb\":\"eval\",\"source\":\"%s\",\"perplexity\":\"words\",\"perLayer\":true}", folders[0]);
   fails(request, "against which");
+  (void)tiny_checkpoint(root, "other", &shapes[1], other, sizeof other, &n_bytes);
+  tiny_tokenizer(&ctx, other, "BPE");
+  snprintf(request, sizeof request, "{\"verb\":\"eval\",\"source\":\"%s\",\"against\":\"%s\",\"perLayer\":true}", other, folders[1]);
+  fails(request, "not the same tokens");
   narrow.hidden = 24;   /* models that generate may differ in width */
   (void)tiny_checkpoint(root, "narrow", &narrow, fewer, sizeof fewer, &n_bytes);
   snprintf(request, sizeof request, "{\"verb\":\"eval\",\"source\":\"%s\",\"against\":\"%s\",\"perLayer\":true}", fewer, folders[0]);
@@ -219,9 +223,9 @@ static double made_now(void *user) {
   return made_clock;
 }
 
-static void check_measure(const pith_json *m, const char *of, double tokens, double after, double ms, double ms_against) {
-  assert_string_equal(pith_json_string(pith_json_get(m, "of")), of);
-  assert_true(pith_json_number(pith_json_get(m, "tokens"), -1) == tokens && pith_json_number(pith_json_get(m, "after"), 0) == after);
+static void check_measure(const pith_json *result, const char *of, double tokens, double after, double ms, double ms_against) {
+  const pith_json *m = pith_json_get(pith_json_get(result, "speed"), of);
+  assert_true(pith_json_number(pith_json_get(m, after > 0 ? "after" : "tokens"), -1) == (after > 0 ? after : tokens));
   const double found = pith_json_number(pith_json_get(m, "ms"), -1);
   if (fabs(found - ms) > 1e-9) fail_msg("%s of %g: %g ms, not %g", of, tokens, found, ms);
   assert_true(fabs(pith_json_number(pith_json_get(m, "tokensPerSecond"), -1) - 1e3 * tokens / ms) < 1e-6);
@@ -245,17 +249,16 @@ static void test_speed(void **state) {
         continue;
       }
       pith_json *result = works(request);
-      const pith_json *measures = pith_json_get(pith_json_get(result, "speed"), "measures"), *first = pith_json_first(measures);
       const double whole = 2 * LAYERS + 2, pruned = whole - 2;
-      assert_int_equal(pith_json_count(measures), 2);
+      assert_int_equal(pith_json_count(pith_json_get(result, "speed")), 3);
       assert_true(pith_json_get(result, decoder ? "klMean" : "cosineMean") != NULL);
-      check_measure(first, decoder ? "prompt" : "text", decoder ? 128 : 16, 0, (1 + decoder) * pruned, (1 + decoder) * whole);
-      check_measure(pith_json_next(first), decoder ? "token" : "text", decoder ? 1 : 64, decoder ? 128 : 0, pruned, whole);
+      check_measure(result, decoder ? "prompt" : "shortText", decoder ? 128 : 16, 0, (1 + decoder) * pruned, (1 + decoder) * whole);
+      check_measure(result, decoder ? "token" : "longText", decoder ? 1 : 64, decoder ? 128 : 0, pruned, whole);
       pith_json_free(result);
       snprintf(request, sizeof request, "{\"verb\":\"eval\",\"source\":\"%s\",\"speed\":true}", folders[s]);   /* alone, without texts */
       result = works(request);
       assert_true(pith_json_get(result, "texts") == NULL && pith_json_count(result) == 1);
-      check_measure(pith_json_first(pith_json_get(pith_json_get(result, "speed"), "measures")), decoder ? "prompt" : "text", decoder ? 128 : 16, 0, (1 + decoder) * whole, 0);
+      check_measure(result, decoder ? "prompt" : "shortText", decoder ? 128 : 16, 0, (1 + decoder) * whole, 0);
       pith_json_free(result);
     }
   host = pith_host_posix_init(&posix);

@@ -21,7 +21,8 @@ enum { CONTEXT = 32 };
 static pith_host_posix posix;
 static pith_host host;
 static pith_ctx ctx;
-static pith_json *cases;
+static pith_json *cases, *pairs;
+static int n_pairs;           /* that were checked */
 static char root[256];
 
 /* config.json and model.safetensors of a case; its tensors' values by the generator's rule. */
@@ -117,6 +118,26 @@ static double check_text(pith_forward *f, const pith_json *text) {
   return worst;
 }
 
+/* The worst difference of what a text classifier answers to ids with token types (tests/c/data/pairs.json). */
+static double check_pair(pith_forward *f, const pith_json *pair) {
+  int32_t ids[CONTEXT], types[CONTEXT];
+  float outputs[16];
+  const uint32_t n = read_ids(pith_json_get(pair, "ids"), ids);
+  assert_int_equal(read_ids(pith_json_get(pair, "types"), types), n);
+  f->types = types;
+  run_rows(f, ids, (pith_span){0, n, 0});
+  f->types = NULL;
+  pith_head_rows(f, 1, f->x);
+  pith_head_logits(f, 1, f->x, outputs);
+  return distance(pith_json_get(pair, "outputs"), outputs, (size_t)pith_head_outputs(f->config));
+}
+
+static const pith_json *pairs_of(const char *name) {
+  for (const pith_json *m = pith_json_first(pith_json_get(pairs, "models")); m; m = pith_json_next(m))
+    if (strcmp(pith_json_string(pith_json_get(m, "of")), name) == 0) return pith_json_get(m, "cases");
+  return NULL;
+}
+
 static void check_case(const pith_json *c, const char *folder) {
   pith_checkpoint checkpoint;
   pith_checkpoint_loader loader;
@@ -136,6 +157,7 @@ static void check_case(const pith_json *c, const char *folder) {
   assert_int_equal(pith_forward_init(&ctx, &forward, &checkpoint.config, &weights, kernels, CONTEXT, CONTEXT, &arena), PITH_OK);
   double worst = 0.0;
   for (const pith_json *text = pith_json_first(pith_json_get(c, "texts")); text; text = pith_json_next(text)) worst = fmax(worst, check_text(&forward, text));
+  for (const pith_json *pair = pith_json_first(pairs_of(pith_json_string(pith_json_get(c, "name")))); pair; pair = pith_json_next(pair), n_pairs++) worst = fmax(worst, check_pair(&forward, pair));
   print_message("%s: worst difference %.2g\n", pith_json_string(pith_json_get(c, "name")), worst);
   assert_true(worst < 2e-5);
   pith_arena_free(&ctx, &arena);
@@ -246,7 +268,7 @@ static void test_answers(void **state) {
   char folder[512];
   int i = 0;
   for (const pith_json *c = pith_json_first(cases); c; c = pith_json_next(c)) check_case(c, folder_of(i++, folder, sizeof folder));
-  assert_true(i > 0);
+  assert_true(i > 0 && n_pairs == 6);
 }
 
 static void test_gguf(void **state) {
@@ -579,9 +601,11 @@ static int make_checkpoints(void **state) {
   host = pith_host_posix_init(&posix);
   pith_ctx_init(&ctx, &host, NULL);
   tiny_folder(root, sizeof root);
-  assert_int_equal(pith_io_read_file(&ctx, "tests/c/data/families.json", 1 << 24, &text, &n), PITH_OK);
-  assert_int_equal(pith_json_parse(&ctx, text, n, "families.json", &cases), PITH_OK);
-  pith_free(&ctx, text);
+  for (int k = 0; k < 2; k++) {
+    assert_int_equal(pith_io_read_file(&ctx, k ? "tests/c/data/pairs.json" : "tests/c/data/families.json", 1 << 24, &text, &n), PITH_OK);
+    assert_int_equal(pith_json_parse(&ctx, text, n, "golden data", k ? &pairs : &cases), PITH_OK);
+    pith_free(&ctx, text);
+  }
   for (const pith_json *c = pith_json_first(cases); c; c = pith_json_next(c)) {
     write_checkpoint(c, folder_of(i++, folder, sizeof folder));
     tiny_tokenizer(&ctx, folder, strstr(pith_json_string(pith_json_get(c, "name")), "bert") ? "WordPiece" : "BPE");
@@ -594,6 +618,7 @@ static int remove_checkpoints(void **state) {
   (void)state;
   tiny_remove(root);
   pith_json_free(cases);
+  pith_json_free(pairs);
   return 0;
 }
 

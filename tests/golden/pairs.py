@@ -52,7 +52,8 @@ for name in ["bert to classify", "roberta to classify"]:
         save_file(weights, os.path.join(folder, "model.safetensors"), {"format": "pt"})
         model = getattr(transformers, case["config"]["architectures"][0]).from_pretrained(folder).eval()
     answers = []
-    for ids, n_first in [([1, 17, 200, 3, 2, 42, 9, 77, 2], 5), ([1, 2, 300, 2], 2), ([1, 88, 19, 2, 2], 4)]:
+    cls = 1 if name.startswith("bert") else 0   # 1 would be RoBERTa's padding
+    for ids, n_first in [([cls, 17, 200, 3, 2, 42, 9, 77, 2], 5), ([cls, 2, 300, 2], 2), ([cls, 88, 19, 2, 2], 4)]:
         types = [0] * n_first + [1] * (len(ids) - n_first)
         given = {"token_type_ids": torch.tensor([types])} if case["config"]["type_vocab_size"] > 1 else {}
         with torch.no_grad(): logits = model(torch.tensor([ids]), **given).logits[0]

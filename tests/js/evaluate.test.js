@@ -9,8 +9,8 @@ import { native, root, temporaryFolder } from './support.js';
 import { writeTinyCheckpoint, writeTinyEncoder } from './tiny.js';
 
 /** That a measure is there, and positive. */
-function checkMeasure(measure, of, tokens, after) {
-  assert.deepEqual([measure.of, measure.tokens, measure.after], [of, tokens, after]);
+function checkMeasure(measure, tokens, after) {
+  assert.deepEqual([measure.tokens, measure.after], [tokens, after]);
   assert.ok(measure.ms > 0 && measure.msAgainst > 0 && measure.ratio > 0 && measure.tokensPerSecond > 0 && measure.tokensPerSecondAgainst > 0, JSON.stringify(measure));
 }
 
@@ -56,16 +56,18 @@ test('the speed: of both models, by every program, and alone', async (t) => {
     const { speed, ...others } = await evaluate(output, { against: source, speed: true, threads: 1 });
     assert.deepEqual(others, await evaluate(output, { against: source }));
     assert.equal(speed?.threads, 1);
-    const [first, second] = speed.measures;
-    checkMeasure(first, ...(name === 'decoder' ? ['prompt', 128] : ['text', 16]));
-    checkMeasure(second, ...(name === 'decoder' ? ['token', 1, 128] : ['text', 64]));
+    const names = name === 'decoder' ? ['prompt', 'token'] : ['short_text', 'long_text'];
+    assert.equal(Object.keys(speed).length, 3);
+    checkMeasure(speed.prompt ?? speed.shortText, name === 'decoder' ? 128 : 16);
+    checkMeasure(speed.token ?? speed.longText, ...(name === 'decoder' ? [undefined, 128] : [64]));
     for (const [, program, before] of programs) {
       const pith = (...args) => spawnSync(program, [...before, 'eval', output, '--speed', '--threads', '2', ...args], { encoding: 'utf8' });
       const alone = JSON.parse(pith('--json').stdout);
       assert.deepEqual(Object.keys(alone), ['speed']);
       assert.equal(alone.speed.threads, 2);
-      assert.ok(alone.speed.measures.every((measure) => measure.ms > 0 && measure.tokens_per_second > 0 && !('ratio' in measure)), JSON.stringify(alone));
-      assert.match(pith('--against', source).stdout, name === 'decoder' ? /\na prompt of 128 tokens +\d.*\na token, after 128 +\d/ : /\na text of 16 tokens +\d.*\na text of 64 tokens +\d/);
+      assert.deepEqual(Object.keys(alone.speed), ['threads', ...names]);
+      for (const measure of names.map((key) => alone.speed[key])) assert.ok(measure.ms > 0 && measure.tokens_per_second > 0 && !('ratio' in measure), JSON.stringify(alone));
+      for (const key of names) assert.match(pith('--against', source).stdout, new RegExp(`\\n  ${key}\\n    (tokens|after) +\\d+\\n    ms +\\d[^]*\\n    ratio +\\d`));
     }
   }
   const short = join(folder, 'short');
