@@ -22,9 +22,10 @@ uint64_t pith_sensitivity_bytes(const pith_slot *slot, const pith_recipe_rule *r
 
 /* What a tensor of that kind may be stored as, the coarsest first. */
 static uint32_t rules_of(pith_role role, pith_recipe_rule out[PITH_MAX_CHOICES]) {
-  static const pith_recipe_rule multiplied[] = {{.encoding = PITH_ENC_U4, .group_size = 64}, {.encoding = PITH_ENC_U4, .group_size = 32}, {.encoding = PITH_ENC_U7, .group_size = 64},
-                                                {.encoding = PITH_ENC_F16}};
-  static const pith_recipe_rule looked_up[] = {{.encoding = PITH_ENC_U8_ROW}, {.encoding = PITH_ENC_F16}};
+  static const pith_recipe_rule multiplied[] = {{.encoding = PITH_ENC_U4, .group_size = 64},        {.encoding = PITH_ENC_U4, .group_size = 32}, {.encoding = PITH_ENC_U5, .group_size = 64},
+                                                {.encoding = PITH_ENC_U6, .group_size = 64},        {.encoding = PITH_ENC_U7_PACKED, .group_size = 64}, {.encoding = PITH_ENC_F16}};
+  static const pith_recipe_rule looked_up[] = {{.encoding = PITH_ENC_U4, .group_size = 64},        {.encoding = PITH_ENC_U5, .group_size = 64}, {.encoding = PITH_ENC_U6, .group_size = 64},
+                                               {.encoding = PITH_ENC_U7_PACKED, .group_size = 64}, {.encoding = PITH_ENC_U8_ROW},               {.encoding = PITH_ENC_F16}};
   if (role == PITH_ROLE_VECTOR || role == PITH_ROLE_LABELS) return 0;
   if (role == PITH_ROLE_TABLE) {
     memcpy(out, looked_up, sizeof looked_up);
@@ -98,6 +99,7 @@ void pith_sensitivity_free(pith_ctx *ctx, pith_sensitivity *s) {
   pith_free(ctx, s->scores);
   pith_free(ctx, s->logits[0]);
   pith_free(ctx, s->logits[1]);
+  pith_free(ctx, s->tokens.values);
   memset(s, 0, sizeof *s);
 }
 
@@ -107,8 +109,7 @@ void pith_sensitivity_free(pith_ctx *ctx, pith_sensitivity *s) {
 static pith_status take_rows(pith_ctx *ctx, pith_sensitivity *s) {
   const pith_config *config = config_of(s);
   uint32_t n_carried = (s->prunes ? 4 : 2) * (uint32_t)config->n_layers;
-  for (uint32_t i = 0; i < s->n_tensors; i++)
-    if (s->tensors[i].stage < 0) n_carried += s->tensors[i].n;
+  for (uint32_t i = 0; i < s->n_tensors; i++) n_carried += s->tensors[i].stage < 0;
   const size_t row_bytes = (n_carried + 3) * width_of(s) * sizeof(float), fits = PITH_SENSITIVITY_BYTES / row_bytes;
   const uint32_t most = fits < PITH_CALIBRATION_LEAST ? PITH_CALIBRATION_LEAST : fits < PITH_SENSITIVITY_TOKENS ? (uint32_t)fits : PITH_SENSITIVITY_TOKENS;
   const pith_calibration *c = &s->calibration;
@@ -168,12 +169,16 @@ static pith_weight *weight_of(pith_sensitivity *s, const pith_tensor_choices *t)
 
 /* ---- encoding ---- */
 
-/* One tensor in one way, into an encoder of its own. */
+static bool is_tokens(const pith_sensitivity *s, const pith_tensor_choices *t) { return s->unit == PITH_SENSE_TABLE && t->slot.id == PITH_EMBED_TOKENS; }
+
+/* One tensor in one way, into an encoder of its own. Of the tokens' table the rows that are measured. */
 static pith_status encode(pith_ctx *ctx, pith_sensitivity *s, uint32_t tensor, uint32_t choice, bool calibrated) {
   const pith_tensor_choices *t = &s->tensors[tensor];
   pith_tensor_encoder *encoder = &s->encoders[s->n_encoders];
   if (!s->encoding) {
-    PITH_TRY(pith_tensor_encoder_open(ctx, encoder, s->checkpoint, &t->slot, &t->slot, NULL, &t->choices[choice].rule, calibrated ? &s->calibration : NULL, UINT64_MAX));
+    const bool tokens = is_tokens(s, t);
+    PITH_TRY(pith_tensor_encoder_open(ctx, encoder, s->checkpoint, tokens ? &s->token_slot : &t->slot, &t->slot, tokens ? &s->tokens : NULL, &t->choices[choice].rule,
+                                      calibrated ? &s->calibration : NULL, UINT64_MAX));
     s->encoding = true;
   }
   const pith_status status = pith_tensor_encoder_step(ctx, encoder, NULL);
@@ -186,17 +191,29 @@ static pith_matrix encoded(pith_sensitivity *s, uint32_t i) { return pith_tensor
 
 /* ---- tables ---- */
 
-/* Rows of the tokens that are measured, from the table as it is stored in this way, into the block's own. */
+/* The block's tokens, as rows for the encoder. */
+static pith_status take_tokens(pith_ctx *ctx, pith_sensitivity *s, const pith_tensor_choices *t) {
+  const uint32_t n = weight_of(s, t)->matrix.rows;
+  const size_t h = width_of(s);
+  s->token_slot = t->slot;
+  s->token_slot.rows = n;
+  PITH_TRY(pith_calloc(ctx, n, h * sizeof *s->tokens.values, &s->tokens.values));
+  s->tokens.rows = n;
+  s->tokens.cols = (uint32_t)h;
+  for (uint32_t row = 0; row < n; row++) pith_matrix_row(&weight_of(s, t)->matrix, row, s->tokens.values + row * h);
+  return PITH_OK;
+}
+
+/* The block's own table, as it is stored in this way, or the parent's (NULL) again. */
 static pith_status replace_tokens(pith_ctx *ctx, pith_sensitivity *s, const pith_matrix *stored) {
-  pith_layerwise *run = run_of(s);
   const size_t h = width_of(s);
   float *row;
   PITH_TRY(pith_malloc(ctx, h * sizeof *row, &row));
-  for (uint32_t i = 0; i < s->n_rows; i++) {
-    const size_t place = (size_t)run->local_ids[i];
-    float *to = run->table + place / PITH_PANEL * PITH_PANEL * h + place % PITH_PANEL;
-    pith_matrix_row(stored, (uint32_t)run->ids[i], row);
-    for (size_t k = 0; k < h; k++) to[k * PITH_PANEL] = row[k];
+  for (uint32_t i = 0; i < s->tokens.rows; i++) {
+    const float *from = stored ? row : s->tokens.values + i * h;
+    float *to = run_of(s)->table + (size_t)i / PITH_PANEL * PITH_PANEL * h + (size_t)i % PITH_PANEL;
+    if (stored) pith_matrix_row(stored, i, row);
+    for (size_t k = 0; k < h; k++) to[k * PITH_PANEL] = from[k];
   }
   pith_free(ctx, row);
   return PITH_OK;
@@ -222,35 +239,38 @@ static void begin_half(pith_sensitivity *s, int32_t stage, int half) {
   s->unit = stage < config_of(s)->n_layers ? PITH_SENSE_REACH : PITH_SENSE_LAST;
 }
 
+/* The embedding with the table as it was encoded, all else as the parent has it. */
+static pith_status embed_trial(pith_ctx *ctx, pith_sensitivity *s, const pith_tensor_choices *t) {
+  const pith_matrix stored = encoded(s, 0);
+  if (is_tokens(s, t)) {
+    PITH_TRY(replace_tokens(ctx, s, &stored));
+    embed_rows(s, s->trial);
+    return replace_tokens(ctx, s, NULL);
+  }
+  const pith_weight kept = *weight_of(s, t);
+  weight_of(s, t)->matrix = stored;
+  embed_rows(s, s->trial);
+  *weight_of(s, t) = kept;
+  return PITH_OK;
+}
+
+/* A table in one way: the rows it gives, of which the coarsest's are carried on. */
 static pith_status step_table(pith_ctx *ctx, pith_sensitivity *s) {
-  const pith_tensor_choices *t = &s->tensors[s->tensor];
+  pith_tensor_choices *t = &s->tensors[s->tensor];
   if (s->tensor == s->n_tensors || t->stage >= 0) {
     s->past = s->tensor;
     begin_half(s, 0, 0);
     return PITH_PENDING;
   }
+  if (is_tokens(s, t) && !s->tokens.values) PITH_TRY(take_tokens(ctx, s, t));
   const pith_status status = encode(ctx, s, s->tensor, s->choice, false);
   if (status != PITH_OK) return status;
-  pith_layerwise *run = run_of(s);
-  pith_carried *carried = &s->carried[s->n_carried++];
-  const pith_matrix stored = encoded(s, 0);
-  const pith_weight kept = *weight_of(s, t);
-  *carried = (pith_carried){.x = carried->x, .tensor = s->tensor, .choice = s->choice};
-  if (t->slot.id == PITH_EMBED_TOKENS) {
-    const pith_matrix *own = &kept.matrix;   /* of the block's tokens */
-    const size_t n = (size_t)pith_matrix_code_bytes(own, own->rows) / sizeof(float);
-    float *parent;
-    PITH_TRY(pith_malloc(ctx, n * sizeof *parent, &parent));
-    memcpy(parent, run->table, n * sizeof *parent);
-    const pith_status replaced = replace_tokens(ctx, s, &stored);
-    if (replaced == PITH_OK) embed_rows(s, carried->x);
-    memcpy(run->table, parent, n * sizeof *parent);
-    pith_free(ctx, parent);
-    PITH_TRY(replaced);
-  } else {
-    weight_of(s, t)->matrix = stored;
-    embed_rows(s, carried->x);
-    *weight_of(s, t) = kept;
+  PITH_TRY(embed_trial(ctx, s, t));
+  t->choices[s->choice].error = relative_error(s, s->trial, s->reference);
+  if (s->choice == 0) {
+    pith_carried *carried = &s->carried[s->n_carried++];
+    *carried = (pith_carried){.x = carried->x, .tensor = s->tensor, .error = t->choices[0].error};
+    copy_rows(s, carried->x, s->trial);
   }
   drop_encoders(ctx, s);
   s->done++;
@@ -388,13 +408,13 @@ static pith_status step_carry(pith_sensitivity *s) {
   }
   if (s->first < s->past) {
     pith_carried *carried = &s->carried[s->n_carried++];
-    *carried = (pith_carried){.x = carried->x, .tensor = s->first, .choice = PITH_MAX_CHOICES, .error = relative_error(s, s->trial, s->next)};
+    *carried = (pith_carried){.x = carried->x, .tensor = s->first, .error = relative_error(s, s->trial, s->next)};
     copy_rows(s, carried->x, s->trial);
   }
   const uint32_t half = (uint32_t)(2 * s->stage + s->half);
   if (s->prunes && s->structures.halves[half].n > 1) {
     pith_carried *carried = &s->carried[s->n_carried++];
-    *carried = (pith_carried){.x = carried->x, .tensor = half, .choice = PITH_MAX_CHOICES + 1, .error = relative_error(s, s->structures.rows, s->next)};
+    *carried = (pith_carried){.x = carried->x, .tensor = half, .sizes = true, .error = relative_error(s, s->structures.rows, s->next)};
     copy_rows(s, carried->x, s->structures.rows);
   }
   float *before = s->reference;
@@ -451,24 +471,20 @@ static pith_status compare_embeddings(pith_ctx *ctx, pith_sensitivity *s) {
   return PITH_OK;
 }
 
-/* What a unit of a half's squared error is worth at the end gives all its choices' losses. */
+/* What a unit of a half's or a table's squared error is worth at the end gives all its choices' losses. */
 static void spread_losses(pith_sensitivity *s) {
   for (uint32_t i = 0; i < s->n_carried; i++) {
     const pith_carried *carried = &s->carried[i];
-    if (carried->choice > PITH_MAX_CHOICES) {
+    if (carried->sizes) {
       pith_half_sizes *h = &s->structures.halves[carried->tensor];
       for (uint32_t k = 0; k < h->n; k++) h->losses[k] = carried->error > 0.0 ? carried->loss / carried->error * h->errors[k] : 0.0;
       continue;
     }
-    pith_tensor_choices *first = &s->tensors[carried->tensor];
-    if (carried->choice < PITH_MAX_CHOICES) {
-      first->choices[carried->choice].loss += carried->loss;
-      continue;
-    }
+    pith_tensor_choices *first = &s->tensors[carried->tensor], *end = first->stage < 0 ? first + 1 : s->tensors + s->n_tensors;
     const int half = pith_forward_half_of(config_of(s), first->slot.id);
-    for (pith_tensor_choices *t = first; t < s->tensors + s->n_tensors && t->stage == first->stage; t++)
-      for (uint32_t c = 0; c < t->n && pith_forward_half_of(config_of(s), t->slot.id) == half; c++)
-        t->choices[c].loss = carried->error > 0.0 ? carried->loss / carried->error * t->choices[c].error : 0.0;
+    const double worth = carried->error > 0.0 ? carried->loss / carried->error : 0.0;
+    for (pith_tensor_choices *t = first; t < end && t->stage == first->stage; t++)
+      for (uint32_t c = 0; c < t->n && (first->stage < 0 || pith_forward_half_of(config_of(s), t->slot.id) == half); c++) t->choices[c].loss += worth * t->choices[c].error;
   }
   s->unit = PITH_SENSE_DONE;
 }

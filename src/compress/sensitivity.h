@@ -3,8 +3,8 @@
  * A layer's half (attention, feed-forward) is run with one of its matrices stored in each way, all else as the parent has it; the outcome's
  * relative squared error is taken on the residual stream. What such an error is worth at the end is found once for each half: all its matrices in
  * the coarsest way, carried on through the rest of the parent. Losses are taken as proportional to squared errors, and as adding up (the
- * second-order picture of Dong et al. 2020, "HAWQ-V2", with measured instead of differentiated terms). Tables and heads are carried to the end in
- * every way themselves. */
+ * second-order picture of Dong et al. 2020, "HAWQ-V2", with measured instead of differentiated terms). So it is with tables, whose error is that of
+ * the rows the embedding gives. Heads are carried to the end in every way themselves. */
 #ifndef PITH_SENSITIVITY_H
 #define PITH_SENSITIVITY_H
 
@@ -20,7 +20,7 @@ enum {
 typedef struct pith_choice {
   pith_recipe_rule rule;
   uint64_t n_bytes;                      /* codes and scales, in whole cache lines */
-  double error;                          /* relative squared, at the end of the half; of tables and heads 0; below 0: not known yet */
+  double error;                          /* relative squared, at the end of the half, of tables of the embedding; of heads 0; below 0: not known yet */
   double loss;                           /* mean of 1 - cosine of the embeddings; of decoders mean KL(parent ‖ model) in nats */
 } pith_choice;
 
@@ -39,7 +39,8 @@ typedef enum pith_sensitivity_unit {
 /* Rows that go through the model beside the parent's own, changed at one place. */
 typedef struct pith_carried {
   float *x;                              /* (n_rows, hidden) */
-  uint32_t tensor, choice;               /* of a table; of a half: the first of its tensors, and PITH_MAX_CHOICES; of a size: the half, and one more */
+  uint32_t tensor;                       /* a table; of a half the first of its tensors; of a half's sizes: the half */
+  bool sizes;
   double error, loss;
 } pith_carried;
 
@@ -65,6 +66,8 @@ typedef struct pith_sensitivity {
   pith_tensor_encoder encoders[PITH_MAX_SLOTS];
   pith_part parts[PITH_MAX_SLOTS];
   uint32_t n_encoders;
+  pith_slot token_slot;                  /* the tokens that are measured, as a table of their own */
+  pith_edit tokens;
   bool encoding, passing;
   float *block, *reference, *next, *trial;   /* (n_rows, hidden) each */
   pith_carried *carried;

@@ -124,34 +124,40 @@ uint64_t pith_matrix_stored_bytes(const pith_matrix *m, uint64_t n_rows, const u
   return n_bytes;
 }
 
-bool pith_matrix_expand(const pith_matrix *m, uint64_t n_rows, const uint8_t *places, const uint8_t *stored, uint8_t *codes) {
-  const uint64_t panels = panels_of(n_rows), quads = quads_of(m), mask_bytes = (quads + 7) / 8;
-  const uint32_t bits = encodings[m->encoding].bits;
-  uint32_t window = 0, n_bits = 0, left = 0;   /* bits that were read and not used yet; what was left of them at a panel's end */
-  for (uint64_t i = 0; i < panels * quads; i++, codes += PITH_BLOCK) {
+/* One panel; returns where the next one's codes are stored. A function that is called often, so that an engine gets to run what it has optimised. */
+__attribute__((noinline)) static const uint8_t *expand_panel(const pith_matrix *m, const uint8_t *places, const uint8_t *stored, uint8_t *codes, uint32_t *left) {
+  const uint64_t quads = quads_of(m);
+  const uint32_t bits = encodings[m->encoding].bits, low = (1u << bits) - 1, shift = PITH_U7_ZERO - (1u << bits >> 1);
+  const bool sparse = m->encoding == PITH_ENC_U7_SPARSE;
+  uint32_t window = 0, n_bits = 0;   /* bits that were read and not used yet */
+  for (uint64_t q = 0; q < quads; q++, codes += PITH_BLOCK) {
     uint8_t block[PITH_BLOCK];   /* stored codes may lie where codes go */
     memset(block, PITH_U7_ZERO, PITH_BLOCK);
-    if (i % quads == 0) {
-      left |= window;
-      window = n_bits = 0;
-    }
-    if (bits == 0 && is_stored(places + i / quads * mask_bytes, i % quads)) {
+    if (bits == 0 && is_stored(places, q)) {
       memcpy(block, stored, PITH_BLOCK);
       stored += PITH_BLOCK;
     }
-    for (size_t k = 0; bits != 0 && k < PITH_BLOCK; k++) {
-      if (m->encoding == PITH_ENC_U7_SPARSE && !is_stored(places + i * (PITH_BLOCK / 8), k)) continue;
+    for (uint32_t k = 0; bits != 0 && k < PITH_BLOCK; k++) {
+      if (sparse && !is_stored(places, q * PITH_BLOCK + k)) continue;
       if (n_bits < bits) {   /* at most 14 */
         window |= (uint32_t)*stored++ << n_bits;
         n_bits += 8;
       }
-      block[k] = (uint8_t)(PITH_U7_ZERO - (1u << bits >> 1) + (window & ((1u << bits) - 1)));
+      block[k] = (uint8_t)(shift + (window & low));
       window >>= bits;
       n_bits -= bits;
     }
     memcpy(codes, block, PITH_BLOCK);
   }
-  return (left | window) == 0;
+  *left |= window;
+  return stored;
+}
+
+bool pith_matrix_expand(const pith_matrix *m, uint64_t n_rows, const uint8_t *places, const uint8_t *stored, uint8_t *codes) {
+  const uint64_t n_places = pith_matrix_place_bytes(m, PITH_PANEL), n_codes = quads_of(m) * PITH_BLOCK;
+  uint32_t left = 0;   /* bits of panels' last bytes */
+  for (uint64_t panel = 0; panel < panels_of(n_rows); panel++) stored = expand_panel(m, places ? places + panel * n_places : NULL, stored, codes + panel * n_codes, &left);
+  return left == 0;
 }
 
 void pith_matrix_index_blocks(const pith_matrix *m, const pith_part *part, uint16_t *quads, uint32_t *starts) {

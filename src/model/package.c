@@ -197,7 +197,9 @@ static pith_status settle_part(pith_ctx *ctx, const binder *b, const pith_slot *
   if (pith_encoding_bits(m->encoding)) {
     uint8_t *codes;
     const pith_matrix dense = {.encoding = PITH_ENC_U7, .cols = m->cols};
-    PITH_TRY(pith_weights_take(ctx, weights, (size_t)pith_matrix_code_bytes(&dense, part->n_rows), &codes));
+    const uint64_t n_codes = pith_matrix_code_bytes(&dense, part->n_rows);   /* up to eight times what is stored */
+    if (n_codes > SIZE_MAX / 2) return pith_package_bad_tensor(ctx, slot->name, "does not fit the address space");
+    PITH_TRY(pith_weights_take(ctx, weights, (size_t)n_codes, &codes));
     if (!pith_matrix_expand(m, part->n_rows, part->places, part->codes, codes)) return pith_package_bad_tensor(ctx, slot->name, PITH_BITS_LEFT);
     part->codes = codes;
     part->places = NULL;
