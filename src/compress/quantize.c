@@ -211,11 +211,12 @@ static float code_on(const panel_form *form, const pith_grid *a, float w) {
   return q > form->high ? form->high : q > form->low ? q : form->low;   /* NaN: low */
 }
 
-/* What a group adds to the objective on a grid, its errors taken off its own later weights. moved: n floats to work with. */
-static double try_grid(const panel_work *p, size_t k, size_t n, const pith_grid *a, const float *w, float *moved) {
+/* What a group adds to the objective on a grid, its errors taken off its own later weights; from `least` on it is not looked at further.
+ * moved: n floats to work with. */
+static double try_grid(const panel_work *p, size_t k, size_t n, const pith_grid *a, const float *w, double least, float *moved) {
   double total = 0.0;
   memcpy(moved, w, n * sizeof *moved);
-  for (size_t i = 0; i < n; i++) {
+  for (size_t i = 0; i < n && !(total >= least); i++) {
     const float error = moved[i] - (code_on(p->form, a, moved[i]) * a->scale + a->minimum), *factors = p->r->u + (k + i) * p->cols + k;
     const double e = (double)error * p->r->factor[(k + i) * p->cols + k + i];
     total += e * e;
@@ -235,10 +236,10 @@ static pith_grid search_minding(const panel_work *p, size_t k, size_t n, const f
     high = w[i] > high ? w[i] : high;
   }
   if (low == high) return best;
-  double least = try_grid(p, k, n, &best, w, moved);
+  double least = try_grid(p, k, n, &best, w, INFINITY, moved);
   for (int percent = 100; percent >= form->least_percent; percent -= form->step) {
     const pith_grid a = form->narrow(low, high, percent, p->scale_dtype, form->high);
-    const double error = try_grid(p, k, n, &a, w, moved);
+    const double error = try_grid(p, k, n, &a, w, least, moved);
     if (!(error < least)) continue;
     least = error;
     best = a;
