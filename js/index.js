@@ -430,14 +430,16 @@ async function once(verb, args, { signal, onProgress, worker = workerByDefault }
  * Compresses a checkpoint into a package: to the folder `output` (Node.js), else into memory.
  * @param {ModelSource} source
  * @param {TaskOptions & Budget & {output?: string, recipe?: string | Record<string, unknown>, shardSize?: number, texts?: string[], calibrate?: string[],
- *   force?: boolean, worker?: boolean, threads?: number | 'auto'}} [options] recipe: a name ('int8' unless given) or a recipe's object, or in its place a
+ *   force?: boolean, resume?: boolean, worker?: boolean, threads?: number | 'auto'}} [options] recipe: a name ('int8' unless given) or a recipe's object, or in its place a
  *   budget; shardSize in bytes: 4 MiB; texts to measure quality on; calibrate: texts whose inputs rounding minds, of the kind that the model will
- *   read, some thousand tokens of them; force: replace a package that is there (never another folder)
+ *   read, some thousand tokens of them; force: replace a package that is there (never another folder);
+ *   resume: go on from what an interrupted run with `resume` left beside `output`, and leave it there when this one is interrupted
  * @returns {Promise<CompressResult>}
  */
 export async function compress(source, options = {}) {
-  checkOptions(options, ['signal', 'onProgress', 'worker', 'threads', 'output', 'recipe', 'shardSize', 'texts', 'calibrate', 'maxBytes', 'maxLoss', 'maxMs', 'prune', 'metric', 'sensitivity', 'force'], 'compress');
+  checkOptions(options, ['signal', 'onProgress', 'worker', 'threads', 'output', 'recipe', 'shardSize', 'texts', 'calibrate', 'maxBytes', 'maxLoss', 'maxMs', 'prune', 'metric', 'sensitivity', 'force', 'resume'], 'compress');
   const { signal, onProgress, worker, ...rest } = options;
+  if (rest.resume && !rest.output) throw new ArgumentError('compress: only what goes to an output folder can be resumed');
   const { result, files } = await once('compress', { source: describe(source), ...rest, threads: checkThreads(rest.threads) }, { signal, onProgress, worker });
   return files ? { ...result, files } : result;
 }

@@ -131,7 +131,7 @@ static pith_status need_option(pith_cli *cli, const char *key, bool there, const
 }
 
 static pith_status build_compress(pith_cli *cli, pith_json *request) {
-  static const char *const keys[] = {"output", "shardSize", "maxBytes", "maxLoss", "maxMs", "prune", "metric", "sensitivity", "force", NULL};
+  static const char *const keys[] = {"output", "shardSize", "maxBytes", "maxLoss", "maxMs", "prune", "metric", "sensitivity", "force", "resume", NULL};
   if (!argument(cli, "output")) return pith_fail(&cli->ctx, PITH_E_ARGUMENT, "compress wants the package's name: -o PKG");
   pith_json_add_string(request, "source", pith_json_string(words(cli)));
   copy_arguments(cli, request, keys);

@@ -18,7 +18,7 @@ static const pith_option compress_options[] = {{"-o", "output", PITH_OPTION_TEXT
                                                {"--max-bytes", "maxBytes", PITH_OPTION_SIZE}, {"--max-loss", "maxLoss", PITH_OPTION_NUMBER},
                                                {"--max-ms", "maxMs", PITH_OPTION_NUMBER},   {"--prune", "prune", PITH_OPTION_FLAG},
                                                {"--metric", "metric", PITH_OPTION_TEXT},    {"--sensitivity", "sensitivity", PITH_OPTION_TEXT},    {"--column", "column", PITH_OPTION_TEXT},
-                                               {"--force", "force", PITH_OPTION_FLAG},
+                                               {"--force", "force", PITH_OPTION_FLAG},      {"--resume", "resume", PITH_OPTION_FLAG},
                                                {"--json", "json", PITH_OPTION_FLAG},        {"--threads", "threads", PITH_OPTION_NUMBER},
                                                {NULL, NULL, PITH_OPTION_FLAG}};
 static const pith_option plan_options[] = {{"-o", "output", PITH_OPTION_TEXT},          {"--output", "output", PITH_OPTION_TEXT},
@@ -80,7 +80,7 @@ static const pith_command commands[] = {
     {"import", "pith import ORG/NAME|URL|PATH -o DIR [--revision NAME] [--force] [--json]",
      "a checkpoint of the Hub, or one that is here, fetched whole and checked (npx pith alone: build/pith has no network)", import_options, 1, 1},
     {"inspect", "pith inspect SRC [--json]", "what a checkpoint or a package holds", inspect_options, 1, 1},
-    {"compress", "pith compress SRC -o PKG [--recipe int8|int4|int4-min|edge|tiny|lossless-ish|fp16|FILE] [(--max-bytes N | --max-loss X [--metric cosine|kl]) [--prune] [--sensitivity FILE]] [--calibrate FILE] [--shard-size 4M] [--texts FILE] [--column NAME|N] [--force] [--threads N] [--json]",
+    {"compress", "pith compress SRC -o PKG [--recipe int8|int4|int4-min|edge|tiny|lossless-ish|fp16|FILE] [(--max-bytes N | --max-loss X [--metric cosine|kl]) [--prune] [--sensitivity FILE]] [--calibrate FILE] [--shard-size 4M] [--texts FILE] [--column NAME|N] [--force] [--resume] [--threads N] [--json]",
      "a checkpoint into a package, with its quality measured", compress_options, 1, 1},
     {"plan", "pith plan SRC [-o RECIPE] (--max-bytes N | --max-loss X [--metric cosine|kl] | --max-ms T) [--prune] [--measure-time] [--tokens N] [--calibrate FILE | --texts FILE] [--column NAME|N] [--sensitivity FILE] [--force] [--threads N] [--json]",
      "the best recipe within a budget, and what it would cost; no weights are written", plan_options, 1, 1},

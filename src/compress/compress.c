@@ -21,7 +21,9 @@ pith_status pith_compression_begin(pith_ctx *ctx, pith_compression *c, const pit
   PITH_TRY(pith_pruning_begin(ctx, &c->pruning, &c->recipe.prune, &c->checkpoint.config, options->calibration != NULL));
   PITH_TRY(pith_migration_begin(ctx, &c->migration, &c->recipe, &c->pruning, options->calibration != NULL));
   PITH_TRY(pith_recipe_check(ctx, &c->recipe, &c->pruning.config, options->calibration != NULL, &c->solves));
-  PITH_TRY(pith_package_writer_open(ctx, &c->writer, options->output, options->source, options->shard_bytes, options->force));
+  if (options->resume && (c->pruning.layers || c->recipe.migrate.by != PITH_MIGRATE_NOT))
+    return pith_fail(ctx, PITH_E_UNSUPPORTED, "a recipe that prunes or migrates cannot be resumed: what was solved for is not in the package; begin it without resuming");
+  PITH_TRY((options->resume ? pith_package_writer_resume : pith_package_writer_open)(ctx, &c->writer, options->output, options->source, options->shard_bytes, options->force));
   PITH_TRY(pith_malloc(ctx, CHUNK_BYTES, &c->chunk));
   c->parent_files = pith_json_new_array();
   c->tensors = pith_json_new_array();
@@ -45,6 +47,32 @@ static pith_status open_parent(pith_ctx *ctx, pith_compression *c) {
   return PITH_OK;
 }
 
+static void hash_texts(const pith_texts *texts, size_t n, char hex[65]) {
+  pith_sha256 sha;
+  pith_sha256_init(&sha);
+  for (size_t i = 0; i < n; i++) {
+    pith_sha256_update(&sha, texts->texts[i], texts->n_bytes[i]);
+    pith_sha256_update(&sha, "\n", 1);
+  }
+  pith_sha256_final(&sha, hex);
+}
+
+/* All that the shards' bytes depend on, under the names that messages give it. */
+static pith_status begin_resuming(pith_ctx *ctx, pith_compression *c) {
+  if (!c->options.resume) return PITH_OK;
+  pith_json *made_by = pith_json_new_object();
+  char hex[65] = "";
+  if (c->options.calibration) hash_texts(c->options.calibration, c->options.calibration->n, hex);
+  pith_json_add_number(made_by, "version of the format", PITH_FORMAT_VERSION);
+  pith_json_add(made_by, "recipe", pith_json_copy(c->options.recipe));
+  pith_json_add(made_by, "model", pith_json_copy(c->parent_files));
+  pith_json_add_string(made_by, "set of calibration texts", hex);
+  pith_json_add_number(made_by, "shard size", (double)c->options.shard_bytes);
+  PITH_TRY(pith_resume_begin(ctx, &c->resume, c->writer.folder.partial, made_by));
+  c->writer.kept = c->resume.shards;
+  return PITH_OK;
+}
+
 /* The parent's files, each hashed from end to end. */
 static pith_status step_hash(pith_ctx *ctx, pith_compression *c) {
   pith_checkpoint_file *file = &c->checkpoint.files[c->file];
@@ -65,6 +93,7 @@ static pith_status step_hash(pith_ctx *ctx, pith_compression *c) {
   pith_free(ctx, c->chunk);
   c->chunk = NULL;
   PITH_TRY(open_parent(ctx, c));   /* its tokenizer is needed later at the latest, so a faulty one shows now */
+  PITH_TRY(begin_resuming(ctx, c));
   c->phase = PITH_COMPRESS_QUANTIZE;
   c->done = 0;
   c->total = 0;
@@ -74,6 +103,27 @@ static pith_status step_hash(pith_ctx *ctx, pith_compression *c) {
     for (uint32_t i = 0; i < k; i++) c->total += (double)c->slots[i].rows * c->slots[i].cols;
   }
   return PITH_PENDING;
+}
+
+/* The tensor's place in whole shards, if it has one: it is then open to be taken from there. */
+static pith_status take_slot(pith_ctx *ctx, pith_compression *c, const pith_slot *slot, bool calibrated) {
+  pith_recipe_rule rule;
+  if (slot->role != PITH_ROLE_VECTOR) PITH_TRY(pith_recipe_rule_for(ctx, &c->recipe, slot, &rule));
+  PITH_TRY(pith_tensor_encoder_open(ctx, &c->encoder, &c->checkpoint, slot, slot, NULL, &rule, calibrated ? &c->calibration : NULL, c->options.shard_bytes));
+  c->taken = pith_tensor_encoder_kept(&c->encoder, &c->resume);
+  if (!c->taken) pith_tensor_encoder_free(ctx, &c->encoder);
+  return PITH_OK;
+}
+
+/* A part from there. Calibration first goes where the layer's half begins, so that it can learn what became of the matrix. */
+static pith_status step_taken(pith_ctx *ctx, pith_compression *c) {
+  if (c->encoder.calibration && c->encoder.part_begin == 0) {
+    const pith_status status = pith_calibration_tokenize(ctx, &c->calibration);
+    if (status != PITH_OK) return status;
+    const pith_status there = pith_calibration_reach(ctx, &c->calibration, c->stage, pith_forward_half_of(&c->checkpoint.config, c->encoder.slot->id));
+    if (there != PITH_OK) return there;
+  }
+  return pith_tensor_encoder_take(ctx, &c->encoder, &c->resume, &c->writer);
 }
 
 /* Opens the next weight; PITH_OK when there is none left. */
@@ -88,6 +138,10 @@ static pith_status next_slot(pith_ctx *ctx, pith_compression *c) {
   const pith_slot *slot = &c->slots[c->slot];
   const bool calibrated = c->options.calibration && pith_recipe_calibrates(config, c->stage, slot), layer = c->stage >= 0 && c->stage < config->n_layers;
   const int32_t from = pith_pruning_parent_stage(&c->pruning, c->stage);
+  if (c->resume.n_shards > 0) {
+    PITH_TRY(take_slot(ctx, c, slot, calibrated));
+    if (c->taken) return PITH_PENDING;
+  }
   pith_status status = pith_pruning_step(ctx, &c->pruning, &c->parent_source, c->options.calibration ? &c->calibration : NULL, c->stage, slot->id);
   if (status == PITH_OK) status = pith_migration_step(ctx, &c->migration, &c->calibration, c->stage, slot->id);
   if (status == PITH_OK && calibrated) status = pith_calibration_step(ctx, &c->calibration, from, slot->id);
@@ -207,15 +261,8 @@ static pith_status begin_measure(pith_ctx *ctx, pith_compression *c) {
 /* What the manifest says of it stays, its memory goes. */
 static void calibration_done(pith_ctx *ctx, pith_compression *c) {
   if (!c->options.calibration) return;
-  const pith_texts *texts = c->options.calibration;
-  pith_sha256 sha;
   char hex[65];
-  pith_sha256_init(&sha);
-  for (size_t i = 0; i < c->calibration.n_tokenized; i++) {
-    pith_sha256_update(&sha, texts->texts[i], texts->n_bytes[i]);
-    pith_sha256_update(&sha, "\n", 1);
-  }
-  pith_sha256_final(&sha, hex);
+  hash_texts(c->options.calibration, c->calibration.n_tokenized, hex);
   c->calibration_json = pith_json_new_object();
   pith_json_add_number(c->calibration_json, "texts", (double)c->calibration.n_tokenized);
   pith_json_add_number(c->calibration_json, "tokens", (double)c->calibration.ids.n);
@@ -231,6 +278,7 @@ static pith_status step_quantize(pith_ctx *ctx, pith_compression *c) {
     if (status != PITH_OK) return status;
     calibration_done(ctx, c);
     PITH_TRY(pith_package_writer_flush(ctx, &c->writer));
+    PITH_TRY(pith_resume_note(ctx, &c->resume, &c->writer));
     PITH_TRY(write_tokenizer(ctx, c));
     uint64_t manifest_bytes;
     PITH_TRY(write_manifest(ctx, c, &manifest_bytes));
@@ -239,10 +287,12 @@ static pith_status step_quantize(pith_ctx *ctx, pith_compression *c) {
   }
   const uint64_t before = c->encoder.scanning ? 0 : c->encoder.row;
   const pith_slot *slot = c->encoder.slot;
-  const pith_status status = pith_tensor_encoder_step(ctx, &c->encoder, &c->writer);
+  const pith_status status = c->taken ? step_taken(ctx, c) : pith_tensor_encoder_step(ctx, &c->encoder, &c->writer);
   if (status != PITH_OK && status != PITH_PENDING) return status;
   if (!c->encoder.scanning && c->encoder.row > before) c->done += (double)(c->encoder.row - before) * slot->cols;
+  PITH_TRY(pith_resume_note(ctx, &c->resume, &c->writer));
   if (status == PITH_PENDING) return PITH_PENDING;
+  c->taken = false;
   c->n_parameters += (uint64_t)slot->rows * slot->cols;
   pith_json_add(c->tensors, NULL, pith_tensor_encoder_entry(&c->encoder));
   pith_tensor_encoder_free(ctx, &c->encoder);
@@ -296,6 +346,7 @@ void pith_compression_free(pith_ctx *ctx, pith_compression *c) {
   pith_migration_free(ctx, &c->migration);
   pith_pruning_free(ctx, &c->pruning);
   pith_json_free(c->calibration_json);
+  pith_resume_free(ctx, &c->resume);
   pith_source_close(ctx, &c->package_source);
   pith_source_close(ctx, &c->parent_source);
   pith_model_close(ctx, &c->parent);

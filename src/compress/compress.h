@@ -4,6 +4,7 @@
 #define PITH_COMPRESS_H
 
 #include "compress/migrate.h"
+#include "compress/resume.h"
 #include "compress/sparsity.h"
 #include "eval/evaluate.h"
 #include "package/writer.h"
@@ -13,6 +14,7 @@ typedef struct pith_compression_options {
   const pith_json *recipe;           /* borrowed */
   uint64_t shard_bytes;
   bool force;
+  bool resume;                       /* goes on from what an interrupted run left, and leaves what it made when it is interrupted itself (resume.h) */
   const pith_texts *texts;           /* for the measured quality; NULL: the default set */
   const char *texts_name;            /* what the manifest calls them */
   const pith_texts *calibration;     /* whose inputs rounding minds; NULL: data-free */
@@ -68,6 +70,8 @@ typedef struct pith_compression {
   int32_t stage;
   pith_json *tensors;
   pith_tensor_encoder encoder;
+  pith_resume resume;
+  bool taken;                        /* the tensor at hand lies in a whole shard */
   uint64_t n_parameters;
   bool solves;                       /* weights, so that more texts pay (pith_recipe_check) */
   pith_pruning pruning;              /* its configuration is the package's */
@@ -89,6 +93,10 @@ typedef struct pith_compression {
  * with shards without bound. */
 pith_status pith_tensor_encoder_open(pith_ctx *ctx, pith_tensor_encoder *t, const pith_checkpoint *checkpoint, const pith_slot *slot, const pith_slot *from,
                                      const pith_edit *edit, const pith_recipe_rule *rule, pith_calibration *calibration, uint64_t shard_bytes);
+/* Every part of it lies in whole shards. */
+bool pith_tensor_encoder_kept(const pith_tensor_encoder *t, const pith_resume *resume);
+/* In the place of a step: the next part from there. */
+pith_status pith_tensor_encoder_take(pith_ctx *ctx, pith_tensor_encoder *t, pith_resume *resume, pith_package_writer *writer);
 pith_status pith_tensor_encoder_step(pith_ctx *ctx, pith_tensor_encoder *t, pith_package_writer *writer);
 /* What stayed, as products and look-ups read it; its memory is the encoder's. */
 pith_matrix pith_tensor_encoder_matrix(const pith_tensor_encoder *t, pith_part *part);
@@ -100,7 +108,7 @@ pith_status pith_compression_begin(pith_ctx *ctx, pith_compression *c, const pit
 pith_status pith_compression_step(pith_ctx *ctx, pith_compression *c);
 /* After PITH_OK: "bytes", "ratio", "shards", "quality". */
 void pith_compression_report(const pith_compression *c, pith_json *out);
-/* Also cancels: nothing stays of what was not published. */
+/* Also cancels: nothing stays of what was not published, unless it is to be resumed. */
 void pith_compression_free(pith_ctx *ctx, pith_compression *c);
 
 #endif

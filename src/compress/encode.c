@@ -251,6 +251,45 @@ pith_status pith_tensor_encoder_step(pith_ctx *ctx, pith_tensor_encoder *t, pith
   return PITH_PENDING;
 }
 
+/* The name of a plane of the part that begins at row `begin`. */
+static uint32_t plane_names(const pith_tensor_encoder *t, uint32_t begin, uint32_t rows, char names[PITH_MAX_PLANES][PITH_MAX_NAME + 64]) {
+  pith_tensor_encoder at = *t;
+  pith_plane planes[PITH_MAX_PLANES] = {{"values", PITH_F32, 1, {t->slot->cols}}};
+  const pith_matrix stored = stored_matrix(t);
+  const uint32_t n = is_vector(t) ? 1 : pith_matrix_planes(&stored, rows, planes);
+  at.part_begin = begin;
+  for (uint32_t i = 0; i < n; i++) part_name(&at, rows, planes[i].kind, names[i], sizeof names[i]);
+  return n;
+}
+
+bool pith_tensor_encoder_kept(const pith_tensor_encoder *t, const pith_resume *resume) {
+  char names[PITH_MAX_PLANES][PITH_MAX_NAME + 64];
+  uint32_t shard;
+  if (is_packed(t)) return false;   /* packed: they are made anew */
+  for (uint32_t begin = 0; begin < t->slot->rows; begin += t->part_rows) {
+    const uint32_t left = t->slot->rows - begin, n = plane_names(t, begin, left < t->part_rows ? left : t->part_rows, names);
+    for (uint32_t i = 0; i < n; i++)
+      if (!pith_resume_find(resume, names[i], &shard)) return false;
+  }
+  return true;
+}
+
+pith_status pith_tensor_encoder_take(pith_ctx *ctx, pith_tensor_encoder *t, pith_resume *resume, pith_package_writer *writer) {
+  char names[PITH_MAX_PLANES][PITH_MAX_NAME + 64];
+  const uint32_t left = t->slot->rows - t->part_begin, rows = left < t->part_rows ? left : t->part_rows, n = plane_names(t, t->part_begin, rows, names);
+  uint32_t shard;
+  t->scanning = false;
+  if (n > 1 && pith_encoding_scaled(t->matrix.encoding)) {
+    const pith_tensor_entry *scales = pith_resume_find(resume, names[1], &shard);
+    if (scales) t->matrix.scale_dtype = scales->dtype;
+  }
+  PITH_TRY(pith_resume_read(ctx, resume, names[0], t->codes, code_bytes(t, is_vector(t) ? 1 : rows)));
+  if (n > 1) PITH_TRY(pith_resume_read(ctx, resume, names[1], t->scales, scale_bytes(t, rows)));
+  t->row = t->part_begin + rows;
+  PITH_TRY(write_part(ctx, t, writer));
+  return t->row < t->slot->rows ? PITH_PENDING : PITH_OK;
+}
+
 pith_matrix pith_tensor_encoder_matrix(const pith_tensor_encoder *t, pith_part *part) {
   pith_matrix matrix = t->matrix;
   *part = (pith_part){.n_rows = t->slot->rows, .codes = t->codes, .scales = t->scales};

@@ -29,10 +29,12 @@ static pith_status copy_text(pith_ctx *ctx, const char *text, size_t n, const ch
 typedef pith_status name_fn(pith_ctx *ctx, const char *path, uint32_t *count);
 
 static pith_status for_names(pith_ctx *ctx, const char *folder, uint32_t n_shards, name_fn *call, uint32_t *count) {
-  for (uint32_t i = 0; i < n_shards + 2; i++) {
+  static const char *const names[] = {PITH_MANIFEST_FILE, PITH_TOKENIZER_FILE, PITH_RESUME_FILE, PITH_RESUME_FILE ".partial"};
+  enum { N_NAMES = sizeof names / sizeof *names };
+  for (uint32_t i = 0; i < n_shards + N_NAMES; i++) {
     char shard[PITH_SHARD_NAME], *path;
-    pith_shard_name(i > 1 ? i - 1 : 1, shard);
-    PITH_TRY(pith_path_join(ctx, folder, i == 0 ? PITH_MANIFEST_FILE : i == 1 ? PITH_TOKENIZER_FILE : shard, &path));
+    pith_shard_name(i < N_NAMES ? 1 : i - N_NAMES + 1, shard);
+    PITH_TRY(pith_path_join(ctx, folder, i < N_NAMES ? names[i] : shard, &path));
     const pith_status status = call(ctx, path, count);
     pith_free(ctx, path);
     PITH_TRY(status);
@@ -135,7 +137,14 @@ static pith_status check_apart(pith_ctx *ctx, const char *output, const char *so
   return status;
 }
 
-pith_status pith_package_folder_open(pith_ctx *ctx, pith_package_folder *f, const char *path, const char *source, bool force) {
+/* The partial folder of a run that broke off. */
+static pith_status take_partial(pith_ctx *ctx, const pith_package_folder *f) {
+  bool ours = false;
+  if (exists(ctx, f->partial) == 2) PITH_TRY(holds_package_only(ctx, f->partial, &ours));
+  return ours ? PITH_OK : pith_fail(ctx, PITH_E_EXISTS, "%s is in the way and not Pith's: move it away, or choose another name", f->partial);
+}
+
+static pith_status open_folder(pith_ctx *ctx, pith_package_folder *f, const char *path, const char *source, bool force, bool resume) {
   size_t n = strlen(path);
   while (n > 1 && path[n - 1] == '/') n--;
   f->force = force;
@@ -153,18 +162,50 @@ pith_status pith_package_folder_open(pith_ctx *ctx, pith_package_folder *f, cons
   }
   PITH_TRY(copy_text(ctx, f->path, strlen(f->path), ".partial", &f->partial));
   PITH_TRY(copy_text(ctx, f->path, strlen(f->path), ".replaced", &f->replaced));
-  PITH_TRY(clear(ctx, f->partial));
+  const bool there = resume && exists(ctx, f->partial) != 0;
+  f->keep = resume;
+  if (there) PITH_TRY(take_partial(ctx, f));
+  else PITH_TRY(clear(ctx, f->partial));
   if (exists(ctx, f->path) != 0) PITH_TRY(clear(ctx, f->replaced));
-  PITH_TRY(pith_io_status(ctx, ctx->host.make_dir(ctx->host.user, f->partial), "make the folder", f->partial));
+  if (!there) PITH_TRY(pith_io_status(ctx, ctx->host.make_dir(ctx->host.user, f->partial), "make the folder", f->partial));
   f->made = true;
   return PITH_OK;
+}
+
+pith_status pith_package_folder_open(pith_ctx *ctx, pith_package_folder *f, const char *path, const char *source, bool force) {
+  return open_folder(ctx, f, path, source, force, false);
+}
+
+pith_status pith_package_folder_resume(pith_ctx *ctx, pith_package_folder *f, const char *path, const char *source, bool force) {
+  return open_folder(ctx, f, path, source, force, true);
+}
+
+static pith_status note_path(pith_ctx *ctx, const pith_package_folder *f, char **path) { return pith_path_join(ctx, f->partial, PITH_RESUME_FILE, path); }
+
+/* What to go on from is of no more use. */
+static pith_status remove_note(pith_ctx *ctx, const pith_package_folder *f) {
+  char *path;
+  if (!f->keep) return PITH_OK;
+  PITH_TRY(note_path(ctx, f, &path));
+  const pith_status status = pith_io_status(ctx, ctx->host.remove(ctx->host.user, path), "remove", path);
+  pith_free(ctx, path);
+  return status;
+}
+
+static bool is_kept(pith_ctx *ctx, const pith_package_folder *f) {
+  char *path;
+  if (!f->keep || note_path(ctx, f, &path) != PITH_OK) return f->keep;
+  const bool kept = exists(ctx, path) == 1;
+  pith_free(ctx, path);
+  return kept;
 }
 
 pith_status pith_package_folder_publish(pith_ctx *ctx, pith_package_folder *f) {
   PITH_TRY(check_replaceable(ctx, f));
   const bool replaces = exists(ctx, f->path) != 0;
   if (replaces) PITH_TRY(rename_to(ctx, f->path, f->replaced, "move the old package to"));
-  const pith_status status = rename_to(ctx, f->partial, f->path, "publish");
+  pith_status status = remove_note(ctx, f);
+  if (status == PITH_OK) status = rename_to(ctx, f->partial, f->path, "publish");
   if (status != PITH_OK) {
     if (replaces) ctx->host.rename(ctx->host.user, f->replaced, f->path);
     return status;
@@ -177,7 +218,7 @@ void pith_package_folder_close(pith_ctx *ctx, pith_package_folder *f) {
   if (f->made) {
     char message[PITH_MESSAGE_CAP];   /* why it was not published is what the caller wants to hear */
     memcpy(message, ctx->message, sizeof message);
-    remove_package(ctx, f->partial);
+    if (!is_kept(ctx, f)) remove_package(ctx, f->partial);
     memcpy(ctx->message, message, sizeof message);
   }
   pith_free(ctx, f->path);

@@ -13,6 +13,14 @@ pith_status pith_package_writer_open(pith_ctx *ctx, pith_package_writer *w, cons
   return PITH_OK;
 }
 
+pith_status pith_package_writer_resume(pith_ctx *ctx, pith_package_writer *w, const char *folder, const char *source, uint64_t shard_bytes, bool force) {
+  memset(w, 0, sizeof *w);
+  w->shard_bytes = shard_bytes;
+  PITH_TRY(pith_package_folder_resume(ctx, &w->folder, folder, source, force));
+  w->shards = pith_json_new_array();
+  return PITH_OK;
+}
+
 /* The two parts of a file, which need not be copied together. */
 typedef struct part {
   const void *data;
@@ -47,7 +55,7 @@ static pith_json *hash_parts(const part parts[2]) {
   return hashes;
 }
 
-static pith_status write_file(pith_ctx *ctx, pith_package_writer *w, const char *name, const part parts[2], pith_json **record) {
+static pith_status put_file(pith_ctx *ctx, const pith_package_writer *w, const char *name, const part parts[2]) {
   char *path;
   PITH_TRY(pith_path_join(ctx, w->folder.partial, name, &path));
   const int32_t handle = ctx->host.create(ctx->host.user, path);
@@ -58,17 +66,21 @@ static pith_status write_file(pith_ctx *ctx, pith_package_writer *w, const char 
     if (status == PITH_OK) status = pith_io_status(ctx, closed, "write", path);
   }
   pith_free(ctx, path);
-  PITH_TRY(status);
+  return status;
+}
+
+static void record_file(pith_package_writer *w, const char *name, const part parts[2], pith_json **record) {
   const uint64_t n_bytes = (uint64_t)parts[0].n_bytes + parts[1].n_bytes;
   w->n_bytes += n_bytes;
   *record = pith_file_record_print(name, n_bytes, hash_parts(parts));
-  return PITH_OK;
 }
 
 pith_status pith_package_writer_file(pith_ctx *ctx, pith_package_writer *w, const char *name, const void *data, uint64_t n_bytes,
                                      pith_json **record) {
   const part parts[2] = {{data, (size_t)n_bytes}, {"", 0}};
-  return write_file(ctx, w, name, parts, record);
+  PITH_TRY(put_file(ctx, w, name, parts));
+  record_file(w, name, parts, record);
+  return PITH_OK;
 }
 
 static pith_status add_entry(pith_ctx *ctx, pith_package_writer *w, const char *name, pith_dtype dtype, const uint64_t *dims, uint32_t n_dims,
@@ -113,6 +125,18 @@ static void forget_entries(pith_ctx *ctx, pith_package_writer *w) {
   pith_buffer_free(ctx, &w->data);   /* rather than kept for the next: after the last shard, memory is wanted elsewhere */
 }
 
+/* A shard that lies there already is the one that was to be written. */
+static pith_status compare_kept(pith_ctx *ctx, const pith_json *kept, const pith_json *record) {
+  pith_buffer a = {0}, b = {0};
+  pith_status status = pith_json_print(ctx, kept, false, &a);
+  if (status == PITH_OK) status = pith_json_print(ctx, record, false, &b);
+  if (status == PITH_OK && strcmp(a.data, b.data) != 0)
+    status = pith_fail(ctx, PITH_E_INTEGRITY, "%.60s, which lies there, is not what this compression makes: begin anew without resuming", pith_json_string(pith_json_get(record, "file")));
+  pith_buffer_free(ctx, &a);
+  pith_buffer_free(ctx, &b);
+  return status;
+}
+
 /* The count of shards is not known until the last, so they are numbered alone: shard-00001.safetensors. */
 pith_status pith_package_writer_flush(pith_ctx *ctx, pith_package_writer *w) {
   if (w->n_entries == 0) return PITH_OK;
@@ -123,10 +147,17 @@ pith_status pith_package_writer_flush(pith_ctx *ctx, pith_package_writer *w) {
   pith_shard_name(w->n_shards + 1, name);
   pith_status status = pith_safetensors_print(ctx, w->entries, w->n_entries, metadata, 1, &header);
   const part parts[2] = {{header.data, header.n_bytes}, {w->data.data, w->data.n_bytes}};
-  if (status == PITH_OK) status = write_file(ctx, w, name, parts, &record);
+  const pith_json *kept = pith_json_first(w->kept);
+  for (uint32_t i = 0; kept && i < w->n_shards; i++) kept = pith_json_next(kept);
+  if (status == PITH_OK && !kept) status = put_file(ctx, w, name, parts);
+  if (status == PITH_OK) {
+    record_file(w, name, parts, &record);
+    pith_json_add_number(record, "stage", 0);
+    if (kept) status = compare_kept(ctx, kept, record);
+    if (status != PITH_OK) pith_json_free(record);
+  }
   pith_buffer_free(ctx, &header);
   PITH_TRY(status);
-  pith_json_add_number(record, "stage", 0);
   pith_json_add(w->shards, NULL, record);
   w->n_shards++;
   forget_entries(ctx, w);

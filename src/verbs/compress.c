@@ -62,6 +62,7 @@ static pith_status start(pith_job *job) {
   PITH_TRY(pith_request_string(job, "output", true, &options.output));
   PITH_TRY(pith_request_integer(job, "shardSize", 1, (int64_t)1 << 40, 4 << 20, &shard_size));
   PITH_TRY(pith_request_bool(job, "force", false, &options.force));
+  PITH_TRY(pith_request_bool(job, "resume", false, &options.resume));
   PITH_TRY(pith_request_texts(job, "texts", &s->texts));
   if (s->texts.texts && s->texts.n == 0) return pith_fail(job->ctx, PITH_E_ARGUMENT, "compress: there is no text to measure with");
   PITH_TRY(pith_request_texts(job, "calibrate", &s->calibration));
@@ -72,6 +73,8 @@ static pith_status start(pith_job *job) {
   if (s->planning && pith_json_get(job->request, "recipe"))
     return pith_fail(job->ctx, PITH_E_ARGUMENT, "compress takes a recipe or a budget: a budget makes its own recipe");
   if (!s->planning && pith_json_get(job->request, "sensitivity")) return pith_fail(job->ctx, PITH_E_ARGUMENT, "compress: a sensitivity goes with a budget");
+  if (s->planning && options.resume)
+    return pith_fail(job->ctx, PITH_E_ARGUMENT, "compress: what is resumed has a recipe: plan one within the budget first, then compress by it; a plan goes on from its --sensitivity");
   if (!s->planning && pith_json_get(job->request, "prune")) return pith_fail(job->ctx, PITH_E_ARGUMENT, "compress: to prune by plan takes a budget; a recipe says itself what it prunes");
   if (!s->planning) PITH_TRY(read_recipe(job, &s->recipe));
   PITH_TRY(pith_request_threads(job));
@@ -145,5 +148,5 @@ static void release(pith_job *job) {
   pith_texts_free(job->ctx, &s->calibration);
 }
 
-static const char *const keys[] = {"source", "output", "recipe", "shardSize", "texts", "calibrate", "maxBytes", "maxLoss", "maxMs", "prune", "metric", "sensitivity", "force", "threads", NULL};
+static const char *const keys[] = {"source", "output", "recipe", "shardSize", "texts", "calibrate", "maxBytes", "maxLoss", "maxMs", "prune", "metric", "sensitivity", "force", "resume", "threads", NULL};
 const pith_verb pith_verb_compress = {"compress", keys, sizeof(compress_state), start, step, release};

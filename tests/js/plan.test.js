@@ -1,6 +1,6 @@
 // Budgets by the JavaScript interface: the same recipe as natively, what was found once is used again, wrong inputs.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { compress, plan } from '../../js/index.js';
@@ -38,6 +38,23 @@ test('times are measured, and a budget of them is planned, not compressed', asyn
   assert.ok(bytes > 0);
   await assert.rejects(compress(source, { maxMs: 5 }), { code: 'PITH_E_ARGUMENT', message: /plan first, with `pith plan .*--max-ms 5 -o recipe\.json`, then `pith compress / });
   await assert.rejects(plan(source, { maxMs: 1e-9, sensitivity: measured.sensitivity }), { code: 'PITH_E_LIMIT', message: /fastest takes about/ });
+});
+
+test('an interrupted compression goes on, and gives the same files', async (t) => {
+  const folder = temporaryFolder(t), source = join(folder, 'encoder'), output = join(folder, 'package'), whole = join(folder, 'whole');
+  writeTinyEncoder(source);
+  const files = (name) => Object.fromEntries(readdirSync(name).sort().map((file) => [file, readFileSync(join(name, file)).toString('base64')]));
+  await compress(source, { output: whole, shardSize: 65536 });
+  const controller = new AbortController();
+  await assert.rejects(compress(source, { output, shardSize: 65536, resume: true, signal: controller.signal,
+    onProgress: () => { if (existsSync(join(`${output}.partial`, 'resume.json'))) controller.abort(); } }), { code: 'PITH_E_CANCELLED' });
+  assert.ok(readdirSync(`${output}.partial`).includes('shard-00001.safetensors'));
+  await assert.rejects(compress(source, { output, shardSize: 65536, resume: true, recipe: 'int4' }), { code: 'PITH_E_ARGUMENT', message: /begun with another recipe/ });
+  await compress(source, { output, shardSize: 65536, resume: true });
+  assert.deepEqual(files(output), files(whole));
+  assert.ok(!existsSync(`${output}.partial`));
+  await assert.rejects(compress(source, { resume: true }), { code: 'PITH_E_ARGUMENT', message: /output folder/ });
+  await assert.rejects(compress(source, { output, resume: true, maxBytes: 1e9, force: true }), { code: 'PITH_E_ARGUMENT', message: /plan one within the budget/ });
 });
 
 test('a budget that cannot be kept, two of them, none, and what was found of another model', async (t) => {
