@@ -87,7 +87,7 @@ function asCsv({ all, front, points }) {
 function frontPicture({ points, model, evaluation }, x, y) {
   const front = paretoFront(points, x, y), there = points.filter(({ values }) => x.key in values && y.key in values);
   const place = (/** @type {ReportPoint} */ { values, label }, named = true) => ({ x: values[x.key], y: values[y.key], ...(named ? { label } : {}) });
-  return pointsChart({ title: `${model.name}: ${y.label} and ${x.label}`, note: `measured on ${nodeModule('node:path').basename(evaluation.file)}`, x: x.label, y: y.label,
+  return pointsChart({ title: `${model.name}: ${y.label}, against ${x.label}`, note: `measured on ${nodeModule('node:path').basename(evaluation.file)}`, x: x.label, y: y.label,
     logarithmic: isLogarithmic(y, there.map(({ values }) => values[y.key])), series: [
     { label: 'on the front', colour: 0, joined: true, points: front.map((point) => place(point)) },
     { label: 'beaten by another', colour: 4, points: there.filter((point) => !front.includes(point)).map((point) => place(point, there.length <= 12)) }] });

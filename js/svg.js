@@ -165,7 +165,7 @@ export function points({ title, note, x: xName, y: yName, fromZero = false, loga
   for (const { value, text: says } of ticks(x0, x1, 7)) parts.push(`<line class="axis" x1="${across(value)}" x2="${across(value)}" y1="${top}" y2="${height - bottom}"/>`, text(across(value), height - bottom + 18, says, { anchor: 'middle', kind: 'minor' }));
   for (const { value, text: says } of logarithmic ? decades(y0, y1) : ticks(y0, y1, 6)) parts.push(`<line class="axis" x1="${left}" x2="${width - right}" y1="${up(value)}" y2="${up(value)}"/>`, text(left - 8, up(value) + 4, says, { anchor: 'end', kind: 'minor' }));
   parts.push(text((left + width - right) / 2, height - 12, xName, { anchor: 'middle', kind: 'minor' }), text(16, top - 12, yName, { kind: 'minor' }));
-  /** @type {{x: number, y: number}[]} */
+  /** @type {{from: number, to: number, y: number}[]} */
   const written = [];
   for (const { colour, joined, points: some } of series) {
     const kind = COLOURS[colour % COLOURS.length], places = some.map((point) => ({ ...point, x: across(point.x), y: up(point.y) }));
@@ -173,10 +173,11 @@ export function points({ title, note, x: xName, y: yName, fromZero = false, loga
     for (const { x, y, label } of places) {
       parts.push(`<circle class="${kind}" cx="${x}" cy="${y}" r="4.5"/>`);
       if (!label) continue;
-      const late = x > width / 2, at = { x: late ? x - 9 : x + 9, y: y + 15 };
-      while (written.some((other) => Math.abs(other.y - at.y) < 13 && Math.abs(other.x - at.x) < 190)) at.y += 13;
-      written.push(at);
-      parts.push(text(at.x, Math.min(at.y, height - bottom - 4), label, { anchor: late ? 'end' : 'start', kind: 'minor' }));
+      const long = label.length * 6.4, late = x + 9 + long > width - right, from = late ? x - 9 - long : x + 9;
+      const free = (/** @type {number} */ at) => at < height - bottom - 2 && at > top && !written.some((other) => Math.abs(other.y - at) < 13 && other.from < from + long && other.to > from);
+      const at = y + ([15, -7, 28, -20, 41, -33].find((down) => free(y + down)) ?? 15);
+      written.push({ from, to: from + long, y: at });
+      parts.push(text(late ? x - 9 : x + 9, at, label, { anchor: late ? 'end' : 'start', kind: 'minor' }));
     }
   }
   return frame(width, height, title, parts);
