@@ -39,6 +39,13 @@ const goals = [
     id: `minilm-neurons${suffix}`, model: 'minilm', calibrate, says: 'half of all neurons pruned, as `int8`',
     recipe: { ...int8, prune: { neurons: [0.6, 0.6, 0.55, 0.5, 0.4, 0.35] } },
   })),
+  ...[['sparse', 'half of the layers\' weights zero (SparseGPT), stored sparse; tables `u5`', 'unstructured', 0.5, 'u7-sparse', { encoding: 'u5' }],
+    ['block-50', 'half of the layers\' blocks zero', 'block', 0.5, 'u7-block', int8.tables], ['block-25', 'a quarter of the layers\' blocks zero', 'block', 0.25, 'u7-block', int8.tables]].map(([id, says, form, fraction, encoding, tables]) => ({
+    id: `minilm-${id}`, model: 'minilm', calibrate: 'news-6000', says,
+    recipe: { ...int8, tables, matrices: { encoding, group_size: 64, sparsity: { form, fraction, by: 'obs' } } },
+  })),
+  { id: 'minilm-int4-order', model: 'minilm', calibrate: 'news-600', says: '`int4` with `"order": "activations"`',
+    recipe: { order: 'activations', matrices: { encoding: 'u4', group_size: 32 }, head: int8.matrices, tables: int8.tables, attention: 'i16' } },
 ];
 
 /** @type {Row[]} */

@@ -31,6 +31,7 @@ const children = (n) => sentences(unpacked('corpora/gutenberg-children/gutenberg
 export const TEXTS = {
   'news-600': { made: () => news(600), says: '600 sentences of Wikinews' },
   'news-3000': { made: () => news(3000), says: '3,000 sentences of Wikinews' },
+  'news-6000': { made: () => news(6000), says: '6,000 sentences of Wikinews' },
   'sts-train': { made: () => sts(6000), says: '6,000 sentences of STS-B\'s train split' },
   'children-600': { made: () => children(600), says: '600 sentences of children\'s books' },
   'wikitext': { made: () => [readFileSync(join(data, 'eval/wikitext2/wiki.valid.tokens'), 'utf8').slice(0, 24_000)], says: 'the first 24,000 characters of WikiText-2\'s validation split' },
