@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-enum { MOST_OF_A_SIZE = 96, ROOM = MOST_OF_A_SIZE * PITH_MAX_CHOICES };
+enum { MOST_OF_A_SIZE = 64, ROOM = MOST_OF_A_SIZE * PITH_MAX_CHOICES };
 
 /* By cost, and only what has less loss than all that costs no more; thinned to `most`. Returns how many are left. */
 static uint32_t keep_best(pith_combination *list, uint32_t n, uint32_t most) {

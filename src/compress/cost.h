@@ -3,21 +3,21 @@
  * they do when the layers of a model follow each other. Every thing is timed for a few milliseconds a round, after a run that warms up; rounds follow
  * each other over all of them, so that what disturbs the machine for a while disturbs them all alike. Samples are short, and the shortest counts: on an
  * idle machine it is near the median, and on a busy one, where most samples hold work of others, still the time of the work itself. It depends on the
- * machine and the threads: it may go into plans, never into packages. */
+ * machine and the threads: it may go into plans, never into packages. Where the two shortest are not alike, more rounds follow. */
 #ifndef PITH_COST_H
 #define PITH_COST_H
 
 #include "compress/recipe.h"
 #include "model/forward.h"
 
-enum { PITH_COST_ROUNDS = 7, PITH_COST_SAMPLES = 9 /* a round, at most */, PITH_COST_TOKENS = 128 };
+enum { PITH_COST_ROUNDS = 7, PITH_COST_MOST_ROUNDS = 50, PITH_COST_SAMPLES = 9 /* a round, at most */, PITH_COST_TOKENS = 128 };
 
 typedef struct pith_timed {
   pith_matrix matrix;                    /* a product with it, n_rows rows of activations; rows = 0: a half-layer of `shape` with u7 matrices */
   uint32_t n_rows;
   int32_t half;
   pith_layer_shape shape;
-  double ms;                             /* the shortest sample so far; 0: there is none */
+  double ms, second;                     /* the two shortest samples so far; 0: there is none */
 } pith_timed;
 
 typedef struct pith_cost {

@@ -42,7 +42,7 @@ static pith_status step(pith_job *job) {
   plan_state *s = job->state;
   const pith_status status = pith_plan_step(job->ctx, &s->plan);
   const pith_cost *cost = &s->plan.cost;
-  job->progress = cost->n ? (pith_progress){"plan", "timings", (double)cost->round * cost->n + cost->at, PITH_COST_ROUNDS * (double)cost->n}
+  job->progress = cost->n ? (pith_progress){"plan", "timings", cost->round < PITH_COST_ROUNDS ? (double)cost->round * cost->n + cost->at : PITH_COST_ROUNDS * (double)cost->n, PITH_COST_ROUNDS * (double)cost->n}
                           : (pith_progress){"plan", "trials", s->plan.sensitivity.done, s->plan.sensitivity.total};
   if (status == PITH_OK || status == PITH_PENDING || status == PITH_E_LIMIT) PITH_TRY(pith_sensitivity_file_update(job->ctx, &s->sensitivity, &s->plan));
   if (status != PITH_OK) return status;
