@@ -56,7 +56,8 @@ pith_status pith_io_read_file(pith_ctx *ctx, const char *path, uint64_t cap_byte
   *n_bytes = 0;
   PITH_TRY(pith_io_open(ctx, path, &handle, &size));
   pith_status status = PITH_OK;
-  if (size > cap_bytes)
+  if (size == UINT64_MAX) status = pith_fail(ctx, PITH_E_ARGUMENT, "%s is no file of known length: give one that lies on a disk", path);
+  else if (size > cap_bytes)
     status = pith_fail(ctx, PITH_E_LIMIT, "%s has %llu bytes, more than the %llu that such a file may have", path,
                        (unsigned long long)size, (unsigned long long)cap_bytes);
   if (status == PITH_OK) status = pith_malloc(ctx, (size_t)size + 1, text);

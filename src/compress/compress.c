@@ -115,12 +115,16 @@ static pith_status take_slot(pith_ctx *ctx, pith_compression *c, const pith_slot
   return PITH_OK;
 }
 
-/* A part from there. Calibration first goes where the layer's half begins, so that it can learn what became of the matrix. */
+/* Calibration goes where the half of the parent's layer begins, so that it can learn what became of a matrix that it has no say in. */
+static pith_status reach_half(pith_ctx *ctx, pith_compression *c, int32_t from, uint32_t id) {
+  const pith_status status = pith_calibration_tokenize(ctx, &c->calibration);
+  return status == PITH_OK ? pith_calibration_reach(ctx, &c->calibration, from, pith_forward_half_of(&c->checkpoint.config, id)) : status;
+}
+
+/* A part from there. */
 static pith_status step_taken(pith_ctx *ctx, pith_compression *c) {
   if (c->encoder.calibration && c->encoder.part_begin == 0) {
-    const pith_status status = pith_calibration_tokenize(ctx, &c->calibration);
-    if (status != PITH_OK) return status;
-    const pith_status there = pith_calibration_reach(ctx, &c->calibration, c->stage, pith_forward_half_of(&c->checkpoint.config, c->encoder.slot->id));
+    const pith_status there = reach_half(ctx, c, c->stage, c->encoder.slot->id);
     if (there != PITH_OK) return there;
   }
   return pith_tensor_encoder_take(ctx, &c->encoder, &c->resume, &c->writer);
@@ -144,12 +148,13 @@ static pith_status next_slot(pith_ctx *ctx, pith_compression *c) {
   }
   pith_status status = pith_pruning_step(ctx, &c->pruning, &c->parent_source, c->options.calibration ? &c->calibration : NULL, c->stage, slot->id);
   if (status == PITH_OK) status = pith_migration_step(ctx, &c->migration, &c->calibration, c->stage, slot->id);
-  if (status == PITH_OK && calibrated) status = pith_calibration_step(ctx, &c->calibration, from, slot->id);
+  pith_recipe_rule rule;
+  if (slot->role != PITH_ROLE_VECTOR) PITH_TRY(pith_recipe_rule_for(ctx, &c->recipe, slot, &rule));
+  if (status == PITH_OK && calibrated)
+    status = pith_encoding_group_multiple(rule.encoding) == 0 ? reach_half(ctx, c, from, slot->id) : pith_calibration_step(ctx, &c->calibration, from, slot->id);
   if (status != PITH_OK) return status;
   pith_slot slots[PITH_MAX_SLOTS];
   (void)parent->family->slots(parent, from, slots);   /* the same weights in the same order */
-  pith_recipe_rule rule;
-  if (slot->role != PITH_ROLE_VECTOR) PITH_TRY(pith_recipe_rule_for(ctx, &c->recipe, slot, &rule));
   PITH_TRY(pith_tensor_encoder_open(ctx, &c->encoder, &c->checkpoint, slot, &slots[c->slot], layer ? &c->pruning.edits.weights[slot->id] : NULL, &rule,
                                     calibrated ? &c->calibration : NULL, c->options.shard_bytes));
   return PITH_PENDING;
