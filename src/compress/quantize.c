@@ -131,6 +131,7 @@ typedef struct panel_form {
   pith_grid (*narrow)(float low, float high, int percent, pith_dtype scale_dtype, float levels);
   int least_percent, step;
   bool with_zero;            /* the range holds 0 */
+  bool tried;                /* grids, where rounding minds the inputs: with seven bits a grid hardly matters, and trying takes as long as all else */
   float low, high;
   void (*store)(void *scales, size_t g, size_t row, const pith_grid *a, pith_dtype scale_dtype, bool *fits);
   void (*put)(uint8_t *codes, size_t row, size_t k, int code);
@@ -190,8 +191,8 @@ static void put_u4(uint8_t *codes, size_t row, size_t k, int code) {
   *both = (uint8_t)(k % 8 < PITH_QUAD ? (*both & 0xf0) | code : (*both & 0x0f) | code << 4);
 }
 
-static const panel_form form_u4 = {search_u4, narrow_u4, 70, 2, true, 0.0f, 15.0f, store_u4, put_u4},
-                        form_u4_min = {search_u4_min, narrow_u4_min, 70, 2, false, 0.0f, 15.0f, store_u4_min, put_u4};
+static const panel_form form_u4 = {search_u4, narrow_u4, 70, 2, true, true, 0.0f, 15.0f, store_u4, put_u4},
+                        form_u4_min = {search_u4_min, narrow_u4_min, 70, 2, false, true, 0.0f, 15.0f, store_u4_min, put_u4};
 
 /* Up to 8 rows on their way into codes. */
 typedef struct panel_work {
@@ -302,7 +303,7 @@ static bool round_rows(const panel_work *p, float *w, const bool *spread, float 
     if (p->resolving) choose_at(p, k, w, spread);
     for (size_t row = 0; row < p->n_rows && !ordered && k % p->group_size == 0; row++) {
       const float *group = (w ? w : p->w) + row * cols + k;
-      grids[row] = spread && spread[row] && !p->dropping ? search_minding(p, k, n, group) : search_group(p, row, k, n, group);
+      grids[row] = spread && spread[row] && p->form->tried && !p->dropping ? search_minding(p, k, n, group) : search_group(p, row, k, n, group);
       p->form->store(p->scales, g, row, &grids[row], p->scale_dtype, &fits);
     }
     for (size_t row = 0; row < p->n_rows; row++) {
@@ -388,7 +389,7 @@ static void drop_before(size_t n_rows, size_t cols, float *w, const pith_roundin
 
 void pith_quantize_u7_panel(size_t n_rows, size_t cols, size_t group_size, int levels, float *w, pith_dtype scale_dtype, uint8_t *codes, void *scales,
                             const pith_rounding *rounding, const pith_dropping *dropping) {
-  const panel_form form = {search_u7, narrow_u7, 75, 1, true, -(float)levels, (float)levels, store_u7, put_u7};
+  const panel_form form = {search_u7, narrow_u7, 75, 1, true, levels < PITH_U7_ZERO - 1, -(float)levels, (float)levels, store_u7, put_u7};
   const bool resolving = dropping && rounding && dropping->sparsity.by == PITH_IMPORTANCE_OBS;
   if (dropping && !resolving) drop_before(n_rows, cols, w, rounding, dropping);
   memset(codes, PITH_U7_ZERO, (cols + PITH_QUAD - 1) / PITH_QUAD * PITH_PANEL * PITH_QUAD);

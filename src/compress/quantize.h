@@ -18,7 +18,7 @@ typedef struct pith_grid {
 
 /* What makes rounding mind the inputs (second_order.h): a weight's error is taken off the weights that come after it, so that what the inputs see
  * changes least. A group's grid is chosen when its first weight is reached, among those below, by what the group then adds to the objective
- * dᵀ H d, d being what the row changes by (of the whole row as one group, and where weights are dropped: by the weights that stay). With an order
+ * dᵀ H d, d being what the row changes by (of the whole row as one group, of u7's 63 levels, and where weights are dropped: by the weights that stay). With an order
  * the grids are chosen beforehand, as below; nothing is dropped by inputs then.
  * A row stays rounded to the nearest where that has the smaller objective. */
 typedef struct pith_rounding {

@@ -1,8 +1,9 @@
 /**
  * What each named recipe makes of three real models: bytes, time and quality, beside the peers' own quantised files by the same evaluation.
- *   npm run recipes [-- --only PATTERN] [--fresh]
+ *   npm run recipes [-- --only PATTERN] [--fresh] [--kept]
  * Every row is one command of `build/pith` and one evaluation. What was measured is kept row by row in build/recipes/, so that an interrupted run goes
  * on; when all rows are there docs/recipes.json and the tables of docs/RECIPES.md are written from them. PATTERN: a regular expression of row names.
+ * --kept: with what earlier runs measured alone, rows that are missing being left open; times are taken anew, unless --no-times. --report: the tables from docs/recipes.json.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
@@ -14,7 +15,7 @@ import { MODELS, PEERS, ROWS } from './recipe_rows.js';
 import { writeRecipes } from './recipes_report.js';
 import { textsOf } from './recipe_texts.js';
 
-const { values: options } = parseArgs({ options: { only: { type: 'string' }, fresh: { type: 'boolean' }, report: { type: 'boolean' } } });
+const { values: options } = parseArgs({ options: { only: { type: 'string' }, fresh: { type: 'boolean' }, kept: { type: 'boolean' }, report: { type: 'boolean' }, 'no-times': { type: 'boolean' } } });
 const out = join(root, 'build/recipes'), pith = join(root, 'build/pith');
 const say = (text) => console.log(`recipes: ${text}`);
 
@@ -53,7 +54,8 @@ const evaluate = (path, model) => JSON.parse(run(['eval', path, '--against', mod
 /** A row's record, from an earlier run where it is of the same program. */
 async function record(id, make) {
   const file = join(out, `${id}.result.json`), program = statSync(join(root, 'build/native/pith')).mtimeMs;
-  if (!options.fresh && existsSync(file) && statSync(file).mtimeMs > program) return JSON.parse(readFileSync(file, 'utf8'));
+  if (options.kept && !existsSync(file)) return { id, missing: 'not measured' };
+  if (!options.fresh && existsSync(file) && (options.kept || statSync(file).mtimeMs > program)) return JSON.parse(readFileSync(file, 'utf8'));
   say(id);
   let result;
   try {
@@ -95,6 +97,7 @@ if (!options.report) {
       }));
     }
     const ids = ROWS.filter(({ model: of }) => of === name).map(({ id }) => id);
+    if (options['no-times']) continue;
     say(`${name}: times`);
     for (const [id, samples] of Object.entries(times(ids))) {
       const result = results.find((one) => one.id === id);
@@ -103,7 +106,7 @@ if (!options.report) {
   }
   const [cpu] = cpus();
   writeFileSync(join(out, 'recipes.json'), `${JSON.stringify({ commit: commit(), date: new Date().toISOString().slice(0, 10), cpu: cpu.model, results }, null, 1)}\n`);
-  if (options.only) say('a part: docs/recipes.json stays as it is');
-  else copyFileSync(join(out, 'recipes.json'), join(root, 'docs/recipes.json'));
+  if (!options.only) copyFileSync(join(out, 'recipes.json'), join(root, 'docs/recipes.json'));
 }
-writeRecipes(JSON.parse(readFileSync(join(root, 'docs/recipes.json'), 'utf8')), join(root, 'docs/RECIPES.md'));
+if (options.only) say('a part: docs/recipes.json stays as it is');
+else writeRecipes(JSON.parse(readFileSync(join(root, 'docs/recipes.json'), 'utf8')), join(root, 'docs/RECIPES.md'));
