@@ -44,6 +44,8 @@ const goals = [
     id: `minilm-${id}`, model: 'minilm', calibrate: 'news-6000', says,
     recipe: { ...int8, tables, matrices: { encoding, group_size: 64, sparsity: { form, fraction, by: 'obs' } } },
   })),
+  { id: 'minilm-sparse-sts', model: 'minilm', calibrate: 'sts-train', says: 'the same, with texts of the test\'s kind',
+    recipe: { ...int8, tables: { encoding: 'u5' }, matrices: { encoding: 'u7-sparse', group_size: 64, sparsity: { form: 'unstructured', fraction: 0.5, by: 'obs' } } } },
   { id: 'minilm-int4-order', model: 'minilm', calibrate: 'news-600', says: '`int4` with `"order": "activations"`',
     recipe: { order: 'activations', matrices: { encoding: 'u4', group_size: 32 }, head: int8.matrices, tables: int8.tables, attention: 'i16' } },
 ];
