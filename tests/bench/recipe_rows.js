@@ -34,7 +34,8 @@ const int8 = { matrices: { encoding: 'u7', group_size: 64 }, tables: { encoding:
 
 /** What the goals are about, beside the named recipes. @type {Row[]} */
 const goals = [
-  { id: 'minilm-budget', model: 'minilm', says: '`--max-bytes 20000000`', args: ['--max-bytes', '20000000'], calibrate: 'news-600' },
+  ...[14, 20].map((megabytes) => ({ id: `minilm-budget-${megabytes}`, model: 'minilm', says: `\`--max-bytes ${megabytes}000000\``, calibrate: 'news-600',
+    args: ['--max-bytes', `${megabytes}000000`, '--sensitivity', join(root, 'build/recipes/minilm-sensitivity.json')] })),
   ...[['', 'news-3000'], ['-sts', 'sts-train']].map(([suffix, calibrate]) => ({
     id: `minilm-neurons${suffix}`, model: 'minilm', calibrate, says: 'half of all neurons pruned, as `int8`',
     recipe: { ...int8, prune: { neurons: [0.6, 0.6, 0.55, 0.5, 0.4, 0.35] } },
