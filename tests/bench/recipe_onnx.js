@@ -45,7 +45,7 @@ export async function measureOnnx(kind, source) {
         const mean = new Float64Array(dims[2]);
         for (let i = 0; i < states.length; i++) mean[i % dims[2]] += states[i];
         pair.push(mean);
-        cosines.push(cosine(mean, (await model.embed([text]))[0]));
+        cosines.push(cosine(mean, (await model.embed([text])).data));
       }
       similarities.push(cosine(pair[0], pair[1]));
     }

@@ -27,7 +27,7 @@ const named = (model, texts, solving = texts) => [
   { id: `${model}-int4`, model, recipe: 'int4' },
   { id: `${model}-int4-calibrated`, model, recipe: 'int4', calibrate: texts },
   { id: `${model}-edge`, model, recipe: 'edge', calibrate: solving },
-  { id: `${model}-tiny`, model, recipe: 'tiny', calibrate: solving },
+  { id: `${model}-tiny`, model, recipe: 'tiny', calibrate: texts },
 ];
 
 const int8 = { matrices: { encoding: 'u7', group_size: 64 }, tables: { encoding: 'u8-row' }, attention: 'i16' };
