@@ -18,15 +18,15 @@ function quality(name, q) {
   return [Math.exp(q.nll_mean).toFixed(2), q.kl_mean === undefined ? '–' : q.kl_mean.toFixed(4), q.top1_agreement === undefined ? '–' : (100 * q.top1_agreement).toFixed(1)];
 }
 
+const there = (by, id) => by.has(id) && !by.get(id).missing;
+
 function rows(name, data) {
   const by = new Map(data.results.map((result) => [result.id, result])), int8 = by.get(`${name}-int8`);
-  const line = (title, texts, result) => (!result || result.missing
-    ? [title, texts, ...Array(7).fill('–')]
-    : [title, texts, megabytes(result.bytes), result.bits ? result.bits.toFixed(2) : '–', result.layerBytes ? `${Math.round((100 * result.layerBytes) / int8.layerBytes)} %` : '–',
+  const line = (title, texts, result) => ([title, texts, megabytes(result.bytes), result.bits ? result.bits.toFixed(2) : '–', result.layerBytes ? `${Math.round((100 * result.layerBytes) / int8.layerBytes)} %` : '–',
       ...quality(name, result.quality), slower(result, int8)]);
   return [
-    ...ROWS.filter(({ model }) => model === name).map((row) => line(row.says ?? `\`${row.recipe}\``, row.calibrate ? TEXTS[row.calibrate].says : '–', by.get(row.id))),
-    ...PEERS.filter(({ model }) => model === name).map((peer) => line(peer.says, '–', by.get(peer.id))),
+    ...ROWS.filter(({ model, id }) => model === name && there(by, id)).map((row) => line(row.says ?? `\`${row.recipe}\``, row.calibrate ? TEXTS[row.calibrate].says : '–', by.get(row.id))),
+    ...PEERS.filter(({ model, id }) => model === name && there(by, id)).map((peer) => line(peer.says, '–', by.get(peer.id))),
   ];
 }
 
@@ -36,9 +36,12 @@ export function writeRecipes(data, path) {
   for (const [name, { says }] of Object.entries(MODELS)) {
     const head = name === 'minilm' ? ['mean cosine', 'worst', 'Spearman×100'] : ['perplexity', 'KL, nats', 'same first choice, %'];
     const body = table([says, 'calibrated on', 'MB', 'bits a weight', 'bytes of the layers to int8\'s', ...head, 'time to int8\'s'], rows(name, data));
+    const measured = new Map(data.results.map((result) => [result.id, result]));
+    const left = [...ROWS, ...PEERS].filter(({ model, id }) => model === name && !there(measured, id)).map(({ id }) => `\`${id}\``);
+    const note = left.length ? `\n\nRows of the command that were not measured in this run: ${left.join(', ')}.` : '';
     const marks = new RegExp(`(<!-- table ${name} -->\n)[^]*?(<!-- end -->)`);
     if (!marks.test(text)) throw new Error(`${path} has no place for the table of ${name}`);
-    text = text.replace(marks, (_, begin, end) => `${begin}${body}\n${end}`);
+    text = text.replace(marks, (_, begin, end) => `${begin}${body}${note}\n${end}`);
   }
   text = text.replace(/(<!-- where -->)[^]*?(<!-- end -->)/, (_, begin, end) => `${begin}Measured on ${data.date} at commit ${data.commit} on ${data.cpu}.${end}`);
   writeFileSync(path, text);
