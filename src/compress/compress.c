@@ -23,7 +23,7 @@ pith_status pith_compression_begin(pith_ctx *ctx, pith_compression *c, const pit
   PITH_TRY(pith_recipe_check(ctx, &c->recipe, &c->pruning.config, options->calibration != NULL, &c->solves));
   if (options->resume && (c->pruning.layers || c->recipe.migrate.by != PITH_MIGRATE_NOT))
     return pith_fail(ctx, PITH_E_UNSUPPORTED, "a recipe that prunes or migrates cannot be resumed: what was solved for is not in the package; begin it without resuming");
-  PITH_TRY((options->resume ? pith_package_writer_resume : pith_package_writer_open)(ctx, &c->writer, options->output, options->source, options->shard_bytes, options->force));
+  PITH_TRY(pith_package_writer_open(ctx, &c->writer, options->output, options->source, options->shard_bytes, options->force, options->resume));
   PITH_TRY(pith_malloc(ctx, CHUNK_BYTES, &c->chunk));
   c->parent_files = pith_json_new_array();
   c->tensors = pith_json_new_array();
@@ -148,15 +148,18 @@ static pith_status next_slot(pith_ctx *ctx, pith_compression *c) {
   }
   pith_status status = pith_pruning_step(ctx, &c->pruning, &c->parent_source, c->options.calibration ? &c->calibration : NULL, c->stage, slot->id);
   if (status == PITH_OK) status = pith_migration_step(ctx, &c->migration, &c->calibration, c->stage, slot->id);
-  pith_recipe_rule rule;
-  if (slot->role != PITH_ROLE_VECTOR) PITH_TRY(pith_recipe_rule_for(ctx, &c->recipe, slot, &rule));
-  if (status == PITH_OK && calibrated)
-    status = pith_encoding_group_multiple(rule.encoding) == 0 ? reach_half(ctx, c, from, slot->id) : pith_calibration_step(ctx, &c->calibration, from, slot->id);
   if (status != PITH_OK) return status;
   pith_slot slots[PITH_MAX_SLOTS];
   (void)parent->family->slots(parent, from, slots);   /* the same weights in the same order */
-  PITH_TRY(pith_tensor_encoder_open(ctx, &c->encoder, &c->checkpoint, slot, &slots[c->slot], layer ? &c->pruning.edits.weights[slot->id] : NULL, &rule,
-                                    calibrated ? &c->calibration : NULL, c->options.shard_bytes));
+  const pith_edit *edit = layer ? &c->pruning.edits.weights[slot->id] : NULL;
+  pith_recipe_rule rule;
+  if (slot->role != PITH_ROLE_VECTOR) PITH_TRY(pith_recipe_rule_for(ctx, &c->recipe, slot, &rule));
+  if (calibrated) {
+    const bool rounds = pith_tensor_encoder_rounds(&c->checkpoint, &slots[c->slot], edit, &rule);
+    status = rounds ? pith_calibration_step(ctx, &c->calibration, from, slot->id) : reach_half(ctx, c, from, slot->id);
+    if (status != PITH_OK) return status;
+  }
+  PITH_TRY(pith_tensor_encoder_open(ctx, &c->encoder, &c->checkpoint, slot, &slots[c->slot], edit, &rule, calibrated ? &c->calibration : NULL, c->options.shard_bytes));
   return PITH_PENDING;
 }
 

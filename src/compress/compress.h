@@ -97,6 +97,8 @@ pith_status pith_tensor_encoder_open(pith_ctx *ctx, pith_tensor_encoder *t, cons
 bool pith_tensor_encoder_kept(const pith_tensor_encoder *t, const pith_resume *resume);
 /* In the place of a step: the next part from there. */
 pith_status pith_tensor_encoder_take(pith_ctx *ctx, pith_tensor_encoder *t, pith_resume *resume, pith_package_writer *writer);
+/* Whether the tensor's codes are chosen here: floats have none, and those of a GGUF file may be taken over. Arguments as above. */
+bool pith_tensor_encoder_rounds(const pith_checkpoint *checkpoint, const pith_slot *from, const pith_edit *edit, const pith_recipe_rule *rule);
 pith_status pith_tensor_encoder_step(pith_ctx *ctx, pith_tensor_encoder *t, pith_package_writer *writer);
 /* What stayed, as products and look-ups read it; its memory is the encoder's. */
 pith_matrix pith_tensor_encoder_matrix(const pith_tensor_encoder *t, pith_part *part);

@@ -58,13 +58,7 @@ static pith_status plan_parts(pith_ctx *ctx, pith_tensor_encoder *t, uint64_t sh
 }
 
 /* Made as u7, and packed when a part is whole. */
-static bool is_packed(const pith_tensor_encoder *t) { return pith_encoding_sparse(t->stored) || pith_encoding_bits(t->stored); }
-
-/* How far u7's codes may be from the zero point. */
-static int levels_of(const pith_tensor_encoder *t) {
-  const uint32_t bits = pith_encoding_bits(t->stored);
-  return bits ? (1 << (bits - 1)) - 1 : 63;
-}
+static bool is_packed(const pith_tensor_encoder *t) { return pith_encoding_made(t->stored) != t->stored; }
 
 static pith_status begin_dropping(pith_ctx *ctx, pith_tensor_encoder *t, const pith_sparsity *sparsity) {
   const size_t n_threads = pith_parallel_threads(ctx->parallel), cols = t->slot->cols;
@@ -76,6 +70,18 @@ static pith_status begin_dropping(pith_ctx *ctx, pith_tensor_encoder *t, const p
   PITH_TRY(pith_calloc(ctx, n_threads, PITH_PANEL * cols, &dropped));
   for (size_t i = 0; i < n_threads; i++) t->dropping[i] = (pith_dropping){*sparsity, scores + i * cols, dropped + i * PITH_PANEL * cols};
   return PITH_OK;
+}
+
+/* 4-bit codes that the checkpoint has as the package will. */
+static bool takes_q4(const pith_tensor_entry *entry, const pith_edit *edit, const pith_recipe_rule *rule) {
+  return !(edit && edit->values) && rule->encoding == PITH_ENC_U4_MIN && rule->group_size == Q4_GROUP && (entry->dtype == PITH_Q4_0 || entry->dtype == PITH_Q4_1);
+}
+
+bool pith_tensor_encoder_rounds(const pith_checkpoint *checkpoint, const pith_slot *from, const pith_edit *edit, const pith_recipe_rule *rule) {
+  const pith_checkpoint_file *file;
+  const pith_tensor_entry *entry;
+  if (pith_encoding_group_multiple(rule->encoding) == 0) return false;
+  return !pith_checkpoint_slot(checkpoint, from, &file, &entry) || !takes_q4(entry, edit, rule);
 }
 
 pith_status pith_tensor_encoder_open(pith_ctx *ctx, pith_tensor_encoder *t, const pith_checkpoint *checkpoint, const pith_slot *slot,
@@ -90,7 +96,7 @@ pith_status pith_tensor_encoder_open(pith_ctx *ctx, pith_tensor_encoder *t, cons
     if (rule->encoding == PITH_ENC_U7_BLOCK && slot->cols > PITH_MAX_BLOCK_COLS)
       return pith_fail(ctx, PITH_E_UNSUPPORTED, "tensor \"%s\" has more than %d columns, which u7-block cannot have", slot->name, PITH_MAX_BLOCK_COLS);
     t->stored = rule->encoding;
-    t->matrix.encoding = is_packed(t) ? PITH_ENC_U7 : rule->encoding;
+    t->matrix.encoding = pith_encoding_made(rule->encoding);
     t->matrix.group_size = rule->group_size || pith_encoding_group_multiple(rule->encoding) == 0 ? rule->group_size : (uint32_t)pith_round_up(slot->cols, PITH_QUAD);
     t->scanning = pith_encoding_scaled(rule->encoding);
   }
@@ -100,15 +106,14 @@ pith_status pith_tensor_encoder_open(pith_ctx *ctx, pith_tensor_encoder *t, cons
   t->batch_rows = (uint32_t)(wished < PITH_PANEL ? PITH_PANEL : wished < whole ? wished : whole);
   PITH_TRY(pith_malloc(ctx, (size_t)t->batch_rows * slot->cols * sizeof *t->rows, &t->rows));
   if (!is_vector(t) && rule->sparsity.form != PITH_SPARSITY_NONE) PITH_TRY(begin_dropping(ctx, t, &rule->sparsity));
-  const bool q4 = !t->edited && (t->entry.dtype == PITH_Q4_0 || t->entry.dtype == PITH_Q4_1);
-  if (t->matrix.encoding == PITH_ENC_U4_MIN && t->matrix.group_size == Q4_GROUP && q4) {
+  if (!is_vector(t) && takes_q4(&t->entry, edit, rule)) {
     const size_t n = (size_t)t->batch_rows * slot->cols;
     PITH_TRY(pith_malloc(ctx, n, &t->q4_codes));
     PITH_TRY(pith_malloc(ctx, n / Q4_GROUP * sizeof *t->q4_scales, &t->q4_scales));
     PITH_TRY(pith_malloc(ctx, n / Q4_GROUP * sizeof *t->q4_mins, &t->q4_mins));
   }
   t->calibration = calibration;
-  t->rounded = calibration && !t->q4_codes && pith_encoding_group_multiple(t->matrix.encoding) != 0;
+  t->rounded = calibration && pith_tensor_encoder_rounds(checkpoint, from, edit, rule);
   return plan_parts(ctx, t, shard_bytes);
 }
 
@@ -137,7 +142,7 @@ static bool encode_panel(const pith_tensor_encoder *t, size_t row, size_t n, uin
   const pith_rounding minding = t->rounded ? pith_calibration_rounding(t->calibration, thread) : (pith_rounding){0}, *rounding = t->rounded ? &minding : NULL;
   const pith_dropping *dropping = t->dropping ? &t->dropping[thread] : NULL;
   switch (t->matrix.encoding) {
-    case PITH_ENC_U7: pith_quantize_u7_panel(n, cols, group_size, levels_of(t), rows, t->matrix.scale_dtype, codes, scales, rounding, dropping); return true;
+    case PITH_ENC_U7: pith_quantize_u7_panel(n, cols, group_size, pith_u7_levels(t->stored), rows, t->matrix.scale_dtype, codes, scales, rounding, dropping); return true;
     case PITH_ENC_U8_ROW: pith_quantize_u8_rows(n, cols, rows, t->matrix.scale_dtype, codes, scales); return true;
     case PITH_ENC_U4: return pith_quantize_u4_panel(n, cols, group_size, rows, codes, scales, rounding);
     case PITH_ENC_U4_MIN:
@@ -246,7 +251,7 @@ pith_status pith_tensor_encoder_step(pith_ctx *ctx, pith_tensor_encoder *t, pith
   if (t->row < t->slot->rows) return PITH_PENDING;
   if (!t->scanning) return PITH_OK;
   t->scanning = false;
-  t->matrix.scale_dtype = pith_scale_dtype(t->absmax, t->matrix.encoding == PITH_ENC_U7 ? levels_of(t) : 127);
+  t->matrix.scale_dtype = pith_scale_dtype(t->absmax, t->matrix.encoding == PITH_ENC_U7 ? pith_u7_levels(t->stored) : 127);
   t->row = 0;
   return PITH_PENDING;
 }

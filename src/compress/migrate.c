@@ -120,9 +120,8 @@ static void round_panel(pith_migration *m, const pith_recipe_rule *rule, uint32_
   float absmax = 0.0f;
   for (size_t i = 0; i < n * cols; i++) absmax = fmaxf(absmax, fabsf(m->rows[i]));
   pith_part part = {.n_rows = n, .codes = m->codes, .scales = m->panel_scales};
-  const uint32_t bits = pith_encoding_bits(rule->encoding);
-  const int levels = bits ? (1 << (bits - 1)) - 1 : 63;
-  const pith_encoding encoding = bits || pith_encoding_sparse(rule->encoding) ? PITH_ENC_U7 : rule->encoding;
+  const int levels = pith_u7_levels(rule->encoding);
+  const pith_encoding encoding = pith_encoding_made(rule->encoding);
   const pith_matrix matrix = {encoding, pith_scale_dtype(absmax, levels), n, (uint32_t)cols, rule->group_size ? rule->group_size : (uint32_t)pith_round_up(cols, PITH_QUAD), 1, &part};
   if (encoding == PITH_ENC_U7) pith_quantize_u7_panel(n, cols, matrix.group_size, levels, m->rows, matrix.scale_dtype, m->codes, m->panel_scales, NULL, NULL);
   else if (encoding == PITH_ENC_U4) (void)pith_quantize_u4_panel(n, cols, matrix.group_size, m->rows, m->codes, m->panel_scales, NULL);

@@ -10,6 +10,16 @@
 /* Whether f16 can hold a tensor's scales: its largest one has to be in f16's normal range. levels: 63 (packed: fewer) or 127. */
 pith_dtype pith_scale_dtype(float tensor_absmax, int levels);
 
+/* How far u7's codes may be from the zero point in an encoding that is u7 in memory: fewer where they are packed to fewer bits. */
+static inline int pith_u7_levels(pith_encoding encoding) {
+  const uint32_t bits = pith_encoding_bits(encoding);
+  return bits ? (1 << (bits - 1)) - 1 : PITH_U7_ZERO - 1;
+}
+/* What codes are made as, before they are packed. */
+static inline pith_encoding pith_encoding_made(pith_encoding encoding) {
+  return pith_encoding_sparse(encoding) || pith_encoding_bits(encoding) ? PITH_ENC_U7 : encoding;
+}
+
 /* A group's codes are (w - minimum) / scale, rounded and clamped to what the encoding has. */
 typedef struct pith_grid {
   float scale, minimum;

@@ -144,7 +144,7 @@ static pith_status take_partial(pith_ctx *ctx, const pith_package_folder *f) {
   return ours ? PITH_OK : pith_fail(ctx, PITH_E_EXISTS, "%s is in the way and not Pith's: move it away, or choose another name", f->partial);
 }
 
-static pith_status open_folder(pith_ctx *ctx, pith_package_folder *f, const char *path, const char *source, bool force, bool resume) {
+pith_status pith_package_folder_open(pith_ctx *ctx, pith_package_folder *f, const char *path, const char *source, bool force, bool resume) {
   size_t n = strlen(path);
   while (n > 1 && path[n - 1] == '/') n--;
   f->force = force;
@@ -170,14 +170,6 @@ static pith_status open_folder(pith_ctx *ctx, pith_package_folder *f, const char
   if (!there) PITH_TRY(pith_io_status(ctx, ctx->host.make_dir(ctx->host.user, f->partial), "make the folder", f->partial));
   f->made = true;
   return PITH_OK;
-}
-
-pith_status pith_package_folder_open(pith_ctx *ctx, pith_package_folder *f, const char *path, const char *source, bool force) {
-  return open_folder(ctx, f, path, source, force, false);
-}
-
-pith_status pith_package_folder_resume(pith_ctx *ctx, pith_package_folder *f, const char *path, const char *source, bool force) {
-  return open_folder(ctx, f, path, source, force, true);
 }
 
 static pith_status note_path(pith_ctx *ctx, const pith_package_folder *f, char **path) { return pith_path_join(ctx, f->partial, PITH_RESUME_FILE, path); }

@@ -20,10 +20,9 @@ typedef struct pith_package_folder {
 
 /* Makes the partial folder; what a broken run left of it goes. PITH_E_EXISTS when `path` is there, unless `force` and it is empty or holds a
  * package and nothing else. PITH_E_ARGUMENT when it has no name of its own (".", ".."), or when it is, contains or lies in `source`, links
- * followed. Zero-initialise first; close accepts a half-made one. */
-pith_status pith_package_folder_open(pith_ctx *ctx, pith_package_folder *f, const char *path, const char *source, bool force);
-/* The same, and what a broken run left of the partial folder stays, now and when this one breaks off. */
-pith_status pith_package_folder_resume(pith_ctx *ctx, pith_package_folder *f, const char *path, const char *source, bool force);
+ * followed. resume: what a broken run left of the partial folder stays, now and when this one breaks off. Zero-initialise first; close accepts a
+ * half-made one. */
+pith_status pith_package_folder_open(pith_ctx *ctx, pith_package_folder *f, const char *path, const char *source, bool force, bool resume);
 /* The partial folder becomes the final one. When that fails, the old one is back in its place. */
 pith_status pith_package_folder_publish(pith_ctx *ctx, pith_package_folder *f);
 /* Frees; what was not published is removed, unless it is kept. */

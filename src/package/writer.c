@@ -5,18 +5,10 @@
 #include "base/format.h"
 #include "base/sha256.h"
 
-pith_status pith_package_writer_open(pith_ctx *ctx, pith_package_writer *w, const char *folder, const char *source, uint64_t shard_bytes, bool force) {
+pith_status pith_package_writer_open(pith_ctx *ctx, pith_package_writer *w, const char *folder, const char *source, uint64_t shard_bytes, bool force, bool resume) {
   memset(w, 0, sizeof *w);
   w->shard_bytes = shard_bytes;
-  PITH_TRY(pith_package_folder_open(ctx, &w->folder, folder, source, force));
-  w->shards = pith_json_new_array();
-  return PITH_OK;
-}
-
-pith_status pith_package_writer_resume(pith_ctx *ctx, pith_package_writer *w, const char *folder, const char *source, uint64_t shard_bytes, bool force) {
-  memset(w, 0, sizeof *w);
-  w->shard_bytes = shard_bytes;
-  PITH_TRY(pith_package_folder_resume(ctx, &w->folder, folder, source, force));
+  PITH_TRY(pith_package_folder_open(ctx, &w->folder, folder, source, force, resume));
   w->shards = pith_json_new_array();
   return PITH_OK;
 }

@@ -22,10 +22,8 @@ typedef struct pith_package_writer {
   const pith_json *kept;     /* records of the first shards, which lie there already: they are compared and not written. NULL: none. Borrowed */
 } pith_package_writer;
 
-/* folder, source, force: pith_package_folder_open. Zero-initialise first. */
-pith_status pith_package_writer_open(pith_ctx *ctx, pith_package_writer *w, const char *folder, const char *source, uint64_t shard_bytes, bool force);
-/* folder: pith_package_folder_resume. */
-pith_status pith_package_writer_resume(pith_ctx *ctx, pith_package_writer *w, const char *folder, const char *source, uint64_t shard_bytes, bool force);
+/* folder, source, force, resume: pith_package_folder_open. Zero-initialise first. */
+pith_status pith_package_writer_open(pith_ctx *ctx, pith_package_writer *w, const char *folder, const char *source, uint64_t shard_bytes, bool force, bool resume);
 /* Appends a tensor, 64-byte aligned in its shard; starts a new shard when this one would grow past shard_bytes.
  * `keep_together`: bytes that follow and belong into the same shard. Returns the shard's number, from 0. */
 pith_status pith_package_writer_add(pith_ctx *ctx, pith_package_writer *w, const char *name, pith_dtype dtype, const uint64_t *dims,

@@ -42,7 +42,7 @@ static pith_status begin(pith_job *job) {
 /* Before time goes into planning. */
 static pith_status check_output(pith_ctx *ctx, const pith_compression_options *options) {
   pith_package_folder folder = {0};
-  const pith_status status = pith_package_folder_open(ctx, &folder, options->output, options->source, options->force);
+  const pith_status status = pith_package_folder_open(ctx, &folder, options->output, options->source, options->force, false);
   pith_package_folder_close(ctx, &folder);
   return status;
 }

@@ -84,7 +84,7 @@ static int tear_down(void **state) {
 
 static pith_status open_close(const char *name, bool force) {
   pith_package_folder f = {0};
-  const pith_status status = pith_package_folder_open(&ctx, &f, at(name), at("source"), force);
+  const pith_status status = pith_package_folder_open(&ctx, &f, at(name), at("source"), force, false);
   pith_package_folder_close(&ctx, &f);
   return status;
 }
@@ -92,7 +92,7 @@ static pith_status open_close(const char *name, bool force) {
 static void test_new(void **state) {
   (void)state;
   pith_package_folder f = {0};
-  assert_int_equal(pith_package_folder_open(&ctx, &f, at("new//"), at("source"), false), PITH_OK);
+  assert_int_equal(pith_package_folder_open(&ctx, &f, at("new//"), at("source"), false, false), PITH_OK);
   put("new.partial/pith.json", "1");
   assert_int_equal(pith_package_folder_publish(&ctx, &f), PITH_OK);
   pith_package_folder_close(&ctx, &f);
@@ -106,7 +106,7 @@ static void test_replace(void **state) {
   (void)state;
   put_package("package", "o");
   pith_package_folder f = {0};
-  assert_int_equal(pith_package_folder_open(&ctx, &f, at("package"), at("source"), true), PITH_OK);
+  assert_int_equal(pith_package_folder_open(&ctx, &f, at("package"), at("source"), true, false), PITH_OK);
   put("package.partial/pith.json", "n");
   assert_int_equal(first_byte("package/shard-00002.safetensors"), 'o');   /* until the new one is whole */
   assert_int_equal(pith_package_folder_publish(&ctx, &f), PITH_OK);
@@ -125,7 +125,7 @@ static void test_failed_change(void **state) {
     snprintf(name, sizeof name, "package-%d", which);
     put_package(name, "o");
     pith_package_folder f = {0};
-    assert_int_equal(pith_package_folder_open(&ctx, &f, at(name), at("source"), true), PITH_OK);
+    assert_int_equal(pith_package_folder_open(&ctx, &f, at(name), at("source"), true, false), PITH_OK);
     fail_rename = which;
     assert_int_equal(pith_package_folder_publish(&ctx, &f), PITH_E_IO);
     pith_package_folder_close(&ctx, &f);
@@ -178,11 +178,11 @@ static void test_beside_source(void **state) {
   static const char *const nameless[] = {"", ".", "..", "source/.", "source/.."};
   for (size_t i = 0; i < sizeof nameless / sizeof *nameless; i++) {
     pith_package_folder f = {0};
-    assert_int_equal(pith_package_folder_open(&ctx, &f, nameless[i], at("source"), true), PITH_E_ARGUMENT);
+    assert_int_equal(pith_package_folder_open(&ctx, &f, nameless[i], at("source"), true, false), PITH_E_ARGUMENT);
     pith_package_folder_close(&ctx, &f);
   }
   pith_package_folder f = {0};
-  assert_int_equal(pith_package_folder_open(&ctx, &f, root, at("source"), true), PITH_E_ARGUMENT);   /* it contains the source */
+  assert_int_equal(pith_package_folder_open(&ctx, &f, root, at("source"), true, false), PITH_E_ARGUMENT);   /* it contains the source */
   pith_package_folder_close(&ctx, &f);
   assert_true(is_there("source/config.json") && is_there("source/model.safetensors"));
   assert_int_equal(open_close("source-2", true), PITH_OK);   /* a name that only begins alike */
@@ -194,7 +194,7 @@ static void test_link(void **state) {
   put_package("package", "o");
   assert_int_equal(symlink(at("package"), at("link")), 0);
   pith_package_folder f = {0};
-  assert_int_equal(pith_package_folder_open(&ctx, &f, at("link"), at("source"), true), PITH_OK);
+  assert_int_equal(pith_package_folder_open(&ctx, &f, at("link"), at("source"), true, false), PITH_OK);
   put("package.partial/pith.json", "n");
   assert_int_equal(pith_package_folder_publish(&ctx, &f), PITH_OK);
   pith_package_folder_close(&ctx, &f);
