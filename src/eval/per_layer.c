@@ -2,35 +2,19 @@
 
 #include "eval/metrics.h"
 
-/* The parent's layers that a package's recipe took away. */
-static const pith_json *gone_of(const pith_model *model) { return pith_json_get(pith_json_get(pith_json_get(model->manifest.json, "recipe"), "prune"), "layers"); }
-
-static int32_t layers_before(const pith_model *model) { return model->config.n_layers + (int32_t)pith_json_count(gone_of(model)); }
-
-/* Of the layers before pruning, the model's own number of one; -1: it is gone. */
-static int32_t layer_now(const pith_model *model, int32_t before) {
-  int32_t now = before;
-  for (const pith_json *gone = pith_json_first(gone_of(model)); gone; gone = pith_json_next(gone)) {
-    const double layer = pith_json_number(gone, -1.0);
-    if (layer == before) return -1;
-    now -= layer < before;
-  }
-  return now < model->config.n_layers ? now : -1;
-}
-
 pith_status pith_per_layer_init(pith_ctx *ctx, pith_per_layer *p, const pith_model *model, const pith_model *parent) {
   const pith_config *a = &model->config, *b = &parent->config;
   if (a->hidden_size != b->hidden_size)
     return pith_fail(ctx, PITH_E_ARGUMENT, "the models' rows have %d and %d numbers: there is no error by layer", (int)a->hidden_size, (int)b->hidden_size);
   const bool pruned = a->n_layers != b->n_layers;
-  const int32_t n = layers_before(model);
-  if (pruned && n != layers_before(parent))
+  const int32_t n = pith_model_layers_before(model);
+  if (pruned && n != pith_model_layers_before(parent))
     return pith_fail(ctx, PITH_E_ARGUMENT, "the models have %d and %d layers, and no recipe says which of them belong together",
                      (int)a->n_layers, (int)b->n_layers);
   PITH_TRY(pith_calloc(ctx, (size_t)n + 1, sizeof *p->items, &p->items));
   p->items[p->n++] = (pith_layer_error){.layers = {-1, -1}};
   for (int32_t i = 0; i < (pruned ? n : a->n_layers); i++) {
-    const int32_t own = pruned ? layer_now(model, i) : i, parents = pruned ? layer_now(parent, i) : i;
+    const int32_t own = pruned ? pith_model_layer_now(model, i) : i, parents = pruned ? pith_model_layer_now(parent, i) : i;
     const pith_layer_error *last = &p->items[p->n - 1];
     if (own > last->layers[0] && parents > last->layers[1]) p->items[p->n++] = (pith_layer_error){.layers = {own, parents}};
   }

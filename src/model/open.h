@@ -22,6 +22,10 @@ typedef struct pith_model {
 /* What an open model says of itself; NULL only when memory is out. */
 pith_json *pith_model_info(const pith_model *model);
 void pith_model_close(pith_ctx *ctx, pith_model *model);
+/* How many layers the parent of a pruned package had, by the recipe in its manifest; of any other model as many as it has. */
+int32_t pith_model_layers_before(const pith_model *model);
+/* The model's own number of the parent's layer `before`; -1: it is gone. */
+int32_t pith_model_layer_now(const pith_model *model, int32_t before);
 
 /* Opening in steps. Zero-initialise the model first; after a failure close it. */
 typedef struct pith_model_loader {

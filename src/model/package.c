@@ -378,3 +378,19 @@ pith_status pith_settings_parse(pith_ctx *ctx, const pith_json *json, const char
   c->add_bos = c->bos_id >= 0 && pith_json_true(pith_json_get(json, "add_bos"));
   return PITH_OK;
 }
+
+/* ---- layers that are gone ---- */
+
+static const pith_json *gone_of(const pith_model *model) { return pith_json_get(pith_json_get(pith_json_get(model->manifest.json, "recipe"), "prune"), "layers"); }
+
+int32_t pith_model_layers_before(const pith_model *model) { return model->config.n_layers + (int32_t)pith_json_count(gone_of(model)); }
+
+int32_t pith_model_layer_now(const pith_model *model, int32_t before) {
+  int32_t now = before;
+  for (const pith_json *gone = pith_json_first(gone_of(model)); gone; gone = pith_json_next(gone)) {
+    const double layer = pith_json_number(gone, -1.0);
+    if (layer == before) return -1;
+    now -= layer < before;
+  }
+  return now < model->config.n_layers ? now : -1;
+}

@@ -25,7 +25,8 @@ typedef struct side {
 
 typedef struct diff_state {
   side sides[2];              /* what is looked at, and the reference */
-  int32_t stage, last_stage;
+  int32_t stage, last_stage;  /* of the parent's where one of the two lost layers that the other has */
+  bool matched;               /* by what the packages' recipes say of that */
   uint32_t next;              /* of both sides' slots, the reference's after the other's */
   bool open, comparable, any_comparable;    /* any: of all tensors so far */
   uint32_t row, rows_a_range;
@@ -52,13 +53,20 @@ static pith_status open_side(pith_job *job, side *s, const char *path) {
 
 static int32_t layers_of(const side *s) { return s->model.config.n_layers; }
 
+/* The model's own stage; -2: it has none such. */
+static int32_t stage_of(const diff_state *d, const side *s) {
+  if (d->stage < 0) return d->stage;
+  if (d->stage == d->last_stage) return layers_of(s);
+  const int32_t layer = d->matched ? pith_model_layer_now(&s->model, d->stage) : d->stage;
+  return layer >= 0 && layer < layers_of(s) ? layer : -2;
+}
+
 /* The slots of both at the stage: before the layers, a layer, after them. A model of fewer layers has none at those that it lacks. */
 static void begin_stage(diff_state *d) {
   for (int i = 0; i < 2; i++) {
     side *s = &d->sides[i];
-    const bool after = d->stage == d->last_stage;
-    s->stage = after ? layers_of(s) : d->stage;
-    s->n_slots = after || d->stage < layers_of(s) ? s->model.config.family->slots(&s->model.config, s->stage, s->slots) : 0;
+    s->stage = stage_of(d, s);
+    s->n_slots = s->stage >= -1 ? s->model.config.family->slots(&s->model.config, s->stage, s->slots) : 0;
   }
   d->next = 0;
 }
@@ -73,7 +81,9 @@ static pith_status start(pith_job *job) {
   if (a->family != b->family)
     return pith_fail(job->ctx, PITH_E_ARGUMENT, "%s is a %s model and %s a %s model: their tensors are not each other's", paths[0], a->family->name, paths[1], b->family->name);
   d->tensors = pith_json_new_array();
-  d->last_stage = layers_of(&d->sides[0]) > layers_of(&d->sides[1]) ? layers_of(&d->sides[0]) : layers_of(&d->sides[1]);
+  const int32_t before = pith_model_layers_before(&d->sides[0].model);
+  d->matched = a->n_layers != b->n_layers && before == pith_model_layers_before(&d->sides[1].model);
+  d->last_stage = d->matched ? before : layers_of(&d->sides[0]) > layers_of(&d->sides[1]) ? layers_of(&d->sides[0]) : layers_of(&d->sides[1]);
   d->stage = -1;
   begin_stage(d);
   job->progress = (pith_progress){"compare", "layers", 0, d->last_stage + 2};
@@ -228,7 +238,7 @@ static void describe_side(const side *s, pith_json *out) {
 static void describe_tensor(diff_state *d) {
   side *a = &d->sides[0], *b = &d->sides[1];
   pith_json *tensor = pith_json_new_object();
-  pith_json_add_string(tensor, "name", (a->slot ? a : b)->slot->name);
+  pith_json_add_string(tensor, "name", (b->slot && (!a->slot || b->stage == d->stage) ? b : a)->slot->name);
   if (d->stage >= 0 && d->stage < d->last_stage) pith_json_add_number(tensor, "layer", d->stage);
   if (a->slot) describe_side(a, tensor);
   if (b->slot) {

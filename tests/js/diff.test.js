@@ -42,6 +42,22 @@ test('shapes that differ are shown and have no error; layers that one lacks are 
   assert.ok(result.tensors.some(({ layer, shape, against }) => layer === 2 && !shape && against));
 });
 
+test('a package that lost a layer is held against the layers that it kept', (t) => {
+  const folder = temporaryFolder(t), source = join(folder, 'source'), output = join(folder, 'package'), recipe = join(folder, 'recipe.json');
+  writeTinyEncoder(source, { layers: 3 });
+  writeFileSync(recipe, JSON.stringify({ name: 'two', prune: { layers: [1] }, matrices: { encoding: 'u7' }, tables: { encoding: 'u8-row' } }));
+  run(native, ['compress', source, '-o', output, '--recipe', recipe]);
+  for (const [a, b, lost] of [[output, source, ({ shape, against }) => !shape && against], [source, output, ({ shape, against }) => shape && !against]]) {
+    const { tensors } = diff(a, b);
+    for (const tensor of tensors) {
+      assert.equal(Boolean(lost(tensor)), tensor.layer === 1, tensor.name);
+      if (tensor.layer !== undefined) assert.match(tensor.name, new RegExp(`\\.${tensor.layer}\\.`));
+      if (tensor.layer !== 1) assert.ok(tensor.error < 0.05, `${tensor.name}: ${tensor.error}`);
+    }
+    assert.deepEqual([...new Set(tensors.map(({ layer }) => layer))], [undefined, 0, 1, 2]);
+  }
+});
+
 test('wrong inputs', (t) => {
   const source = join(temporaryFolder(t), 'source');
   writeTinyEncoder(source);
