@@ -80,9 +80,13 @@ static const pith_command commands[] = {
     {"import", "pith import ORG/NAME|URL|PATH -o DIR [--revision NAME] [--force] [--json]",
      "a checkpoint of the Hub, or one that is here, fetched whole and checked (npx pith alone: build/pith has no network)", import_options, 1, 1},
     {"inspect", "pith inspect SRC [--json]", "what a checkpoint or a package holds", inspect_options, 1, 1},
-    {"compress", "pith compress SRC -o PKG [--recipe int8|int4|int4-min|edge|tiny|lossless-ish|fp16|FILE] [(--max-bytes N | --max-loss X [--metric cosine|kl]) [--prune] [--sensitivity FILE]] [--calibrate FILE] [--shard-size 4M] [--texts FILE] [--column NAME|N] [--force] [--resume] [--threads N] [--json]",
+    {"compress", "pith compress SRC -o PKG [--recipe int8|int4|int4-min|edge|tiny|lossless-ish|fp16|FILE] [--calibrate FILE]\n"
+     "                [(--max-bytes N | --max-loss X [--metric cosine|kl]) [--prune] [--sensitivity FILE]]\n"
+     "                [--texts FILE] [--column NAME|N] [--shard-size 4M] [--force] [--resume] [--threads N] [--json]",
      "a checkpoint into a package, with its quality measured", compress_options, 1, 1},
-    {"plan", "pith plan SRC [-o RECIPE] (--max-bytes N | --max-loss X [--metric cosine|kl] | --max-ms T) [--prune] [--measure-time] [--tokens N] [--calibrate FILE | --texts FILE] [--column NAME|N] [--sensitivity FILE] [--force] [--threads N] [--json]",
+    {"plan", "pith plan SRC [-o RECIPE] (--max-bytes N | --max-loss X [--metric cosine|kl] | --max-ms T) [--prune]\n"
+     "                [--calibrate FILE | --texts FILE] [--column NAME|N] [--sensitivity FILE] [--measure-time] [--tokens N]\n"
+     "                [--force] [--threads N] [--json]",
      "the best recipe within a budget, and what it would cost; no weights are written", plan_options, 1, 1},
     {"embed", "pith embed SRC [TEXT…] [--attention f32|i16|i8] [--threads N] [--json] [--kernels NAME]", "embeddings of texts, or of the lines of standard input", embed_options, 1, -1},
     {"classify", "pith classify SRC [TEXT… | --pairs FILE [--columns a,b]] [--top-k K] [--attention f32|i16|i8] [--threads N] [--json] [--kernels NAME]",
@@ -95,7 +99,8 @@ static const pith_command commands[] = {
      "                [--repetition-penalty R] [--seed S] [--stop TEXT]… [--attention f32|i16|i8] [--threads N] [--json] [--kernels NAME]",
      "text that continues the prompt: the likeliest tokens, or drawn at temperature T (1 where --top-k, --top-p or --min-p is given alone)", generate_options, 2, 2},
     {"eval", "pith eval SRC [--against PARENT] (--texts FILE [--column NAME|N] | --similarity FILE [--columns score,a,b] |\n"
-     "                --classify FILE [--columns text,label | text,pair,label] | --perplexity FILE) [--top-k-overlap K] [--per-layer] [--speed] [--attention f32|i16|i8] [--threads N] [--json]",
+     "                --classify FILE [--columns text,label | text,pair,label] | --perplexity FILE)\n"
+     "                [--top-k-overlap K] [--per-layer] [--speed] [--attention f32|i16|i8] [--threads N] [--json]",
      "quality: cosine, correlation, accuracy, perplexity, KL divergence; error by layer, and speed. FILE: a text a line, or .csv, .tsv, .jsonl", eval_options, 1, 1},
     {"sweep", "pith sweep SRC --recipes 'GLOB'|GRID.json|NAME… (--texts FILE [--column NAME|N] | --similarity FILE [--columns score,a,b] |\n"
      "                --classify FILE [--columns text,label] | --perplexity FILE) [--calibrate none|FILE]… [--top-k-overlap K] -o DIR\n"

@@ -174,17 +174,25 @@ test('evaluate: accuracy of pairs, as classify answers them', async (t) => {
   await assert.rejects(evaluate(encoder, { classify: rows }), { code: 'PITH_E_UNSUPPORTED', message: /pairs of texts are for models that classify/ });
 });
 
+/** The program, files of texts below the folder, and a call that has to fail. */
+function commandLine(program, before, folder) {
+  const pith = (...args) => spawnSync(program, [...before, ...args], { encoding: 'utf8' });
+  return {
+    pith,
+    file: (as, content) => { writeFileSync(join(folder, as), content); return join(folder, as); },
+    refused: (status, says, ...args) => {
+      const result = pith(...args);
+      assert.equal(result.status, status, `${args.join(' ')}: ${result.stderr}`);
+      assert.match(result.stderr, says);
+    },
+  };
+}
+
 for (const [name, program, before] of programs) {
   test(`${name}: the command line, with pairs`, async (t) => {
     const { folder, source, output } = await made(t, 'classify');
     const model = await opened(t, output);
-    const pith = (...args) => spawnSync(program, [...before, ...args], { encoding: 'utf8' });
-    const file = (as, content) => { writeFileSync(join(folder, as), content); return join(folder, as); };
-    const refused = (status, says, ...args) => {
-      const result = pith(...args);
-      assert.equal(result.status, status, `${args.join(' ')}: ${result.stderr}`);
-      assert.match(result.stderr, says);
-    };
+    const { pith, file, refused } = commandLine(program, before, folder);
     const expected = (await model.classify(pairs)).map((labels, i) => ({ ...pairs[i], labels }));
     const csv = file('pairs.csv', 'id,text,label,pair\n1,The quick fox,good,jumps over the dog\n2,Pack my box,bad,\n3,,good,jumps over\n');
     for (const as of [file('pairs.tsv', pairs.map(({ text, pair }) => `${text}\t${pair}`).join('\n')), file('pairs.jsonl', pairs.map((pair) => JSON.stringify(pair)).join('\n')), csv]) {
@@ -206,13 +214,7 @@ for (const [name, program, before] of programs) {
 
   test(`${name}: the command line, with texts from CSV, TSV and JSONL`, async (t) => {
     const { folder, source, output } = await made(t, 'classify');
-    const pith = (...args) => spawnSync(program, [...before, ...args], { encoding: 'utf8' });
-    const file = (as, content) => { writeFileSync(join(folder, as), content); return join(folder, as); };
-    const refused = (status, says, ...args) => {
-      const result = pith(...args);
-      assert.equal(result.status, status, `${args.join(' ')}: ${result.stderr}`);
-      assert.match(result.stderr, says);
-    };
+    const { pith, file, refused } = commandLine(program, before, folder);
     assert.match(pith('classify', output, 'a fox', 'a dog', '--top-k', '1').stdout, /^(bad|good|none) 0\.\d{4}\n(bad|good|none) 0\.\d{4}\n$/);
     const figures = ['rows.csv', 'rows.tsv', 'rows.jsonl'].map((as) => {
       const rows = [['a "quick", fox', 'good'], ['a dog', 'bad']];
