@@ -25,6 +25,14 @@ const host = {
     view.setUint32(written, total, true);
     return 0;
   },
+  /** No arguments. @param {number} count @param {number} bytes */
+  args_sizes_get(count, bytes) {
+    const view = new DataView(instance.exports.memory.buffer);
+    view.setUint32(count, 0, true);
+    view.setUint32(bytes, 0, true);
+    return 0;
+  },
+  args_get: () => 0,
   /** @param {number} code */
   proc_exit(code) { throw new Exit(code); },
 };
