@@ -71,13 +71,14 @@ async function record(id, make) {
   return result;
 }
 
-/** Times of all packages of a model that are there, interleaved, in a current Node.js. */
-function times(ids) {
-  const packages = ids.map((id) => [id, join(out, 'packages', id)]).filter(([, path]) => existsSync(path));
-  const { status, stdout, stderr } = spawnSync(currentNode, [join(root, 'tests/bench/recipe_times.js'), ...packages.map(([, path]) => path)], { cwd: root, encoding: 'utf8' });
+/** Times of all packages of a model that are there, each beside its int8 one, in a current Node.js. */
+function times(name, ids) {
+  const at = (id) => join(out, 'packages', id), there = ids.filter((id) => existsSync(at(id))), reference = `${name}-int8`;
+  if (!there.includes(reference)) return {};
+  const { status, stdout, stderr } = spawnSync(currentNode, [join(root, 'tests/bench/recipe_times.js'), at(reference), ...there.map(at)], { cwd: root, encoding: 'utf8' });
   if (status !== 0) throw new Error(stderr.trim().split('\n').pop());
-  const samples = JSON.parse(stdout);
-  return Object.fromEntries(packages.map(([id, path]) => [id, samples[path]]));
+  const timings = JSON.parse(stdout);
+  return Object.fromEntries(there.map((id) => [id, timings[at(id)]]));
 }
 
 mkdirSync(join(out, 'packages'), { recursive: true });
@@ -99,9 +100,9 @@ if (!options.report) {
     const ids = ROWS.filter(({ model: of }) => of === name).map(({ id }) => id);
     if (options['no-times']) continue;
     say(`${name}: times`);
-    for (const [id, samples] of Object.entries(times(ids))) {
+    for (const [id, timing] of Object.entries(times(name, ids))) {
       const result = results.find((one) => one.id === id);
-      if (result) result.samples = samples;
+      if (result) result.timing = timing;
     }
   }
   const [cpu] = cpus();

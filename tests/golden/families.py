@@ -8,6 +8,7 @@ import json, os, tempfile
 import torch, transformers as t
 from safetensors import safe_open
 from safetensors.torch import save_file
+from random_weights import random_values
 
 HIDDEN, LAYERS, HEADS, INNER, VOCAB, CONTEXT = 24, 2, 4, 40, 416, 48
 TEXTS = [[5, 17, 200, 3, 150, 42, 9, 77, 260, 31, 6], [300], [88, 19, 88, 7]]
@@ -38,16 +39,6 @@ CASES = [
     ("gpt_neox", t.GPTNeoXForCausalLM, t.GPTNeoXConfig(**neox), {}),
     ("gpt_neox in sequence", t.GPTNeoXForCausalLM, t.GPTNeoXConfig(**neox, use_parallel_residual=False, attention_bias=False, tie_word_embeddings=True, hidden_act="gelu_new"), {}),
 ]
-
-def random_values(state, name, shape):
-    """The C test's generator: [-0.5, 0.5) times 0.5, and around one for the scale of a norm."""
-    n, values = 1, []
-    for d in shape: n *= d
-    for _ in range(n):
-        state = (state * 1664525 + 1013904223) % 2**32
-        random = (state >> 8) / 2**24 - 0.5
-        values.append(1 + 0.25 * random if len(shape) == 1 and name.endswith(".weight") else 0.5 * random)
-    return state, torch.tensor(values, dtype=torch.float32).reshape(shape)
 
 def numbers(x): return [float("%.7g" % v) for v in x.flatten().tolist()]
 

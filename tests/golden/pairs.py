@@ -8,6 +8,7 @@ import json, os, tempfile
 import torch, transformers
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, processors
+from random_weights import random_values
 
 BERT = processors.TemplateProcessing(single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 1), ("[SEP]", 2)])
 XLM = processors.TemplateProcessing(single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 1)])
@@ -32,15 +33,6 @@ for name, processor in CASES:
             encoding = tokenizer.encode(a, b)
             cases.append({"a": a, "b": b, "limit": limit, "ids": encoding.ids, "types": encoding.type_ids})
     out["tokenizers"].append({"of": name, "post_processor": json.loads(tokenizer.to_str())["post_processor"], "cases": cases})
-
-def random_values(state, name, shape):
-    n, values = 1, []
-    for d in shape: n *= d
-    for _ in range(n):
-        state = (state * 1664525 + 1013904223) % 2**32
-        random = (state >> 8) / 2**24 - 0.5
-        values.append(1 + 0.25 * random if len(shape) == 1 and name.endswith(".weight") else 0.5 * random)
-    return state, torch.tensor(values, dtype=torch.float32).reshape(shape)
 
 families = json.load(open("tests/c/data/families.json"))
 for name in ["bert to classify", "roberta to classify"]:
