@@ -4,7 +4,6 @@
 
 enum { TOKENIZE_BYTES = 1 << 14 /* of text a step */ };
 enum { LEAST_GROUP = 32 /* of any encoding, but that a row's last one may be short */ };
-#define DAMPING 0.01           /* of the mean of H's diagonal, as in the paper */
 
 pith_status pith_calibration_begin(pith_ctx *ctx, pith_calibration *c, pith_source *source, pith_attention attention, const pith_texts *texts, bool aims) {
   memset(c, 0, sizeof *c);
@@ -147,7 +146,7 @@ static pith_status begin_factoring(pith_ctx *ctx, pith_calibration *c) {
   PITH_TRY(pith_calloc(ctx, pith_parallel_threads(ctx->parallel), 2 * PITH_PANEL * cols * sizeof *c->scratch, &c->scratch));
   PITH_TRY(pith_calloc(ctx, 2, cols * sizeof *c->squares, &c->squares));
   for (size_t k = 0; k < cols; k++) c->squares[k] = (float)c->moments.sums[k * cols + k];
-  PITH_TRY(pith_second_order_begin(ctx, &c->second_order, &c->moments, DAMPING, c->u));
+  PITH_TRY(pith_second_order_begin(ctx, &c->second_order, &c->moments, PITH_DAMPING, c->u));
   c->unit = PITH_CALIBRATE_FACTOR;
   return PITH_PENDING;
 }

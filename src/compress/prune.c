@@ -3,7 +3,6 @@
 #include <math.h>
 #include <string.h>
 
-#define DAMPING 0.01           /* of the mean of H's diagonal */
 
 /* ---- what is left ---- */
 
@@ -160,11 +159,8 @@ static pith_status begin_units(pith_ctx *ctx, pith_pruning *p, const structure *
     pith_moments *m = &p->calibration->moments;
     const bool biased = weight_of(p, s->reader + 1)->vector != NULL;
     for (size_t j = 0; j < cols; j++) p->means[j] = m->totals[j] / (double)m->n_rows;
-    status = pith_surgeon_begin(ctx, &p->surgeon, m, biased, DAMPING, reader->rows, s->width, given ? p->scores : NULL);
-    for (uint32_t r = 0; status == PITH_OK && r < reader->rows; r++) {
-      pith_matrix_row(reader, r, row);
-      for (size_t j = 0; j < cols; j++) p->surgeon.w[r * cols + j] = (double)row[j];
-    }
+    status = pith_surgeon_begin(ctx, &p->surgeon, m, biased, PITH_DAMPING, reader->rows, s->width, given ? p->scores : NULL);
+    if (status == PITH_OK) status = pith_surgeon_fill(ctx, &p->surgeon, reader);
   }
   pith_free(ctx, row);
   p->unit = PITH_PRUNE_REMOVE;

@@ -25,6 +25,7 @@ typedef struct pith_moments {
   size_t row, panel;         /* of rows that are being added: the chunk's first, and the panel that is next, 0 before the chunk is turned */
 } pith_moments;
 enum { PITH_MOMENT_ROWS = 128 };
+#define PITH_DAMPING 0.01   /* what H gets added to its diagonal, of the diagonal's mean: as in the paper */
 
 pith_status pith_moments_init(pith_ctx *ctx, pith_moments *moments, size_t cols, size_t n_errors);
 /* Some of the sums of these rows; true when all of them are in, and until then it is to be called again with the same.

@@ -5,7 +5,6 @@
 
 #include "compress/prune.h"
 
-#define DAMPING 0.01   /* as prune.c's */
 
 static void list_sizes(pith_half_sizes *h, int32_t n_units, int32_t multiple) {
   const int32_t all = n_units / multiple, steps = all < PITH_MAX_SIZES && multiple == 1 ? all : PITH_MAX_SIZES;
@@ -59,19 +58,13 @@ static pith_status begin_removing(pith_ctx *ctx, pith_structures *s, pith_calibr
   const pith_weight *parent = parent_of(c, half);
   const size_t rows = parent->matrix.rows, cols = parent->matrix.cols;
   pith_moments *m = &c->moments;
-  float *row;
   if (m->n_rows == 0) return pith_fail(ctx, PITH_E_ARGUMENT, "pruning is planned on more text: give some thousand tokens to calibrate with");
   PITH_TRY(pith_calloc(ctx, cols, sizeof *s->means, &s->means));
   for (size_t j = 0; j < cols; j++) s->means[j] = m->totals[j] / (double)m->n_rows;
   PITH_TRY(pith_calloc(ctx, pith_round_up(rows, PITH_PANEL), cols * sizeof *s->panels, &s->panels));
   PITH_TRY(pith_calloc(ctx, rows, sizeof *s->bias, &s->bias));
-  PITH_TRY(pith_surgeon_begin(ctx, &s->surgeon, m, parent[1].vector != NULL, DAMPING, rows, cols / (size_t)n_units, NULL));
-  PITH_TRY(pith_calloc(ctx, cols, sizeof *row, &row));
-  for (size_t r = 0; r < rows; r++) {
-    pith_matrix_row(&parent->matrix, (uint32_t)r, row);
-    for (size_t j = 0; j < cols; j++) s->surgeon.w[r * cols + j] = (double)row[j];
-  }
-  pith_free(ctx, row);
+  PITH_TRY(pith_surgeon_begin(ctx, &s->surgeon, m, parent[1].vector != NULL, PITH_DAMPING, rows, cols / (size_t)n_units, NULL));
+  PITH_TRY(pith_surgeon_fill(ctx, &s->surgeon, &parent->matrix));
   s->size = 1;
   s->unit = PITH_STRUCTURES_REMOVE;
   return PITH_PENDING;

@@ -45,6 +45,17 @@ pith_status pith_surgeon_begin(pith_ctx *ctx, pith_surgeon *s, pith_moments *mom
   return condition(ctx, moments, centred, damping);
 }
 
+pith_status pith_surgeon_fill(pith_ctx *ctx, pith_surgeon *s, const pith_matrix *matrix) {
+  float *row;
+  PITH_TRY(pith_calloc(ctx, matrix->cols, sizeof *row, &row));
+  for (uint32_t r = 0; r < matrix->rows; r++) {
+    pith_matrix_row(matrix, r, row);
+    for (size_t j = 0; j < matrix->cols; j++) s->w[r * matrix->cols + j] = (double)row[j];
+  }
+  pith_free(ctx, row);
+  return PITH_OK;
+}
+
 void pith_surgeon_free(pith_ctx *ctx, pith_surgeon *s) {
   pith_free(ctx, s->w);
   pith_free(ctx, s->scores);

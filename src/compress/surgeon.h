@@ -9,6 +9,7 @@
 #define PITH_SURGEON_H
 
 #include "compress/second_order.h"
+#include "model/model.h"
 
 typedef struct pith_surgeon {
   size_t rows, cols, width, n_units, n_left;
@@ -31,6 +32,8 @@ typedef struct pith_surgeon {
  * Where the moments have errors, w first moves to where they are least, W + E H⁻¹, E being the sums of their products with the inputs.
  * scores: NULL, or what the caller would rather choose by; copied. */
 pith_status pith_surgeon_begin(pith_ctx *ctx, pith_surgeon *s, pith_moments *moments, bool centred, double damping, size_t rows, size_t width, const double *scores);
+/* Fills w with the matrix, before the first step. */
+pith_status pith_surgeon_fill(pith_ctx *ctx, pith_surgeon *s, const pith_matrix *matrix);
 /* Until PITH_OK: removes the units of least score, of equal ones the first, until n_keep are left. PITH_E_UNSUPPORTED where the inputs were not finite. */
 pith_status pith_surgeon_step(pith_ctx *ctx, pith_surgeon *s, size_t n_keep);
 /* The one of least score that is not gone, of equal ones the first. */
