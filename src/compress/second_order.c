@@ -5,9 +5,11 @@
 
 #include "base/sort.h"
 
+enum { STRIP = 4 * PITH_PANEL /* columns of H at a time: kernels meet whole pairs of panels, and a chunk of a strip stays in the first cache */ };
+
 #define STEP_MACS 16777216.0   /* of one step: some 10 ms */
 #define MOMENT_MACS 134217728.0   /* the same of f32 products */
-#define MAC_F32_NS 0.1
+#define MAC_F32_NS 0.05
 #define MAC_F64_NS 0.4
 
 /* ---- moments ---- */
@@ -31,7 +33,7 @@ pith_status pith_moments_init(pith_ctx *ctx, pith_moments *m, size_t cols, size_
   PITH_TRY(pith_calloc(ctx, cols, sizeof *m->maxima, &m->maxima));
   PITH_TRY(pith_calloc(ctx, cols, PITH_MOMENT_ROWS * sizeof *m->columns, &m->columns));
   PITH_TRY(pith_calloc(ctx, panels_of(cols), PITH_MOMENT_ROWS * PITH_PANEL * sizeof *m->panels, &m->panels));
-  return pith_calloc(ctx, pith_parallel_threads(ctx->parallel), product_rows(m) * PITH_PANEL * sizeof *m->products, &m->products);
+  return pith_calloc(ctx, pith_parallel_threads(ctx->parallel), product_rows(m) * STRIP * sizeof *m->products, &m->products);
 }
 
 void pith_moments_free(pith_ctx *ctx, pith_moments *m) {
@@ -52,24 +54,33 @@ typedef struct moment_work {
   const pith_kernels *kernels;
   pith_moments *m;
   size_t n_rows;
-  size_t begin, end;         /* panels */
+  size_t begin, end;         /* strips */
 } moment_work;
 
-/* Panels of columns against all columns from the panel's first on. A chunk is one block of the f32 product's sums; chunks are added in double. */
-static void add_panels(void *arg, uint32_t part, uint32_t n_parts, uint32_t thread) {
+/* Rows of products from `from` on are added, of each the first `width`: sums of n columns, the first of which is `first`. */
+static void add_products(double *sums, size_t n, size_t first, size_t from, size_t n_rows, size_t width, const float *products) {
+  for (size_t i = from; i < n_rows; i++) {
+    double *row = sums + i * n + first;
+    const float *p = products + i * STRIP;
+    for (size_t c = 0; c < width; c++) row[c] += (double)p[c];
+  }
+}
+
+/* Strips of columns against all columns from the strip's first on. A chunk is one f32 product; chunks are added in double. */
+static void add_strips(void *arg, uint32_t part, uint32_t n_parts, uint32_t thread) {
   const moment_work *w = arg;
   pith_moments *m = w->m;
-  float *products = m->products + thread * product_rows(m) * PITH_PANEL;
-  for (size_t p = w->begin + part; p < w->end; p += n_parts) {   /* later panels have less to do, so they are dealt out in turn */
-    const size_t first = p * PITH_PANEL, n = m->cols - first, width = n < PITH_PANEL ? n : PITH_PANEL;
-    w->kernels->gemm_f32(n, width, w->n_rows, m->columns + first * PITH_MOMENT_ROWS, PITH_MOMENT_ROWS, m->panels + first * PITH_MOMENT_ROWS, 0, NULL,
-                         false, products, PITH_PANEL);
-    for (size_t i = 0; i < n; i++)
-      for (size_t c = 0; c < width && c <= i; c++) m->sums[(first + i) * m->cols + first + c] += (double)products[i * PITH_PANEL + c];
+  float *products = m->products + thread * product_rows(m) * STRIP;
+  for (size_t s = w->begin + part; s < w->end; s += n_parts) {   /* later strips have less to do, so they are dealt out in turn */
+    const size_t first = s * STRIP, n = m->cols - first, width = n < STRIP ? n : STRIP;
+    const float *panels = m->panels + first * PITH_MOMENT_ROWS;
+    double *corner = m->sums + first * m->cols;
+    w->kernels->gemm_f32(n, width, w->n_rows, m->columns + first * PITH_MOMENT_ROWS, PITH_MOMENT_ROWS, panels, PITH_MOMENT_ROWS * PITH_PANEL, NULL, false, products, STRIP);
+    for (size_t i = 0; i < width; i++) add_products(corner + i * m->cols, m->cols, first, 0, 1, i + 1, products + i * STRIP);
+    add_products(corner, m->cols, first, width, n, width, products);
     if (m->n_errors == 0) continue;
-    w->kernels->gemm_f32(m->n_errors, width, w->n_rows, m->turned, PITH_MOMENT_ROWS, m->panels + first * PITH_MOMENT_ROWS, 0, NULL, false, products, PITH_PANEL);
-    for (size_t i = 0; i < m->n_errors; i++)
-      for (size_t c = 0; c < width; c++) m->errors[i * m->cols + first + c] += (double)products[i * PITH_PANEL + c];
+    w->kernels->gemm_f32(m->n_errors, width, w->n_rows, m->turned, PITH_MOMENT_ROWS, panels, PITH_MOMENT_ROWS * PITH_PANEL, NULL, false, products, STRIP);
+    add_products(m->errors, m->cols, first, 0, m->n_errors, width, products);
   }
 }
 
@@ -93,15 +104,15 @@ static void turn_chunk(pith_moments *m, size_t n_rows, const float *x, size_t x_
 }
 
 bool pith_moments_add(const pith_ctx *ctx, const pith_kernels *kernels, pith_moments *m, size_t n_rows, const float *x, size_t x_stride, const float *errors) {
-  const size_t n_panels = panels_of(m->cols);
+  const size_t n_strips = (m->cols + STRIP - 1) / STRIP;
   for (double macs = 0.0; m->row < n_rows && macs < MOMENT_MACS;) {
-    moment_work w = {kernels, m, n_rows - m->row < PITH_MOMENT_ROWS ? n_rows - m->row : PITH_MOMENT_ROWS, m->panel, m->panel};
-    if (m->panel == 0) turn_chunk(m, w.n_rows, x, x_stride, errors);
-    for (; w.end < n_panels && macs < MOMENT_MACS; w.end++) macs += (double)(m->cols - w.end * PITH_PANEL + m->n_errors) * PITH_PANEL * (double)w.n_rows;
-    const double panel_ns = ((double)m->cols / 2 + (double)m->n_errors) * PITH_PANEL * (double)w.n_rows * MAC_F32_NS;
-    pith_parallel_run(ctx->parallel, pith_parallel_parts(ctx->parallel, w.end - w.begin, panel_ns), add_panels, &w);
-    m->panel = w.end < n_panels ? w.end : 0;
-    if (m->panel == 0) m->row += w.n_rows;
+    moment_work w = {kernels, m, n_rows - m->row < PITH_MOMENT_ROWS ? n_rows - m->row : PITH_MOMENT_ROWS, m->strip, m->strip};
+    if (m->strip == 0) turn_chunk(m, w.n_rows, x, x_stride, errors);
+    for (; w.end < n_strips && macs < MOMENT_MACS; w.end++) macs += (double)(m->cols - w.end * STRIP + m->n_errors) * STRIP * (double)w.n_rows;
+    const double strip_ns = ((double)m->cols / 2 + (double)m->n_errors) * STRIP * (double)w.n_rows * MAC_F32_NS;
+    pith_parallel_run(ctx->parallel, pith_parallel_parts(ctx->parallel, w.end - w.begin, strip_ns), add_strips, &w);
+    m->strip = w.end < n_strips ? w.end : 0;
+    if (m->strip == 0) m->row += w.n_rows;
   }
   if (m->row < n_rows) return false;
   m->row = 0;

@@ -20,9 +20,9 @@ typedef struct pith_moments {
   float *turned;             /* (n_errors, PITH_MOMENT_ROWS): a chunk of errors */
   float *columns;            /* (cols, PITH_MOMENT_ROWS): a chunk of inputs, turned */
   float *panels;             /* [ceil(cols / 8)][PITH_MOMENT_ROWS][8]: the same in panels */
-  float *products;           /* (threads, cols or n_errors, 8) */
+  float *products;           /* (threads, cols or n_errors, a strip) */
   uint64_t n_rows;
-  size_t row, panel;         /* of rows that are being added: the chunk's first, and the panel that is next, 0 before the chunk is turned */
+  size_t row, strip;         /* of rows that are being added: the chunk's first, and the strip that is next, 0 before the chunk is turned */
 } pith_moments;
 enum { PITH_MOMENT_ROWS = 128 };
 #define PITH_DAMPING 0.01   /* what H gets added to its diagonal, of the diagonal's mean: as in the paper */
