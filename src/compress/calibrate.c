@@ -3,6 +3,7 @@
 #include <string.h>
 
 enum { TOKENIZE_BYTES = 1 << 14 /* of text a step */ };
+#define MAC_F64_NS 0.4
 enum { LEAST_GROUP = 32 /* of any encoding, but that a row's last one may be short */ };
 
 pith_status pith_calibration_begin(pith_ctx *ctx, pith_calibration *c, pith_source *source, pith_attention attention, const pith_texts *texts, bool aims) {
@@ -10,8 +11,8 @@ pith_status pith_calibration_begin(pith_ctx *ctx, pith_calibration *c, pith_sour
   c->texts = texts;
   c->source = source;
   c->attention = attention;
-  c->aims = aims;
-  c->most_tokens = aims ? PITH_SOLVING_TOKENS : PITH_CALIBRATION_TOKENS;
+  c->aims = aims && !source->model->config.parallel;
+  c->most_tokens = PITH_CALIBRATION_TOKENS;
   c->stage = -1;
   return pith_calloc(ctx, texts->n ? texts->n : 1, sizeof *c->sequences, &c->sequences);
 }
@@ -22,6 +23,8 @@ static void free_rounding(pith_ctx *ctx, pith_calibration *c) {
   pith_free(ctx, c->squares);
   pith_free(ctx, c->scratch);
   pith_free(ctx, c->grids);
+  pith_free(ctx, c->shifted);
+  c->shifted = NULL;
   c->order = NULL;
   c->u = c->squares = c->scratch = NULL;
   c->grids = NULL;
@@ -35,6 +38,7 @@ void pith_calibration_free(pith_ctx *ctx, pith_calibration *c) {
   pith_ids_free(ctx, &c->ids);
   pith_free(ctx, c->sequences);
   pith_free(ctx, c->rows);
+  pith_free(ctx, c->errors);
   free_rounding(ctx, c);
   memset(c, 0, sizeof *c);
 }
@@ -63,10 +67,14 @@ pith_status pith_calibration_tokenize(pith_ctx *ctx, pith_calibration *c) {
     return pith_fail(ctx, PITH_E_ARGUMENT, "the calibration texts have %zu tokens; give at least %d, better some thousands, of the kind that the model will read", c->ids.n,
                      PITH_CALIBRATION_LEAST);
   PITH_TRY(pith_layerwise_begin(ctx, &c->run, c->source, c->ids.ids, c->sequences, c->n_sequences));
-  if (c->aims) PITH_TRY(pith_target_begin(ctx, &c->target, c->source, c->ids.ids, c->sequences, c->n_sequences));
+  const size_t hidden = (size_t)config->hidden_size;
+  if (c->aims) {
+    PITH_TRY(pith_target_begin(ctx, &c->target, c->source, c->ids.ids, c->sequences, c->n_sequences));
+    PITH_TRY(pith_calloc(ctx, c->run.max_rows, hidden * sizeof *c->errors, &c->errors));
+  }
   c->run.config.attention = c->attention;
   c->unit = PITH_CALIBRATE_MOVE;
-  return pith_calloc(ctx, c->run.max_rows, (size_t)config->hidden_size * sizeof *c->rows, &c->rows);
+  return pith_calloc(ctx, c->run.max_rows, hidden * sizeof *c->rows, &c->rows);
 }
 
 /* ---- layers ---- */
@@ -83,53 +91,69 @@ static pith_status too_wide(pith_ctx *ctx, pith_status status, size_t cols) {
                    (unsigned long long)cols, (unsigned long long)cols * cols * (sizeof(double) + sizeof(float)) / 1000000);
 }
 
-static pith_status begin_collecting(pith_ctx *ctx, pith_calibration *c, uint32_t id, bool aiming) {
+static bool ends_half(uint32_t id) { return id == PITH_ATTENTION_OUT || id == PITH_DOWN; }
+
+/* Of a half-layer that was pruned the parent's rows are past where it begins. */
+static pith_aim aim_of(const pith_calibration *c, uint32_t id, bool rounding) {
+  if (!c->aims) return PITH_AIM_NOT;
+  if (ends_half(id)) return PITH_AIM_SUMS;
+  return rounding && !c->moves_inputs && pith_target_precedes(&c->target, c->stage, pith_forward_half_of(config_of(c), id)) ? PITH_AIM_INPUTS : PITH_AIM_NOT;
+}
+
+static pith_status begin_collecting(pith_ctx *ctx, pith_calibration *c, uint32_t id, bool rounding) {
   const pith_matrix *m = &pith_weights_stage(&c->run.weights, 0)->weights[id].matrix;
   pith_moments_free(ctx, &c->moments);
   free_rounding(ctx, c);
   c->id = id;
-  c->aiming = aiming;
-  c->aimed = false;
+  c->aim = aim_of(c, id, rounding);
   c->inputs = NULL;
-  PITH_TRY(too_wide(ctx, pith_moments_init(ctx, &c->moments, m->cols, aiming ? m->rows : 0), m->cols));
+  PITH_TRY(too_wide(ctx, pith_moments_init(ctx, &c->moments, m->cols, c->aim == PITH_AIM_NOT ? 0 : (size_t)c->run.config.hidden_size), m->cols));
   PITH_TRY(pith_layerwise_replan(ctx, &c->run));
   (void)pith_layerwise_rewind(&c->run);
-  c->unit = aiming ? PITH_CALIBRATE_AIM : PITH_CALIBRATE_COLLECT;
+  c->unit = c->aim == PITH_AIM_NOT ? PITH_CALIBRATE_COLLECT : PITH_CALIBRATE_AIM;
   return PITH_PENDING;
 }
 
-/* The target's sums less the batch's own, which are its rows and the product's. */
-static void miss(pith_calibration *c, const float *x, size_t x_stride) {
+/* By how much the batch misses the parent. Sums are its rows and the product with x, inputs are x; true when the errors are there. */
+static bool miss(pith_calibration *c, const float *x, size_t x_stride) {
   const size_t hidden = (size_t)c->run.config.hidden_size, n = c->run.n_batch * hidden;
   const pith_weight *weight = &pith_weights_stage(&c->run.weights, 0)->weights[c->id];
-  const float *before = rows_of(c);
-  pith_forward_product(&c->run.forward, &weight->matrix, weight[1].vector, c->run.n_batch, x, x_stride, c->rows, hidden);
-  for (size_t i = 0; i < n; i++) c->target.sums[i] -= before[i] + c->rows[i];
+  const float *before = rows_of(c), *target = pith_target_rows(&c->target);
+  size_t stride = hidden;
+  if (c->aim == PITH_AIM_INPUTS) {
+    if (!pith_target_inputs(&c->target, c->id, &target, &stride)) return false;
+    for (size_t i = 0; i < n; i++) c->errors[i] = target[i / hidden * stride + i % hidden] - x[i / hidden * x_stride + i % hidden];
+  } else {
+    pith_forward_product(&c->run.forward, &weight->matrix, weight[1].vector, c->run.n_batch, x, x_stride, c->rows, hidden);
+    for (size_t i = 0; i < n; i++) c->errors[i] = target[i] - (before[i] + c->rows[i]);
+  }
+  return true;
 }
 
 /* Some of the way to a batch's inputs of the weight, from a copy of its rows: they are not to go through the half-layer yet. */
 static pith_status collect(pith_ctx *ctx, pith_calibration *c) {
   pith_layerwise *run = &c->run;
   const int half = pith_forward_half_of(config_of(c), c->id);
-  if (c->aiming && !c->aimed) {
-    c->aimed = pith_target_step(&c->target, half, c->id);
-    return PITH_PENDING;
-  }
   if (!c->inputs) {
     if (!c->copied) memcpy(c->rows, rows_of(c), (size_t)run->n_batch * (size_t)run->config.hidden_size * sizeof *c->rows);
     c->copied = true;
     pith_forward_resume(&run->forward, c->rows, run->n_batch, run->spans, run->n_spans);
     if (!pith_forward_until(&run->forward, half, c->id, &c->inputs, &c->inputs_stride)) return PITH_PENDING;
-    if (c->aiming) miss(c, c->inputs, c->inputs_stride);
+    c->missed = c->aim == PITH_AIM_NOT;
     return PITH_PENDING;
   }
-  if (run->row >= c->held_out &&
-      !pith_moments_add(ctx, c->source->model->kernels, &c->moments, run->n_batch, c->inputs, c->inputs_stride, c->target.sums))
+  if (!c->missed) {
+    c->missed = miss(c, c->inputs, c->inputs_stride);
+    return PITH_PENDING;
+  }
+  if (run->row >= c->held_out && !pith_moments_add(ctx, c->source->model->kernels, &c->moments, run->n_batch, c->inputs, c->inputs_stride, c->errors))
     return PITH_PENDING;
   c->inputs = NULL;
-  c->copied = c->aimed = false;
-  if (c->aiming) (void)pith_layerwise_next_batch(&c->target.run);
-  if (!pith_layerwise_next_batch(run)) c->unit = PITH_CALIBRATE_COLLECTED;
+  c->copied = false;
+  if (c->aim != PITH_AIM_NOT) (void)pith_layerwise_next_batch(&c->target.run);
+  if (pith_layerwise_next_batch(run)) return PITH_PENDING;
+  pith_moments_scale_errors(&c->moments, PITH_AIMED_SHARE);
+  c->unit = PITH_CALIBRATE_COLLECTED;
   return PITH_PENDING;
 }
 
@@ -145,6 +169,7 @@ static pith_status begin_factoring(pith_ctx *ctx, pith_calibration *c) {
   PITH_TRY(too_wide(ctx, pith_calloc(ctx, cols, cols * sizeof *c->u, &c->u), cols));
   PITH_TRY(pith_calloc(ctx, pith_parallel_threads(ctx->parallel), 2 * PITH_PANEL * cols * sizeof *c->scratch, &c->scratch));
   PITH_TRY(pith_calloc(ctx, 2, cols * sizeof *c->squares, &c->squares));
+  PITH_TRY(pith_calloc(ctx, pith_parallel_threads(ctx->parallel), cols * sizeof *c->shifted, &c->shifted));
   for (size_t k = 0; k < cols; k++) c->squares[k] = (float)c->moments.sums[k * cols + k];
   PITH_TRY(pith_second_order_begin(ctx, &c->second_order, &c->moments, PITH_DAMPING, c->u));
   c->unit = PITH_CALIBRATE_FACTOR;
@@ -187,14 +212,14 @@ static bool is_at(const pith_calibration *c, int32_t stage, uint32_t id, pith_ca
   return c->stage == stage && c->id == reader_of(id) && c->unit == unit;
 }
 
-static pith_status gather(pith_ctx *ctx, pith_calibration *c, int32_t stage, uint32_t id, bool aiming) {
+static pith_status gather(pith_ctx *ctx, pith_calibration *c, int32_t stage, uint32_t id, bool rounding) {
   if (c->unit == PITH_CALIBRATE_TOKENS) {
     const pith_status status = pith_calibration_tokenize(ctx, c);
     return status == PITH_OK ? PITH_PENDING : status;
   }
   const int half = pith_forward_half_of(config_of(c), id);
   if (c->unit == PITH_CALIBRATE_AIM) {
-    const pith_status status = pith_target_approach(ctx, &c->target, stage, half);
+    const pith_status status = pith_target_reach(ctx, &c->target, stage, half, c->aim == PITH_AIM_SUMS);
     if (status != PITH_OK) return status;
     c->unit = PITH_CALIBRATE_COLLECT;
     return PITH_PENDING;
@@ -202,11 +227,11 @@ static pith_status gather(pith_ctx *ctx, pith_calibration *c, int32_t stage, uin
   if (c->unit == PITH_CALIBRATE_COLLECT) return collect(ctx, c);
   if (is_at(c, stage, id, PITH_CALIBRATE_COLLECTED)) return PITH_OK;
   const pith_status status = pith_calibration_reach(ctx, c, stage, half);
-  return status == PITH_OK ? begin_collecting(ctx, c, reader_of(id), aiming) : status;
+  return status == PITH_OK ? begin_collecting(ctx, c, reader_of(id), rounding) : status;
 }
 
 pith_status pith_calibration_collect(pith_ctx *ctx, pith_calibration *c, int32_t stage, uint32_t id) {
-  return gather(ctx, c, stage, id, c->aims && (id == PITH_ATTENTION_OUT || id == PITH_DOWN));
+  return gather(ctx, c, stage, id, false);
 }
 
 pith_weights *pith_calibration_layer(pith_calibration *c) { return &c->run.weights; }
@@ -223,15 +248,52 @@ pith_status pith_calibration_step(pith_ctx *ctx, pith_calibration *c, int32_t st
   if (c->unit == PITH_CALIBRATE_FACTOR) {
     const pith_status status = pith_second_order_step(ctx, &c->second_order);
     if (status != PITH_OK) return status;
-    pith_second_order_free(ctx, &c->second_order);
     const size_t cols = c->moments.cols;
     for (size_t k = 0; k < cols; k++) c->squares[cols + k] = (float)(c->moments.sums[k * cols + k] * c->moments.sums[k * cols + k]);
+    c->unit = PITH_CALIBRATE_SOLVE;
+    return PITH_PENDING;
+  }
+  if (c->unit == PITH_CALIBRATE_SOLVE) {
+    const pith_status status = pith_second_order_solve(ctx, &c->second_order, c->order);
+    if (status != PITH_OK) return status;
+    pith_second_order_free(ctx, &c->second_order);
     c->unit = PITH_CALIBRATE_READY;
     return PITH_OK;
   }
   if (is_at(c, stage, id, PITH_CALIBRATE_READY)) return PITH_OK;
-  const pith_status status = gather(ctx, c, stage, id, false);
+  const pith_status status = gather(ctx, c, stage, id, true);
   return status == PITH_OK ? begin_factoring(ctx, c) : status;
+}
+
+typedef struct shift_work {
+  const pith_calibration *c;
+  size_t first, n;
+  float *rows;
+} shift_work;
+
+/* Errors of inputs become those of a row's products: row · E. */
+static void shift_rows(void *arg, uint32_t part, uint32_t n_parts, uint32_t thread) {
+  const shift_work *w = arg;
+  const pith_moments *m = &w->c->moments;
+  double *sums = w->c->shifted + thread * m->cols;
+  for (size_t r = pith_share_begin(w->n, part, n_parts); r < pith_share_end(w->n, part, n_parts); r++) {
+    float *row = w->rows + r * m->cols;
+    const double *shift = m->errors + (w->first + r) * m->cols;
+    if (w->c->aim == PITH_AIM_INPUTS) {
+      memset(sums, 0, m->cols * sizeof *sums);
+      for (size_t i = 0; i < m->n_errors; i++)
+        for (size_t j = 0; j < m->cols; j++) sums[j] += (double)row[i] * m->errors[i * m->cols + j];
+      shift = sums;
+    }
+    for (size_t j = 0; j < m->cols; j++) row[j] = (float)((double)row[j] + shift[j]);
+  }
+}
+
+void pith_calibration_shift(pith_ctx *ctx, pith_calibration *c, size_t first, size_t n, float *rows) {
+  if (c->aim == PITH_AIM_NOT) return;
+  shift_work w = {c, first, n, rows};
+  const double row_macs = (double)c->moments.cols * (c->aim == PITH_AIM_INPUTS ? (double)c->moments.n_errors : 1.0);
+  pith_parallel_run(ctx->parallel, pith_parallel_parts(ctx->parallel, n, row_macs * MAC_F64_NS), shift_rows, &w);
 }
 
 pith_rounding pith_calibration_rounding(const pith_calibration *c, uint32_t thread) {

@@ -14,21 +14,28 @@ enum {
   PITH_SOLVING_TOKENS = 65536,       /* the same where weights are solved for: many more unknowns (docs/COMPRESSION.md has what they bring) */
   PITH_CALIBRATION_LEAST = 256
 };
+/* How much of the errors before them weights are asked to take off: all of it would fit the texts at hand best, and others less well. */
+#define PITH_AIMED_SHARE 0.5
 
 typedef enum pith_calibration_unit {
   PITH_CALIBRATE_TOKENS,     /* the texts */
   PITH_CALIBRATE_MOVE,       /* rows through what comes before */
   PITH_CALIBRATE_AIM,        /* the parent to where it goes on, for who wants that */
-  PITH_CALIBRATE_COLLECT, PITH_CALIBRATE_COLLECTED, PITH_CALIBRATE_FACTOR,
+  PITH_CALIBRATE_COLLECT, PITH_CALIBRATE_COLLECTED, PITH_CALIBRATE_FACTOR, PITH_CALIBRATE_SOLVE,
   PITH_CALIBRATE_READY
 } pith_calibration_unit;
+
+/* Against what a collection's errors are: nothing, what the weight reads in the parent, or the parent's rows when the half-layer that ends with
+ * the weight has been added to them. */
+typedef enum pith_aim { PITH_AIM_NOT, PITH_AIM_INPUTS, PITH_AIM_SUMS } pith_aim;
 
 typedef struct pith_calibration {
   const pith_texts *texts;   /* borrowed */
   pith_source *source;       /* borrowed: the parent */
   pith_attention attention;
   size_t most_tokens;        /* of the texts in order; the rest is not looked at. May be changed before the first step */
-  bool aims;                 /* what is collected for others than rounding goes with the errors against the parent's rows */
+  bool aims;                 /* errors against the parent's rows are collected and taken off */
+  bool moves_inputs;         /* what weights read is not what they read in the parent: the owner may set it before the first step */
   bool ordered;              /* columns are visited by descending size of their inputs: the owner may set it before the first step */
   size_t n_tokenized;
   pith_ids ids;
@@ -47,7 +54,9 @@ typedef struct pith_calibration {
   bool copied;               /* it is under way */
   uint32_t held_out;         /* the first rows, which moments leave out */
   pith_target target;        /* where it aims */
-  bool aiming, aimed;        /* the collection at hand does; the batch's target is there */
+  pith_aim aim;              /* of the collection at hand */
+  float *errors;             /* (max_rows, hidden): the batch's, */
+  bool missed;               /* when they are there */
   const float *inputs;       /* the batch's, while they are being summed; NULL: they are not there yet */
   size_t inputs_stride;
   pith_moments moments;
@@ -57,9 +66,11 @@ typedef struct pith_calibration {
   float *squares;            /* (2, cols): pith_rounding's squares and curvature */
   float *scratch;            /* (threads, 2, 8, cols) */
   pith_grid *grids;          /* (threads, groups, 8), where there is an order */
+  double *shifted;           /* (threads, cols) */
 } pith_calibration;
 
-/* Zero-initialise first. The texts are tokenised in the first steps: PITH_E_ARGUMENT where they have fewer than PITH_CALIBRATION_LEAST tokens. */
+/* Zero-initialise first. The texts are tokenised in the first steps: PITH_E_ARGUMENT where they have fewer than PITH_CALIBRATION_LEAST tokens.
+ * aims: whether the parent is to run beside; not of families whose halves are parallel. */
 pith_status pith_calibration_begin(pith_ctx *ctx, pith_calibration *c, pith_source *source, pith_attention attention, const pith_texts *texts, bool aims);
 /* Until PITH_OK: the moments of the inputs of weight `id` of layer `stage` are there, for whoever changes the layer before it is rounded: order as
  * below. With `aims`, and where a half-layer ends with that product, so are the errors: by how much its rows then miss the parent's. Layers that are never asked for are taken for gone. */
@@ -74,6 +85,8 @@ pith_status pith_calibration_step(pith_ctx *ctx, pith_calibration *c, int32_t st
 pith_status pith_calibration_tokenize(pith_ctx *ctx, pith_calibration *calibration);
 /* Until PITH_OK: the rows to where the half-layer begins, its weights read. */
 pith_status pith_calibration_reach(pith_ctx *ctx, pith_calibration *calibration, int32_t stage, int half);
+/* What is to be rounded: rows [first, first + n) of the matrix at hand, (n, cols), change by what they are to take off of the errors before them. */
+void pith_calibration_shift(pith_ctx *ctx, pith_calibration *c, size_t first, size_t n, float *rows);
 pith_rounding pith_calibration_rounding(const pith_calibration *c, uint32_t thread);
 /* Part i of a matrix of the layer as it was quantised; with the last the matrix takes the parent's place, for what comes after it. Copies. matrix:
  * its shape and the number of parts. */

@@ -41,9 +41,10 @@ static pith_status open_parent(pith_ctx *ctx, pith_compression *c) {
   c->parent_source = pith_source_checkpoint(&c->parent, &c->checkpoint);
   if (!c->options.calibration) return PITH_OK;
   PITH_TRY(pith_calibration_begin(ctx, &c->calibration, &c->parent_source, c->recipe.attention, c->options.calibration,
-                                  c->pruning.layers && !c->checkpoint.config.parallel));
+                                  true));
   c->calibration.ordered = c->recipe.ordered;
-  if (c->solves) c->calibration.most_tokens = PITH_SOLVING_TOKENS;
+  c->calibration.moves_inputs = c->recipe.migrate.by != PITH_MIGRATE_NOT;
+  if (c->solves || c->pruning.layers) c->calibration.most_tokens = PITH_SOLVING_TOKENS;
   return PITH_OK;
 }
 

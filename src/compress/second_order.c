@@ -11,6 +11,7 @@ enum { STRIP = 4 * PITH_PANEL /* columns of H at a time: kernels meet whole pair
 #define MOMENT_MACS 134217728.0   /* the same of f32 products */
 #define MAC_F32_NS 0.05
 #define MAC_F64_NS 0.4
+#define TURN_NS 2.0
 
 /* ---- moments ---- */
 
@@ -84,30 +85,54 @@ static void add_strips(void *arg, uint32_t part, uint32_t n_parts, uint32_t thre
   }
 }
 
-/* A chunk of rows as panels and as columns. */
-static void turn_chunk(pith_moments *m, size_t n_rows, const float *x, size_t x_stride, const float *errors) {
-  for (size_t t = 0; t < n_rows; t++) {
-    const float *row = x + (m->row + t) * x_stride;
-    for (size_t k = 0; k < m->cols; k++) {
-      m->totals[k] += (double)row[k];
-      m->magnitudes[k] += fabs((double)row[k]);
-      m->maxima[k] = fmax(m->maxima[k], fabs((double)row[k]));
-      m->columns[k * PITH_MOMENT_ROWS + t] = row[k];
-      m->panels[(k / PITH_PANEL * PITH_MOMENT_ROWS + t) * PITH_PANEL + k % PITH_PANEL] = row[k];
-    }
-    for (size_t k = 0; k < m->n_errors; k++) {
-      const float error = errors[(m->row + t) * m->n_errors + k];
-      m->error_totals[k] += (double)error;
-      m->turned[k * PITH_MOMENT_ROWS + t] = error;
+typedef struct turn_work {
+  pith_moments *m;
+  size_t n_rows, stride;
+  const float *x, *errors;
+} turn_work;
+
+/* Rows of eight columns as a panel and as columns, and their sums. */
+static void turn_panel(const turn_work *w, size_t panel) {
+  pith_moments *m = w->m;
+  const size_t first = panel * PITH_PANEL, left = m->cols - first, n = left < PITH_PANEL ? left : PITH_PANEL;
+  float *turned = m->columns + first * PITH_MOMENT_ROWS, *rows = m->panels + first * PITH_MOMENT_ROWS;
+  double *totals = m->totals + first, *magnitudes = m->magnitudes + first, *maxima = m->maxima + first;
+  for (size_t t = 0; t < w->n_rows; t++) {
+    const float *row = w->x + t * w->stride + first;
+    for (size_t k = 0; k < n; k++) {
+      const double value = (double)row[k], magnitude = fabs(value);
+      totals[k] += value;
+      magnitudes[k] += magnitude;
+      if (magnitude > maxima[k]) maxima[k] = magnitude;
+      turned[k * PITH_MOMENT_ROWS + t] = row[k];
+      rows[t * PITH_PANEL + k] = row[k];
     }
   }
 }
 
+static void turn_error(const turn_work *w, size_t k) {
+  for (size_t t = 0; t < w->n_rows; t++) {
+    const float error = w->errors[t * w->m->n_errors + k];
+    w->m->error_totals[k] += (double)error;
+    w->m->turned[k * PITH_MOMENT_ROWS + t] = error;
+  }
+}
+
+/* A chunk of rows, by panels, and of errors. */
+static void turn_some(void *arg, uint32_t part, uint32_t n_parts, uint32_t thread) {
+  const turn_work *w = arg;
+  const size_t n_panels = panels_of(w->m->cols), n_errors = w->m->n_errors;
+  (void)thread;
+  for (size_t p = pith_share_begin(n_panels, part, n_parts); p < pith_share_end(n_panels, part, n_parts); p++) turn_panel(w, p);
+  for (size_t k = pith_share_begin(n_errors, part, n_parts); k < pith_share_end(n_errors, part, n_parts); k++) turn_error(w, k);
+}
+
 bool pith_moments_add(const pith_ctx *ctx, const pith_kernels *kernels, pith_moments *m, size_t n_rows, const float *x, size_t x_stride, const float *errors) {
-  const size_t n_strips = (m->cols + STRIP - 1) / STRIP;
+  const size_t n_panels = panels_of(m->cols), n_strips = (m->cols + STRIP - 1) / STRIP;
   for (double macs = 0.0; m->row < n_rows && macs < MOMENT_MACS;) {
     moment_work w = {kernels, m, n_rows - m->row < PITH_MOMENT_ROWS ? n_rows - m->row : PITH_MOMENT_ROWS, m->strip, m->strip};
-    if (m->strip == 0) turn_chunk(m, w.n_rows, x, x_stride, errors);
+    turn_work turn = {m, w.n_rows, x_stride, x + m->row * x_stride, errors ? errors + m->row * m->n_errors : NULL};
+    if (m->strip == 0) pith_parallel_run(ctx->parallel, pith_parallel_parts(ctx->parallel, n_panels, PITH_PANEL * (double)w.n_rows * TURN_NS), turn_some, &turn);
     for (; w.end < n_strips && macs < MOMENT_MACS; w.end++) macs += (double)(m->cols - w.end * STRIP + m->n_errors) * STRIP * (double)w.n_rows;
     const double strip_ns = ((double)m->cols / 2 + (double)m->n_errors) * STRIP * (double)w.n_rows * MAC_F32_NS;
     pith_parallel_run(ctx->parallel, pith_parallel_parts(ctx->parallel, w.end - w.begin, strip_ns), add_strips, &w);
@@ -118,6 +143,11 @@ bool pith_moments_add(const pith_ctx *ctx, const pith_kernels *kernels, pith_mom
   m->row = 0;
   m->n_rows += n_rows;
   return true;
+}
+
+void pith_moments_scale_errors(pith_moments *m, double factor) {
+  for (size_t i = 0; i < m->n_errors * m->cols; i++) m->errors[i] *= factor;
+  for (size_t i = 0; i < m->n_errors; i++) m->error_totals[i] *= factor;
 }
 
 typedef struct energy {
@@ -239,7 +269,61 @@ pith_status pith_second_order_step(pith_ctx *ctx, pith_second_order *s) {
   return PITH_PENDING;
 }
 
+/* ---- what errors ask for ---- */
+
+typedef struct solve_work {
+  const pith_second_order *s;
+  const uint32_t *order;
+  size_t begin, end;         /* rows of errors */
+} solve_work;
+
+/* Up to 8 rows side by side: y = E Uᵀ from the left, y U as soon as an entry of y is there. U[i][j] = u[i][j] / R[i][i]. */
+static void solve_rows(const solve_work *w, size_t first, size_t n_rows, double *e, double *out) {
+  const pith_moments *m = w->s->moments;
+  const size_t n = m->cols;
+  for (size_t j = 0; j < n; j++)
+    for (size_t r = 0; r < PITH_PANEL; r++) {
+      e[j * PITH_PANEL + r] = r < n_rows ? m->errors[(first + r) * n + (w->order ? w->order[j] : j)] : 0.0;
+      out[j * PITH_PANEL + r] = 0.0;
+    }
+  for (size_t i = 0; i < n; i++) {
+    const float *u = w->s->u + i * n;
+    const double pivot = m->sums[i * n + i];
+    double y[PITH_PANEL] = {0.0};
+    for (size_t j = i; j < n; j++)
+      for (size_t r = 0; r < PITH_PANEL; r++) y[r] += e[j * PITH_PANEL + r] * (double)u[j];
+    for (size_t r = 0; r < PITH_PANEL; r++) y[r] /= pivot * pivot;
+    for (size_t j = i; j < n; j++)
+      for (size_t r = 0; r < PITH_PANEL; r++) out[j * PITH_PANEL + r] += y[r] * (double)u[j];
+  }
+  for (size_t j = 0; j < n; j++)
+    for (size_t r = 0; r < n_rows; r++) m->errors[(first + r) * n + (w->order ? w->order[j] : j)] = out[j * PITH_PANEL + r];
+}
+
+static void solve_some(void *arg, uint32_t part, uint32_t n_parts, uint32_t thread) {
+  const solve_work *w = arg;
+  const size_t n_panels = (w->end - w->begin + PITH_PANEL - 1) / PITH_PANEL, lanes = w->s->moments->cols * PITH_PANEL;
+  double *e = w->s->lanes + thread * 2 * lanes;
+  for (size_t p = pith_share_begin(n_panels, part, n_parts); p < pith_share_end(n_panels, part, n_parts); p++) {
+    const size_t first = w->begin + p * PITH_PANEL, left = w->end - first;
+    solve_rows(w, first, left < PITH_PANEL ? left : PITH_PANEL, e, e + lanes);
+  }
+}
+
+pith_status pith_second_order_solve(pith_ctx *ctx, pith_second_order *s, const uint32_t *order) {
+  const size_t n = s->moments->cols, left = s->moments->n_errors - s->n_solved;
+  const double panel_macs = (double)n * (double)n * PITH_PANEL;
+  if (left == 0) return PITH_OK;
+  if (!s->lanes) PITH_TRY(pith_calloc(ctx, pith_parallel_threads(ctx->parallel), 2 * n * PITH_PANEL * sizeof *s->lanes, &s->lanes));
+  const size_t wished = (1 + (size_t)(STEP_MACS / panel_macs)) * PITH_PANEL * pith_parallel_threads(ctx->parallel);
+  solve_work w = {s, order, s->n_solved, s->n_solved + (wished < left ? wished : left)};
+  pith_parallel_run(ctx->parallel, pith_parallel_parts(ctx->parallel, (w.end - w.begin + PITH_PANEL - 1) / PITH_PANEL, panel_macs * MAC_F64_NS), solve_some, &w);
+  s->n_solved = w.end;
+  return w.end < s->moments->n_errors ? PITH_PENDING : PITH_OK;
+}
+
 void pith_second_order_free(pith_ctx *ctx, pith_second_order *s) {
   pith_free(ctx, s->row);
+  pith_free(ctx, s->lanes);
   memset(s, 0, sizeof *s);
 }

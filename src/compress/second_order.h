@@ -31,6 +31,7 @@ pith_status pith_moments_init(pith_ctx *ctx, pith_moments *moments, size_t cols,
 /* Some of the sums of these rows; true when all of them are in, and until then it is to be called again with the same.
  * x: (n_rows, cols) finite floats, rows x_stride floats apart. errors: (n_rows, n_errors). */
 bool pith_moments_add(const pith_ctx *ctx, const pith_kernels *kernels, pith_moments *moments, size_t n_rows, const float *x, size_t x_stride, const float *errors);
+void pith_moments_scale_errors(pith_moments *moments, double factor);
 void pith_moments_free(pith_ctx *ctx, pith_moments *moments);
 
 /* The columns by descending Σ x_j², of equal ones the first: order, (cols). The sums are then those of inputs in that order, nothing else is. */
@@ -45,10 +46,15 @@ typedef struct pith_second_order {
   double *row;
   size_t left;               /* columns to be factored, then rows to be inverted */
   bool inverting;
+  double *lanes;             /* (threads, 2, cols, 8): rows that are being solved for, and what they come to */
+  size_t n_solved;           /* rows of errors */
 } pith_second_order;
 pith_status pith_second_order_begin(pith_ctx *ctx, pith_second_order *s, pith_moments *moments, double damping, float *u);
 /* PITH_E_UNSUPPORTED where the inputs were not finite, or too large for their squares. */
 pith_status pith_second_order_step(pith_ctx *ctx, pith_second_order *s);
+/* When that is there: the moments' errors become E · H⁻¹, in steps, where E is their sums with inputs: what a matrix has to change by to take the
+ * errors off. order: by which the columns were sorted (theirs were not), or NULL. */
+pith_status pith_second_order_solve(pith_ctx *ctx, pith_second_order *s, const uint32_t *order);
 void pith_second_order_free(pith_ctx *ctx, pith_second_order *s);
 
 #endif

@@ -499,15 +499,34 @@ static bool run_op(pith_forward *f, int32_t layer, layer_op op, double *budget) 
   return true;
 }
 
-bool pith_forward_half(pith_forward *f, int32_t half) {
-  const op_list list = ops_of(f->config, half);
+/* Operations up to number `end`. */
+static bool run_ops(pith_forward *f, int32_t half, const op_list *list, uint32_t end) {
   f->shape = pith_layer_shape_of(f->config, half / 2);
-  for (double budget = STEP_MACS; f->op < list.n; f->op++)
+  for (double budget = STEP_MACS; f->op < end; f->op++)
     do {
       if (budget <= 0) return false;
-    } while (!run_op(f, half / 2, list.ops[f->op], &budget));
+    } while (!run_op(f, half / 2, list->ops[f->op], &budget));
   f->op = 0;
   return true;
+}
+
+bool pith_forward_half(pith_forward *f, int32_t half) {
+  const op_list list = ops_of(f->config, half);
+  return run_ops(f, half, &list, list.n);
+}
+
+/* The number of the norm that ends the half-layer. */
+static uint32_t end_of_sums(const pith_config *c, const op_list *list) { return c->parallel ? list->n : list->n - 1; }
+
+bool pith_forward_sum(pith_forward *f, int32_t half) {
+  const op_list list = ops_of(f->config, half);
+  return run_ops(f, half, &list, end_of_sums(f->config, &list));
+}
+
+void pith_forward_settle(pith_forward *f, int32_t half) {
+  const op_list list = ops_of(f->config, half);
+  f->op = end_of_sums(f->config, &list);
+  while (!run_ops(f, half, &list, list.n)) continue;
 }
 
 bool pith_forward_until(pith_forward *f, int32_t half, uint32_t id, const float **x, size_t *x_stride) {

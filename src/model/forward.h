@@ -61,6 +61,9 @@ void pith_forward_resume(pith_forward *forward, float *x, uint32_t n_rows, const
 /* Half-layer 2 layer is attention, 2 layer + 1 the feed-forward, or both where they are parallel: as much of it as stays short, whatever the
  * sizes. True when it is done. */
 bool pith_forward_half(pith_forward *forward, int32_t half);
+/* The same in two: the half-layer as far as what it adds has been added to the rows, and the norm that follows in families that norm sums. */
+bool pith_forward_sum(pith_forward *forward, int32_t half);
+void pith_forward_settle(pith_forward *forward, int32_t half);
 /* 0: the weight `id` (pith_weight_id) is multiplied in a layer's first half, 1: in its second. */
 int pith_forward_half_of(const pith_config *config, uint32_t id);
 /* The half-layer up to the product with the weight `id` (pith_weight_id), whose input *x then is, (n_rows, *x_stride): true. The half-layer is

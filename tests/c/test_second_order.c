@@ -43,12 +43,16 @@ typedef struct factored {
   uint32_t order[N];
 } factored;
 
-static pith_status factor(factored *f, const float *x, double damping, bool ordered) {
+enum { ERRORS = 11 };
+
+/* errors: (TOKENS, ERRORS), or NULL. What they ask for is then left in the moments, and what they were in `asked`. */
+static pith_status factor_aimed(factored *f, const float *x, const float *errors, double *asked, double damping, bool ordered) {
   pith_second_order s;
   pith_ctx_init(&f->ctx, &stdio_host, NULL);
-  assert_int_equal(pith_moments_init(&f->ctx, &f->moments, N, 0), PITH_OK);
-  while (!pith_moments_add(&f->ctx, pith_kernels_find("auto"), &f->moments, 100, x, N, NULL)) continue;
-  while (!pith_moments_add(&f->ctx, pith_kernels_find("auto"), &f->moments, TOKENS - 100, x + 100 * N, N, NULL)) continue;
+  assert_int_equal(pith_moments_init(&f->ctx, &f->moments, N, errors ? ERRORS : 0), PITH_OK);
+  while (!pith_moments_add(&f->ctx, pith_kernels_find("auto"), &f->moments, 100, x, N, errors)) continue;
+  while (!pith_moments_add(&f->ctx, pith_kernels_find("auto"), &f->moments, TOKENS - 100, x + 100 * N, N, errors ? errors + 100 * ERRORS : NULL)) continue;
+  if (errors) memcpy(asked, f->moments.errors, ERRORS * N * sizeof *asked);
   for (size_t i = 0; i < N; i++)
     for (size_t j = 0; j < N; j++) f->sums[i * N + j] = f->moments.sums[i > j ? i * N + j : j * N + i];
   if (ordered) assert_int_equal(pith_moments_order(&f->ctx, &f->moments, f->order), PITH_OK);
@@ -57,9 +61,12 @@ static pith_status factor(factored *f, const float *x, double damping, bool orde
     status = pith_second_order_step(&f->ctx, &s);
     if (status == PITH_OK) break;
   }
+  while (status == PITH_OK && pith_second_order_solve(&f->ctx, &s, ordered ? f->order : NULL) == PITH_PENDING) continue;
   pith_second_order_free(&f->ctx, &s);
   return status;
 }
+
+static pith_status factor(factored *f, const float *x, double damping, bool ordered) { return factor_aimed(f, x, NULL, NULL, damping, ordered); }
 
 static void release(factored *f) { pith_moments_free(&f->ctx, &f->moments); }
 
@@ -277,6 +284,31 @@ static void test_dropping(void **state) {
   assert_true(sums[2] < sums[1] && sums[1] < sums[0] && gained < 0.6 * (double)(sizeof ways / sizeof *ways));
 }
 
+/* What errors ask for, times H with its damping, are the sums of errors and inputs again, whatever the order of the columns. */
+static void test_solve(void **state) {
+  (void)state;
+  static float x[TOKENS * N], errors[TOKENS * ERRORS];
+  static double asked[ERRORS * N];
+  static factored f;
+  fill_inputs(x, N);
+  for (int t = 0; t < TOKENS; t++)
+    for (int r = 0; r < ERRORS; r++) errors[t * ERRORS + r] = 0.5f * x[t * N + r] - x[t * N + N - 1 - r] + 0.1f * uniform();
+  for (int ordered = 0; ordered < 2; ordered++) {
+    assert_int_equal(factor_aimed(&f, x, errors, asked, 0.01, ordered), PITH_OK);
+    add_damping(&f);
+    double wrong = 0.0, size = 0.0;
+    for (size_t r = 0; r < ERRORS; r++)
+      for (size_t j = 0; j < N; j++) {
+        double sum = -asked[r * N + j];
+        for (size_t i = 0; i < N; i++) sum += f.moments.errors[r * N + i] * f.sums[i * N + j];
+        wrong += sum * sum;
+        size += asked[r * N + j] * asked[r * N + j];
+      }
+    if (!(wrong < 1e-10 * size)) fail_msg("ordered %d: off by %g of %g", ordered, sqrt(wrong), sqrt(size));
+    release(&f);
+  }
+}
+
 static void test_wrong_inputs(void **state) {
   (void)state;
   static float x[TOKENS * N];
@@ -291,7 +323,7 @@ static void test_wrong_inputs(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_moments), cmocka_unit_test(test_wide_moments), cmocka_unit_test(test_factor), cmocka_unit_test(test_order), cmocka_unit_test(test_never_worse_than_nearest), cmocka_unit_test(test_dropping),
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_moments), cmocka_unit_test(test_wide_moments), cmocka_unit_test(test_factor), cmocka_unit_test(test_order), cmocka_unit_test(test_never_worse_than_nearest), cmocka_unit_test(test_dropping), cmocka_unit_test(test_solve),
                                      cmocka_unit_test(test_wrong_inputs)};
   return cmocka_run_group_tests_name("second_order", tests, NULL, NULL);
 }

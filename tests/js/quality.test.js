@@ -26,7 +26,7 @@ test('MiniLM, int4 calibrated on other texts: STS-B dev against fp32', { skip: n
   writeFileSync(texts, sentences.slice(0, 1500).join('\n'));
   run(native, ['compress', parent, '-o', output, '--recipe', 'int4', '--calibrate', texts]);
   const q = evaluate(output, '--against', parent, '--similarity', join(data, 'eval/stsb/sts-dev.csv'));
-  assert.ok(q.cosine_mean >= 0.988, `mean cosine ${q.cosine_mean}`); // 0.976 without
+  assert.ok(q.cosine_mean >= 0.991, `mean cosine ${q.cosine_mean}`); // 0.976 without texts, 0.989 without aiming at the parent
   assert.ok(q.spearman_x100 >= q.spearman_x100_against - 0.2, `Spearman ${q.spearman_x100}`);
 });
 
