@@ -318,3 +318,11 @@ pith_status pith_calibration_learn(pith_ctx *ctx, pith_calibration *c, uint32_t 
   to->parts = c->learned;
   return PITH_OK;
 }
+
+pith_status pith_calibration_learn_vector(pith_ctx *ctx, pith_calibration *c, uint32_t id, size_t n, const float *values) {
+  float *copy;
+  PITH_TRY(pith_weights_take(ctx, &c->run.weights, n * sizeof *copy, &copy));
+  memcpy(copy, values, n * sizeof *copy);
+  pith_weights_stage(&c->run.weights, 0)->weights[id].vector = copy;
+  return PITH_OK;
+}

@@ -91,6 +91,8 @@ pith_rounding pith_calibration_rounding(const pith_calibration *c, uint32_t thre
 /* Part i of a matrix of the layer as it was quantised; with the last the matrix takes the parent's place, for what comes after it. Copies. matrix:
  * its shape and the number of parts. */
 pith_status pith_calibration_learn(pith_ctx *ctx, pith_calibration *c, uint32_t id, const pith_matrix *matrix, uint32_t i, const pith_part *part);
+/* A vector of the layer, in its place. Copies n floats. */
+pith_status pith_calibration_learn_vector(pith_ctx *ctx, pith_calibration *c, uint32_t id, size_t n, const float *values);
 void pith_calibration_free(pith_ctx *ctx, pith_calibration *c);
 
 #endif

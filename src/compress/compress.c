@@ -21,8 +21,8 @@ pith_status pith_compression_begin(pith_ctx *ctx, pith_compression *c, const pit
   PITH_TRY(pith_pruning_begin(ctx, &c->pruning, &c->recipe.prune, &c->checkpoint.config, options->calibration != NULL));
   PITH_TRY(pith_migration_begin(ctx, &c->migration, &c->recipe, &c->pruning, options->calibration != NULL));
   PITH_TRY(pith_recipe_check(ctx, &c->recipe, &c->pruning.config, options->calibration != NULL, &c->solves));
-  if (options->resume && (c->pruning.layers || c->recipe.migrate.by != PITH_MIGRATE_NOT))
-    return pith_fail(ctx, PITH_E_UNSUPPORTED, "a recipe that prunes or migrates cannot be resumed: what was solved for is not in the package; begin it without resuming");
+  if (options->resume && c->recipe.migrate.by != PITH_MIGRATE_NOT)
+    return pith_fail(ctx, PITH_E_UNSUPPORTED, "a recipe that migrates scales cannot be resumed: what was folded is not in the package; begin it without resuming");
   PITH_TRY(pith_package_writer_open(ctx, &c->writer, options->output, options->source, options->shard_bytes, options->force, options->resume));
   PITH_TRY(pith_malloc(ctx, CHUNK_BYTES, &c->chunk));
   c->parent_files = pith_json_new_array();
@@ -106,13 +106,37 @@ static pith_status step_hash(pith_ctx *ctx, pith_compression *c) {
   return PITH_PENDING;
 }
 
+static bool in_layer(const pith_compression *c) { return c->stage >= 0 && c->stage < c->pruning.config.n_layers; }
+
+/* The stage's weights as the parent has them, the same ones in the same order. */
+static void parent_slots(const pith_compression *c, pith_slot slots[PITH_MAX_SLOTS]) {
+  const pith_config *parent = &c->checkpoint.config;
+  (void)parent->family->slots(parent, pith_pruning_parent_stage(&c->pruning, c->stage), slots);
+}
+
 /* The tensor's place in whole shards, if it has one: it is then open to be taken from there. */
-static pith_status take_slot(pith_ctx *ctx, pith_compression *c, const pith_slot *slot, bool calibrated) {
+static pith_status take_slot(pith_ctx *ctx, pith_compression *c, uint32_t i) {
+  const pith_slot *slot = &c->slots[i];
+  const bool calibrated = c->options.calibration && pith_recipe_calibrates(&c->pruning.config, c->stage, slot);
+  pith_slot slots[PITH_MAX_SLOTS];
   pith_recipe_rule rule;
+  parent_slots(c, slots);
   if (slot->role != PITH_ROLE_VECTOR) PITH_TRY(pith_recipe_rule_for(ctx, &c->recipe, slot, &rule));
-  PITH_TRY(pith_tensor_encoder_open(ctx, &c->encoder, &c->checkpoint, slot, slot, NULL, &rule, calibrated ? &c->calibration : NULL, c->options.shard_bytes));
+  PITH_TRY(pith_tensor_encoder_open(ctx, &c->encoder, &c->checkpoint, slot, &slots[i], NULL, &rule, calibrated ? &c->calibration : NULL, c->options.shard_bytes));
   c->taken = pith_tensor_encoder_kept(&c->encoder, &c->resume);
   if (!c->taken) pith_tensor_encoder_free(ctx, &c->encoder);
+  return PITH_OK;
+}
+
+/* A pruned layer is taken as a whole or not at all: what goes is chosen, and what stays is solved for, by all of a half-layer's weights. */
+static pith_status find_layer(pith_ctx *ctx, pith_compression *c) {
+  c->layer_taken = true;
+  for (uint32_t i = 0; i < c->n_slots && c->layer_taken; i++) {
+    PITH_TRY(take_slot(ctx, c, i));
+    c->layer_taken = c->taken;
+    if (c->taken) pith_tensor_encoder_free(ctx, &c->encoder);
+    c->taken = false;
+  }
   return PITH_OK;
 }
 
@@ -122,36 +146,43 @@ static pith_status reach_half(pith_ctx *ctx, pith_compression *c, int32_t from, 
   return status == PITH_OK ? pith_calibration_reach(ctx, &c->calibration, from, pith_forward_half_of(&c->checkpoint.config, id)) : status;
 }
 
-/* A part from there. */
+/* A part from there. What calibration runs with learns it: a matrix when it is written, of a pruned layer its vectors and its shape too. */
 static pith_status step_taken(pith_ctx *ctx, pith_compression *c) {
-  if (c->encoder.calibration && c->encoder.part_begin == 0) {
-    const pith_status there = reach_half(ctx, c, c->stage, c->encoder.slot->id);
+  const bool pruned = c->pruning.layers && c->options.calibration && in_layer(c), vector = c->encoder.slot->role == PITH_ROLE_VECTOR;
+  const uint32_t id = c->encoder.slot->id;
+  if ((c->encoder.calibration || pruned) && c->encoder.part_begin == 0) {
+    const pith_status there = reach_half(ctx, c, pith_pruning_parent_stage(&c->pruning, c->stage), vector ? PITH_QUERY : id);
     if (there != PITH_OK) return there;
+    if (pruned) pith_calibration_reshape(&c->calibration, c->pruning.layers[c->stage]);
   }
-  return pith_tensor_encoder_take(ctx, &c->encoder, &c->resume, &c->writer);
+  const pith_status status = pith_tensor_encoder_take(ctx, &c->encoder, &c->resume, &c->writer);
+  if (status == PITH_OK && pruned && vector) return pith_calibration_learn_vector(ctx, &c->calibration, id, c->encoder.slot->cols, (const float *)(const void *)c->encoder.codes);
+  return status;
 }
 
 /* Opens the next weight; PITH_OK when there is none left. */
 static pith_status next_slot(pith_ctx *ctx, pith_compression *c) {
-  const pith_config *config = &c->pruning.config, *parent = &c->checkpoint.config;
+  const pith_config *config = &c->pruning.config;
   while (c->slot >= c->n_slots) {
     c->stage = c->stage == -2 ? -1 : c->stage + 1;
     if (c->stage > config->n_layers) return PITH_OK;
     c->n_slots = config->family->slots(config, c->stage, c->slots);
     c->slot = 0;
+    c->layer_taken = false;
+    if (c->resume.n_shards > 0 && c->pruning.layers && in_layer(c)) PITH_TRY(find_layer(ctx, c));
   }
   const pith_slot *slot = &c->slots[c->slot];
-  const bool calibrated = c->options.calibration && pith_recipe_calibrates(config, c->stage, slot), layer = c->stage >= 0 && c->stage < config->n_layers;
+  const bool calibrated = c->options.calibration && pith_recipe_calibrates(config, c->stage, slot), layer = in_layer(c);
   const int32_t from = pith_pruning_parent_stage(&c->pruning, c->stage);
-  if (c->resume.n_shards > 0) {
-    PITH_TRY(take_slot(ctx, c, slot, calibrated));
+  if (c->resume.n_shards > 0 && (c->layer_taken || !c->pruning.layers || !layer)) {
+    PITH_TRY(take_slot(ctx, c, c->slot));
     if (c->taken) return PITH_PENDING;
   }
   pith_status status = pith_pruning_step(ctx, &c->pruning, &c->parent_source, c->options.calibration ? &c->calibration : NULL, c->stage, slot->id);
   if (status == PITH_OK) status = pith_migration_step(ctx, &c->migration, &c->calibration, c->stage, slot->id);
   if (status != PITH_OK) return status;
   pith_slot slots[PITH_MAX_SLOTS];
-  (void)parent->family->slots(parent, from, slots);   /* the same weights in the same order */
+  parent_slots(c, slots);
   const pith_edit *edit = layer ? &c->pruning.edits.weights[slot->id] : NULL;
   pith_recipe_rule rule;
   if (slot->role != PITH_ROLE_VECTOR) PITH_TRY(pith_recipe_rule_for(ctx, &c->recipe, slot, &rule));

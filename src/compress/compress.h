@@ -72,6 +72,7 @@ typedef struct pith_compression {
   pith_tensor_encoder encoder;
   pith_resume resume;
   bool taken;                        /* the tensor at hand lies in a whole shard */
+  bool layer_taken;                  /* all of the layer at hand do: of a model that is pruned */
   uint64_t n_parameters;
   bool solves;                       /* weights, so that more texts pay (pith_recipe_check) */
   pith_pruning pruning;              /* its configuration is the package's */

@@ -78,43 +78,55 @@ static int count(const char *name, const char *end) {
   return host.exists(host.user, path) == 2 ? host.find(host.user, path, end, found, sizeof found) : 0;
 }
 
+#define PRUNED(WHAT) "{\"name\":\"p\",\"matrices\":{\"encoding\":\"u7\"},\"tables\":{\"encoding\":\"u8-row\"},\"prune\":{" WHAT "}}"
+
 /* Broken off at every write, and again, and then whole. */
 static void test_full_disk(void **state) {
   (void)state;
-  static const char *const recipes[] = {"\"int8\"", "\"int4\"", "{\"name\":\"b\",\"matrices\":{\"encoding\":\"u7-block\",\"sparsity\":{\"form\":\"block\",\"fraction\":0.5}},\"tables\":{\"encoding\":\"u8-row\"}}"};
+  static const struct {
+    int shape;
+    bool calibrated;
+    const char *recipe;
+    int step, least;         /* between writes, breaks */
+  } cases[] = {{0, false, "\"int8\"", 1, 12},
+               {1, false, "{\"name\":\"b\",\"matrices\":{\"encoding\":\"u7-block\",\"sparsity\":{\"form\":\"block\",\"fraction\":0.5}},\"tables\":{\"encoding\":\"u8-row\"}}", 1, 12},
+               {0, true, "\"int4\"", 5, 3},
+               {1, true, "\"int4\"", 5, 3},
+               {1, false, PRUNED("\"neurons\":0.5,\"importance\":\"magnitude\""), 4, 3},
+               {0, true, PRUNED("\"neurons\":0.5,\"heads\":0.3,\"layers\":[1]"), 5, 3},
+               {1, true, PRUNED("\"neurons\":[0.3,0.6],\"heads\":0.3"), 5, 3}};
   char request[16384], message[512], whole[65], resumed[65], path[600];
   pith_host failing = host;
   failing.write = failing_write;
-  for (int s = 0; s < N_SHAPES; s++)
-    for (int calibrated = 0; calibrated < 2; calibrated++) {
-      const char *recipe = recipes[calibrated ? 1 : 2 * s];
-      int n_kept = 0, n_broken = 0;
-      assert_int_equal(run(&host, request_for(s, "whole", recipe, calibrated, false, request), -1, message), PITH_OK);
-      snprintf(path, sizeof path, "%s/whole", root);
-      digest(path, whole);
-      for (int32_t n = 0;; n += calibrated ? 5 : 1) {
-        request_for(s, "resumed", recipe, calibrated, true, request);
-        writes_left = n;
-        const pith_status status = run(&failing, request, -1, message);
-        if (status == PITH_OK) break;
-        assert_int_equal(status, PITH_E_NO_SPACE);
-        n_kept += count("resumed", ".safetensors") > 0;
-        n_broken++;
-        gone("resumed", count("resumed", "resume.json") == 0);
-        writes_left = n + 3;   /* a little further */
-        const pith_status again = run(&failing, request, -1, message);
-        assert_true(again == PITH_E_NO_SPACE || again == PITH_OK);
-        assert_int_equal(run(&host, request, -1, message), PITH_OK);
-        snprintf(path, sizeof path, "%s/resumed", root);
-        digest(path, resumed);
-        assert_string_equal(whole, resumed);
-        gone("resumed", true);
-        snprintf(path, sizeof path, "%s/resumed/resume.json", root);
-        assert_int_equal(host.exists(host.user, path), 0);
-      }
-      print_message("shape %d%s: broken off at %d writes, with shards that stayed at %d\n", s, calibrated ? ", calibrated" : "", n_broken, n_kept);
-      assert_true(n_broken > (calibrated ? 3 : 12) && n_kept > n_broken / 2);
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    const int s = cases[i].shape;
+    int n_kept = 0, n_broken = 0;
+    assert_int_equal(run(&host, request_for(s, "whole", cases[i].recipe, cases[i].calibrated, false, request), -1, message), PITH_OK);
+    snprintf(path, sizeof path, "%s/whole", root);
+    digest(path, whole);
+    for (int32_t n = 0;; n += cases[i].step) {
+      request_for(s, "resumed", cases[i].recipe, cases[i].calibrated, true, request);
+      writes_left = n;
+      const pith_status status = run(&failing, request, -1, message);
+      if (status == PITH_OK) break;
+      assert_int_equal(status, PITH_E_NO_SPACE);
+      n_kept += count("resumed", ".safetensors") > 0;
+      n_broken++;
+      gone("resumed", count("resumed", "resume.json") == 0);
+      writes_left = n + 3;   /* a little further */
+      const pith_status again = run(&failing, request, -1, message);
+      assert_true(again == PITH_E_NO_SPACE || again == PITH_OK);
+      assert_int_equal(run(&host, request, -1, message), PITH_OK);
+      snprintf(path, sizeof path, "%s/resumed", root);
+      digest(path, resumed);
+      assert_string_equal(whole, resumed);
+      gone("resumed", true);
+      snprintf(path, sizeof path, "%s/resumed/resume.json", root);
+      assert_int_equal(host.exists(host.user, path), 0);
     }
+    print_message("case %zu: broken off at %d writes, with shards that stayed at %d\n", i, n_broken, n_kept);
+    assert_true(n_broken > cases[i].least && n_kept > n_broken / 2);
+  }
 }
 
 /* Dropped between two steps, as when it is cancelled; without being asked nothing stays. */
@@ -179,8 +191,8 @@ static void test_wrong(void **state) {
   tiny_write(path, "resume.json", "{", 1, "", 0);
   assert_int_equal(run(&host, request, -1, message), PITH_E_FORMAT);
   assert_int_equal(run(&host, request_for(0, "resumed", "\"int8\"", false, false, request), -1, message), PITH_OK);
-  assert_int_equal(run(&host, request_for(0, "refused", "{\"name\":\"p\",\"matrices\":{\"encoding\":\"u7\"},\"tables\":{\"encoding\":\"u8-row\"},\"prune\":{\"neurons\":0.5,\"importance\":\"magnitude\"}}",
-                                          false, true, request), -1, message), PITH_E_UNSUPPORTED);
+  assert_int_equal(run(&host, request_for(1, "refused", "{\"name\":\"m\",\"matrices\":{\"encoding\":\"u7\"},\"tables\":{\"encoding\":\"u8-row\"},\"migrate\":{\"by\":\"awq\"}}",
+                                          true, true, request), -1, message), PITH_E_UNSUPPORTED);
   gone("refused", true);
 }
 
