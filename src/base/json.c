@@ -395,6 +395,8 @@ pith_status pith_json_flat_next(pith_json_flat *flat, const char **key, size_t *
 pith_status pith_json_parse(pith_ctx *ctx, const char *text, size_t n_bytes, const char *what, pith_json **out) {
   *out = NULL;
   if (memchr(text, '\0', n_bytes)) return pith_fail(ctx, PITH_E_FORMAT, "%s is not JSON: it has a NUL byte", what);
+  const size_t n_valid = pith_utf8_validate(text, n_bytes);
+  if (n_valid < n_bytes) return pith_fail(ctx, PITH_E_FORMAT, "%s is not JSON: byte %zu is not UTF-8", what, n_valid);
   parser p = {ctx, text, text, text + n_bytes, what};
   take(&p, "\xef\xbb\xbf");   /* some editors begin a file with U+FEFF */
   skip_blanks(&p);

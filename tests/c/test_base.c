@@ -177,7 +177,8 @@ static void test_json_refuses(void **state) {
   } cases[] = {{"", "is not JSON"},          {"{", "is not JSON"},         {"{} x", "is not JSON"},
                {"<!DOCTYPE html>", "web page"}, {"{\"a\":1,\"a\":2}", "twice"}, {"[1,]", "is not JSON"},
                {"[\"\\x\"]", "is not JSON"}, {"[\"\\ud800\"]", "is not JSON"}, {"[\"a", "is not JSON"},
-               {"{\"a\" 1}", "is not JSON"},   {"[tru]", "is not JSON"}, {"[01]", "byte 1"}, {"[0,1e309]", "byte 3"}, {"[-1e999]", "byte 1"}, {"[1.]", "byte 1"}, {"[-.5]", "byte 1"}, {"[\"\t\"]", "byte 2"}, {"[\"\\udc00\"]", "byte 2"}, {"[\"ab\\u12g4\"]", "byte 4"},       {"{\"a\":\"x\\u0000y\"}", "NUL"}};
+               {"{\"a\" 1}", "is not JSON"},   {"[tru]", "is not JSON"}, {"[01]", "byte 1"}, {"[0,1e309]", "byte 3"}, {"[-1e999]", "byte 1"}, {"[1.]", "byte 1"}, {"[-.5]", "byte 1"}, {"[\"\t\"]", "byte 2"}, {"[\"\\udc00\"]", "byte 2"}, {"[\"ab\\u12g4\"]", "byte 4"},       {"{\"a\":\"x\\u0000y\"}", "NUL"},
+               {"[\"\xe4\"]", "byte 2 is not UTF-8"}, {"[\"\xed\xa0\x80\"]", "byte 2 is not UTF-8"}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     pith_json *json;
     assert_int_equal(pith_json_parse(&ctx, cases[i].text, strlen(cases[i].text), "file", &json), PITH_E_FORMAT);
