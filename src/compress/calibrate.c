@@ -1,5 +1,6 @@
 #include "compress/calibrate.h"
 
+#include <math.h>
 #include <string.h>
 
 enum { TOKENIZE_BYTES = 1 << 14 /* of text a step */ };
@@ -14,6 +15,8 @@ pith_status pith_calibration_begin(pith_ctx *ctx, pith_calibration *c, pith_sour
   c->aims = aims && !source->model->config.parallel;
   c->most_tokens = PITH_CALIBRATION_TOKENS;
   c->stage = -1;
+  c->n_slots = 2 * texts->n + 1;
+  PITH_TRY(pith_calloc(ctx, c->n_slots, sizeof *c->slots, &c->slots));
   return pith_calloc(ctx, texts->n ? texts->n : 1, sizeof *c->sequences, &c->sequences);
 }
 
@@ -37,8 +40,10 @@ void pith_calibration_free(pith_ctx *ctx, pith_calibration *c) {
   pith_second_order_free(ctx, &c->second_order);
   pith_ids_free(ctx, &c->ids);
   pith_free(ctx, c->sequences);
+  pith_free(ctx, c->slots);
   pith_free(ctx, c->rows);
   pith_free(ctx, c->errors);
+  pith_free(ctx, c->roots);
   free_rounding(ctx, c);
   memset(c, 0, sizeof *c);
 }
@@ -46,6 +51,21 @@ void pith_calibration_free(pith_ctx *ctx, pith_calibration *c) {
 /* ---- texts ---- */
 
 static const pith_config *config_of(const pith_calibration *c) { return &c->source->model->config; }
+
+/* Whether text i was there before; from now on it was. */
+static bool repeats(pith_calibration *c, size_t i) {
+  const pith_texts *t = c->texts;
+  uint32_t hash = 2166136261u;   /* FNV-1a */
+  for (size_t k = 0; k < t->n_bytes[i]; k++) hash = (hash ^ (uint8_t)t->texts[i][k]) * 16777619u;
+  for (size_t at = hash % c->n_slots;; at = at + 1 < c->n_slots ? at + 1 : 0) {
+    if (c->slots[at] == 0) {
+      c->slots[at] = (uint32_t)i + 1;
+      return false;
+    }
+    const size_t other = c->slots[at] - 1;
+    if (t->n_bytes[other] == t->n_bytes[i] && memcmp(t->texts[other], t->texts[i], t->n_bytes[i]) == 0) return true;
+  }
+}
 
 /* A text is a sequence, cut where the model's context ends. */
 pith_status pith_calibration_tokenize(pith_ctx *ctx, pith_calibration *c) {
@@ -60,17 +80,21 @@ pith_status pith_calibration_tokenize(pith_ctx *ctx, pith_calibration *c) {
     if (c->ids.n - before > limit) c->ids.n = before + limit;
     if (c->ids.n - before > room) c->ids.n = before + room;
     if (c->ids.n > before) c->sequences[c->n_sequences++] = (pith_span){(uint32_t)before, (uint32_t)(c->ids.n - before), 0};
+    if (!repeats(c, i)) c->n_different += c->ids.n - before;
     n_done += c->texts->n_bytes[i] + 64;
   }
   if (c->n_tokenized < c->texts->n && c->ids.n < c->most_tokens) return PITH_PENDING;
-  if (c->ids.n < PITH_CALIBRATION_LEAST)
-    return pith_fail(ctx, PITH_E_ARGUMENT, "the calibration texts have %zu tokens; give at least %d, better some thousands, of the kind that the model will read", c->ids.n,
-                     PITH_CALIBRATION_LEAST);
+  if (c->n_different < PITH_CALIBRATION_LEAST)
+    return pith_fail(ctx, PITH_E_ARGUMENT, "the calibration texts have %zu tokens%s; give at least %d, better some thousands, of the kind that the model will read",
+                     c->n_different, c->n_different < c->ids.n ? ", equal texts counted once" : "", PITH_CALIBRATION_LEAST);
+  pith_free(ctx, c->slots);
+  c->slots = NULL;
   PITH_TRY(pith_layerwise_begin(ctx, &c->run, c->source, c->ids.ids, c->sequences, c->n_sequences));
   const size_t hidden = (size_t)config->hidden_size;
   if (c->aims) {
     PITH_TRY(pith_target_begin(ctx, &c->target, c->source, c->ids.ids, c->sequences, c->n_sequences));
     PITH_TRY(pith_calloc(ctx, c->run.max_rows, hidden * sizeof *c->errors, &c->errors));
+    if (!config->norms_after) PITH_TRY(pith_calloc(ctx, c->run.max_rows, sizeof *c->roots, &c->roots));
   }
   c->run.config.attention = c->attention;
   c->unit = PITH_CALIBRATE_MOVE;
@@ -114,6 +138,14 @@ static pith_status begin_collecting(pith_ctx *ctx, pith_calibration *c, uint32_t
   return PITH_PENDING;
 }
 
+/* One over the row's root of the mean square: sums that a norm reads count by what it leaves of them. Some models' first tokens are a thousand times
+ * larger than all others, and would else be all that counts. */
+static float root_of(const float *row, size_t n) {
+  double sum = 0.0;
+  for (size_t k = 0; k < n; k++) sum += (double)row[k] * (double)row[k];
+  return sum > 0.0 ? (float)(1.0 / sqrt(sum / (double)n)) : 0.0f;
+}
+
 /* By how much the batch misses the parent. Sums are its rows and the product with x, inputs are x; true when the errors are there. */
 static bool miss(pith_calibration *c, const float *x, size_t x_stride) {
   const size_t hidden = (size_t)c->run.config.hidden_size, n = c->run.n_batch * hidden;
@@ -126,6 +158,7 @@ static bool miss(pith_calibration *c, const float *x, size_t x_stride) {
   } else {
     pith_forward_product(&c->run.forward, &weight->matrix, weight[1].vector, c->run.n_batch, x, x_stride, c->rows, hidden);
     for (size_t i = 0; i < n; i++) c->errors[i] = target[i] - (before[i] + c->rows[i]);
+    for (size_t r = 0; c->roots && r < c->run.n_batch; r++) c->roots[r] = root_of(target + r * hidden, hidden);
   }
   return true;
 }
@@ -146,7 +179,8 @@ static pith_status collect(pith_ctx *ctx, pith_calibration *c) {
     c->missed = miss(c, c->inputs, c->inputs_stride);
     return PITH_PENDING;
   }
-  if (run->row >= c->held_out && !pith_moments_add(ctx, c->source->model->kernels, &c->moments, run->n_batch, c->inputs, c->inputs_stride, c->errors))
+  if (run->row >= c->held_out && !pith_moments_add(ctx, c->source->model->kernels, &c->moments, run->n_batch, c->inputs, c->inputs_stride, c->errors,
+                                                    c->aim == PITH_AIM_SUMS ? c->roots : NULL))
     return PITH_PENDING;
   c->inputs = NULL;
   c->copied = false;

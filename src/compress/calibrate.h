@@ -38,6 +38,8 @@ typedef struct pith_calibration {
   bool moves_inputs;         /* what weights read is not what they read in the parent: the owner may set it before the first step */
   bool ordered;              /* columns are visited by descending size of their inputs: the owner may set it before the first step */
   size_t n_tokenized;
+  uint32_t *slots;           /* (n_slots) a table of the texts by their bytes: 1 + the number of one, 0 where there is none */
+  size_t n_slots, n_different;   /* n_different: tokens of texts, of equal ones once */
   pith_ids ids;
   pith_span *sequences;
   uint32_t n_sequences;
@@ -57,6 +59,7 @@ typedef struct pith_calibration {
   pith_aim aim;              /* of the collection at hand */
   float *errors;             /* (max_rows, hidden): the batch's, */
   bool missed;               /* when they are there */
+  float *roots;              /* (max_rows): of what the batch's rows count for; NULL where all count alike */
   const float *inputs;       /* the batch's, while they are being summed; NULL: they are not there yet */
   size_t inputs_stride;
   pith_moments moments;
@@ -69,7 +72,7 @@ typedef struct pith_calibration {
   double *shifted;           /* (threads, cols) */
 } pith_calibration;
 
-/* Zero-initialise first. The texts are tokenised in the first steps: PITH_E_ARGUMENT where they have fewer than PITH_CALIBRATION_LEAST tokens.
+/* Zero-initialise first. The texts are tokenised in the first steps: PITH_E_ARGUMENT where they have fewer than PITH_CALIBRATION_LEAST tokens, of equal texts counted once.
  * aims: whether the parent is to run beside; not of families whose halves are parallel. */
 pith_status pith_calibration_begin(pith_ctx *ctx, pith_calibration *c, pith_source *source, pith_attention attention, const pith_texts *texts, bool aims);
 /* Until PITH_OK: the moments of the inputs of weight `id` of layer `stage` are there, for whoever changes the layer before it is rounded: order as

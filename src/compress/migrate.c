@@ -216,7 +216,7 @@ static pith_status begin_fold(pith_ctx *ctx, pith_migration *m) {
   PITH_TRY(pith_malloc(ctx, panel_bytes, &m->panel_scales));   /* far more than any encoding's */
   for (size_t j = 0; j < cols; j++) {
     double *size = &m->inputs[row_of(m, j, cols)];
-    *size = smooth ? fmax(*size, moments->maxima[j]) : *size + moments->magnitudes[j] / (double)moments->n_rows;
+    *size = smooth ? fmax(*size, moments->maxima[j]) : *size + moments->magnitudes[j] / moments->n_rows;
   }
   for (uint32_t i = 0; i < f->n_readers; i++)
     if (weight_of(m, f->readers[i])->matrix.n_parts) size_columns(m, &weight_of(m, f->readers[i])->matrix);

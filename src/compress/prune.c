@@ -158,7 +158,7 @@ static pith_status begin_units(pith_ctx *ctx, pith_pruning *p, const structure *
   if (p->calibration) {
     pith_moments *m = &p->calibration->moments;
     const bool biased = weight_of(p, s->reader + 1)->vector != NULL;
-    for (size_t j = 0; j < cols; j++) p->means[j] = m->totals[j] / (double)m->n_rows;
+    for (size_t j = 0; j < cols; j++) p->means[j] = m->totals[j] / m->n_rows;
     status = pith_surgeon_begin(ctx, &p->surgeon, m, biased, PITH_DAMPING, reader->rows, s->width, given ? p->scores : NULL);
     if (status == PITH_OK) status = pith_surgeon_fill(ctx, &p->surgeon, reader);
   }
@@ -197,7 +197,7 @@ static pith_status edit_reader(pith_ctx *ctx, pith_pruning *p, const structure *
       if (solved) shift += ((double)row[j] - solved[j]) * p->means[j];
       if (!p->gone[j / s->width]) *values++ = solved ? (float)solved[j] : row[j];
     }
-    if (biases) biases[r] = (float)((double)bias[r] + shift + (m && m->n_errors ? m->error_totals[r] / (double)m->n_rows : 0.0));
+    if (biases) biases[r] = (float)((double)bias[r] + shift + (m && m->n_errors ? m->error_totals[r] / m->n_rows : 0.0));
   }
   pith_free(ctx, row);
   if (biases) PITH_TRY(pith_edits_bind(ctx, &p->edits, s->reader + 1, layer_of(p)));

@@ -88,7 +88,7 @@ static void add_strips(void *arg, uint32_t part, uint32_t n_parts, uint32_t thre
 typedef struct turn_work {
   pith_moments *m;
   size_t n_rows, stride;
-  const float *x, *errors;
+  const float *x, *errors, *roots;
 } turn_work;
 
 /* Rows of eight columns as a panel and as columns, and their sums. */
@@ -98,23 +98,23 @@ static void turn_panel(const turn_work *w, size_t panel) {
   float *turned = m->columns + first * PITH_MOMENT_ROWS, *rows = m->panels + first * PITH_MOMENT_ROWS;
   double *totals = m->totals + first, *magnitudes = m->magnitudes + first, *maxima = m->maxima + first;
   for (size_t t = 0; t < w->n_rows; t++) {
-    const float *row = w->x + t * w->stride + first;
+    const float *row = w->x + t * w->stride + first, root = w->roots ? w->roots[t] : 1.0f;
+    const double share = (double)root * (double)root;
     for (size_t k = 0; k < n; k++) {
-      const double value = (double)row[k], magnitude = fabs(value);
-      totals[k] += value;
-      magnitudes[k] += magnitude;
+      const double magnitude = fabs((double)row[k]);
+      totals[k] += share * (double)row[k];
+      magnitudes[k] += share * magnitude;
       if (magnitude > maxima[k]) maxima[k] = magnitude;
-      turned[k * PITH_MOMENT_ROWS + t] = row[k];
-      rows[t * PITH_PANEL + k] = row[k];
+      turned[k * PITH_MOMENT_ROWS + t] = rows[t * PITH_PANEL + k] = root * row[k];
     }
   }
 }
 
 static void turn_error(const turn_work *w, size_t k) {
   for (size_t t = 0; t < w->n_rows; t++) {
-    const float error = w->errors[t * w->m->n_errors + k];
-    w->m->error_totals[k] += (double)error;
-    w->m->turned[k * PITH_MOMENT_ROWS + t] = error;
+    const float error = w->errors[t * w->m->n_errors + k], root = w->roots ? w->roots[t] : 1.0f;
+    w->m->error_totals[k] += (double)root * (double)root * (double)error;
+    w->m->turned[k * PITH_MOMENT_ROWS + t] = root * error;
   }
 }
 
@@ -127,11 +127,12 @@ static void turn_some(void *arg, uint32_t part, uint32_t n_parts, uint32_t threa
   for (size_t k = pith_share_begin(n_errors, part, n_parts); k < pith_share_end(n_errors, part, n_parts); k++) turn_error(w, k);
 }
 
-bool pith_moments_add(const pith_ctx *ctx, const pith_kernels *kernels, pith_moments *m, size_t n_rows, const float *x, size_t x_stride, const float *errors) {
+bool pith_moments_add(const pith_ctx *ctx, const pith_kernels *kernels, pith_moments *m, size_t n_rows, const float *x, size_t x_stride, const float *errors,
+                      const float *roots) {
   const size_t n_panels = panels_of(m->cols), n_strips = (m->cols + STRIP - 1) / STRIP;
   for (double macs = 0.0; m->row < n_rows && macs < MOMENT_MACS;) {
     moment_work w = {kernels, m, n_rows - m->row < PITH_MOMENT_ROWS ? n_rows - m->row : PITH_MOMENT_ROWS, m->strip, m->strip};
-    turn_work turn = {m, w.n_rows, x_stride, x + m->row * x_stride, errors ? errors + m->row * m->n_errors : NULL};
+    turn_work turn = {m, w.n_rows, x_stride, x + m->row * x_stride, errors ? errors + m->row * m->n_errors : NULL, roots ? roots + m->row : NULL};
     if (m->strip == 0) pith_parallel_run(ctx->parallel, pith_parallel_parts(ctx->parallel, n_panels, PITH_PANEL * (double)w.n_rows * TURN_NS), turn_some, &turn);
     for (; w.end < n_strips && macs < MOMENT_MACS; w.end++) macs += (double)(m->cols - w.end * STRIP + m->n_errors) * STRIP * (double)w.n_rows;
     const double strip_ns = ((double)m->cols / 2 + (double)m->n_errors) * STRIP * (double)w.n_rows * MAC_F32_NS;
@@ -141,7 +142,7 @@ bool pith_moments_add(const pith_ctx *ctx, const pith_kernels *kernels, pith_mom
   }
   if (m->row < n_rows) return false;
   m->row = 0;
-  m->n_rows += n_rows;
+  for (size_t t = 0; t < n_rows; t++) m->n_rows += roots ? (double)roots[t] * (double)roots[t] : 1.0;
   return true;
 }
 

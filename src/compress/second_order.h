@@ -21,7 +21,7 @@ typedef struct pith_moments {
   float *columns;            /* (cols, PITH_MOMENT_ROWS): a chunk of inputs, turned */
   float *panels;             /* [ceil(cols / 8)][PITH_MOMENT_ROWS][8]: the same in panels */
   float *products;           /* (threads, cols or n_errors, a strip) */
-  uint64_t n_rows;
+  double n_rows;             /* the sum of what they count for */
   size_t row, strip;         /* of rows that are being added: the chunk's first, and the strip that is next, 0 before the chunk is turned */
 } pith_moments;
 enum { PITH_MOMENT_ROWS = 128 };
@@ -29,8 +29,9 @@ enum { PITH_MOMENT_ROWS = 128 };
 
 pith_status pith_moments_init(pith_ctx *ctx, pith_moments *moments, size_t cols, size_t n_errors);
 /* Some of the sums of these rows; true when all of them are in, and until then it is to be called again with the same.
- * x: (n_rows, cols) finite floats, rows x_stride floats apart. errors: (n_rows, n_errors). */
-bool pith_moments_add(const pith_ctx *ctx, const pith_kernels *kernels, pith_moments *moments, size_t n_rows, const float *x, size_t x_stride, const float *errors);
+ * x: (n_rows, cols) finite floats, rows x_stride floats apart. errors: (n_rows, n_errors). roots: (n_rows) of what each row counts for, or NULL: 1. */
+bool pith_moments_add(const pith_ctx *ctx, const pith_kernels *kernels, pith_moments *moments, size_t n_rows, const float *x, size_t x_stride, const float *errors,
+                      const float *roots);
 void pith_moments_scale_errors(pith_moments *moments, double factor);
 void pith_moments_free(pith_ctx *ctx, pith_moments *moments);
 

@@ -58,9 +58,9 @@ static pith_status begin_removing(pith_ctx *ctx, pith_structures *s, pith_calibr
   const pith_weight *parent = parent_of(c, half);
   const size_t rows = parent->matrix.rows, cols = parent->matrix.cols;
   pith_moments *m = &c->moments;
-  if (m->n_rows == 0) return pith_fail(ctx, PITH_E_ARGUMENT, "pruning is planned on more text: give some thousand tokens to calibrate with");
+  if (m->n_rows == 0.0) return pith_fail(ctx, PITH_E_ARGUMENT, "pruning is planned on more text: give some thousand tokens to calibrate with");
   PITH_TRY(pith_calloc(ctx, cols, sizeof *s->means, &s->means));
-  for (size_t j = 0; j < cols; j++) s->means[j] = m->totals[j] / (double)m->n_rows;
+  for (size_t j = 0; j < cols; j++) s->means[j] = m->totals[j] / m->n_rows;
   PITH_TRY(pith_calloc(ctx, pith_round_up(rows, PITH_PANEL), cols * sizeof *s->panels, &s->panels));
   PITH_TRY(pith_calloc(ctx, rows, sizeof *s->bias, &s->bias));
   PITH_TRY(pith_surgeon_begin(ctx, &s->surgeon, m, parent[1].vector != NULL, PITH_DAMPING, rows, cols / (size_t)n_units, NULL));

@@ -12,12 +12,12 @@ static pith_status condition(pith_ctx *ctx, const pith_moments *m, bool centred,
   const size_t n = m->cols;
   double trace = 0.0, whole = 0.0;   /* whole: with the mean */
   for (size_t r = 0; centred && r < m->n_errors; r++)
-    for (size_t j = 0; j < n; j++) m->errors[r * n + j] -= m->error_totals[r] * m->totals[j] / (double)m->n_rows;
+    for (size_t j = 0; j < n; j++) m->errors[r * n + j] -= m->error_totals[r] * m->totals[j] / m->n_rows;
   for (size_t i = 0; i < n; i++) {
     double *row = m->sums + i * n;
     whole += row[i];
     if (centred)
-      for (size_t j = 0; j <= i; j++) row[j] -= m->totals[i] * m->totals[j] / (double)m->n_rows;
+      for (size_t j = 0; j <= i; j++) row[j] -= m->totals[i] * m->totals[j] / m->n_rows;
     trace += row[i];
   }
   if (!isfinite(trace)) return pith_fail(ctx, PITH_E_UNSUPPORTED, "the calibration texts lead to values that are not finite");

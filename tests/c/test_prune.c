@@ -47,7 +47,7 @@ static void operate(operated *o, bool centred, bool aimed, size_t width, size_t 
     for (int r = 0; r < ERRORS; r++) errors[t * ERRORS + r] = 0.1f * uniform() + 0.2f * row[r] - 0.1f * row[r + 20];
   }
   assert_int_equal(pith_moments_init(&o->ctx, &o->moments, COLS, aimed ? ERRORS : 0), PITH_OK);
-  while (!pith_moments_add(&o->ctx, pith_kernels_find("auto"), &o->moments, TOKENS, x, COLS, errors)) continue;
+  while (!pith_moments_add(&o->ctx, pith_kernels_find("auto"), &o->moments, TOKENS, x, COLS, errors, NULL)) continue;
   assert_int_equal(pith_surgeon_begin(&o->ctx, &o->surgeon, &o->moments, centred, 0.01, ROWS, width, scores), PITH_OK);
   for (int i = 0; i < ROWS * COLS; i++) o->surgeon.w[i] = o->w[i] = (double)uniform();
   for (size_t i = 0; i < COLS; i++)
@@ -128,7 +128,7 @@ static void test_not_finite(void **state) {
   const float x[4] = {1.0f, NAN, 2.0f, 3.0f};
   pith_ctx_init(&ctx, NULL, NULL);
   assert_int_equal(pith_moments_init(&ctx, &moments, 4, 0), PITH_OK);
-  assert_true(pith_moments_add(&ctx, pith_kernels_find("auto"), &moments, 1, x, 4, NULL));
+  assert_true(pith_moments_add(&ctx, pith_kernels_find("auto"), &moments, 1, x, 4, NULL, NULL));
   assert_int_equal(pith_surgeon_begin(&ctx, &surgeon, &moments, true, 0.01, 2, 1, NULL), PITH_E_UNSUPPORTED);
   pith_surgeon_free(&ctx, &surgeon);
   pith_moments_free(&ctx, &moments);

@@ -67,4 +67,5 @@ test('a budget that cannot be kept, two of them, none, and what was found of ano
   const { sensitivity } = await plan(source, { maxLoss: 1 });
   await assert.rejects(plan(source, { maxLoss: 1, sensitivity: { ...sensitivity, parent: { 'other.safetensors': 3 } } }), { code: 'PITH_E_ARGUMENT', message: /another model/ });
   await assert.rejects(plan(source, { maxLoss: 1, calibrate: ['a few words'] }), { code: 'PITH_E_ARGUMENT', message: /at least 256/ });
+  await assert.rejects(plan(source, { maxLoss: 1, calibrate: Array(300).fill('the same words') }), { code: 'PITH_E_ARGUMENT', message: /equal texts counted once; give at least 256/ });
 });
