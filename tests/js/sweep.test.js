@@ -26,7 +26,7 @@ function workshop(t) {
   writeTinyEncoder(at('encoder'));
   const words = ['the', 'cat', 'sat', 'on', 'a', 'mat', 'and', 'the', 'dog', 'ran'];
   writeFileSync(at('texts.txt'), Array.from({ length: 8 }, (_, i) => words.slice(i % 3, 4 + i % 7).join(' ')).join('\n'));
-  writeFileSync(at('news.txt'), Array.from({ length: 80 }, (_, i) => words.map((_, k) => words[(i * k + i) % 10]).join(' ')).join('\n'));
+  writeFileSync(at('news.txt'), Array.from({ length: 80 }, (_, i) => words.map((_, k) => words[(i * k + i + (k > 4 ? Math.floor(i / 10) : 0)) % 10]).join(' ')).join('\n'));
   mkdirSync(at('recipes'));
   writeFileSync(at('recipes/grid.json'), JSON.stringify({ recipe: U4, vary: { 'matrices.encoding': ['u4', 'u7'], 'matrices.group_size': [32, 33] }, calibrate: [null] }));
   writeFileSync(at('recipes/four.json'), JSON.stringify(U4));
