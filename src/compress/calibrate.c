@@ -5,6 +5,7 @@
 
 enum { TOKENIZE_BYTES = 1 << 14 /* of text a step */ };
 #define MAC_F64_NS 0.4
+#define STEP_MACS 16777216.0   /* of one step: some 10 ms */
 enum { LEAST_GROUP = 32 /* of any encoding, but that a row's last one may be short */ };
 
 pith_status pith_calibration_begin(pith_ctx *ctx, pith_calibration *c, pith_source *source, pith_attention attention, const pith_texts *texts, bool aims) {
@@ -26,8 +27,8 @@ static void free_rounding(pith_ctx *ctx, pith_calibration *c) {
   pith_free(ctx, c->squares);
   pith_free(ctx, c->scratch);
   pith_free(ctx, c->grids);
-  pith_free(ctx, c->shifted);
-  c->shifted = NULL;
+  pith_free(ctx, c->shifts);
+  c->shifts = NULL;
   c->order = NULL;
   c->u = c->squares = c->scratch = NULL;
   c->grids = NULL;
@@ -203,7 +204,6 @@ static pith_status begin_factoring(pith_ctx *ctx, pith_calibration *c) {
   PITH_TRY(too_wide(ctx, pith_calloc(ctx, cols, cols * sizeof *c->u, &c->u), cols));
   PITH_TRY(pith_calloc(ctx, pith_parallel_threads(ctx->parallel), 2 * PITH_PANEL * cols * sizeof *c->scratch, &c->scratch));
   PITH_TRY(pith_calloc(ctx, 2, cols * sizeof *c->squares, &c->squares));
-  PITH_TRY(pith_calloc(ctx, pith_parallel_threads(ctx->parallel), cols * sizeof *c->shifted, &c->shifted));
   for (size_t k = 0; k < cols; k++) c->squares[k] = (float)c->moments.sums[k * cols + k];
   PITH_TRY(pith_second_order_begin(ctx, &c->second_order, &c->moments, PITH_DAMPING, c->u));
   c->unit = PITH_CALIBRATE_FACTOR;
@@ -301,18 +301,20 @@ pith_status pith_calibration_step(pith_ctx *ctx, pith_calibration *c, int32_t st
 
 typedef struct shift_work {
   const pith_calibration *c;
+  const pith_matrix *matrix;
   size_t first, n;
-  float *rows;
+  float *values;             /* (rows, cols) */
 } shift_work;
 
 /* Errors of inputs become those of a row's products: row · E. */
 static void shift_rows(void *arg, uint32_t part, uint32_t n_parts, uint32_t thread) {
   const shift_work *w = arg;
   const pith_moments *m = &w->c->moments;
-  double *sums = w->c->shifted + thread * m->cols;
+  double *sums = w->c->shifts + thread * m->cols;
   for (size_t r = pith_share_begin(w->n, part, n_parts); r < pith_share_end(w->n, part, n_parts); r++) {
-    float *row = w->rows + r * m->cols;
+    float *row = w->values + (w->first + r) * m->cols;
     const double *shift = m->errors + (w->first + r) * m->cols;
+    pith_matrix_row(w->matrix, (uint32_t)(w->first + r), row);
     if (w->c->aim == PITH_AIM_INPUTS) {
       memset(sums, 0, m->cols * sizeof *sums);
       for (size_t i = 0; i < m->n_errors; i++)
@@ -323,11 +325,22 @@ static void shift_rows(void *arg, uint32_t part, uint32_t n_parts, uint32_t thre
   }
 }
 
-void pith_calibration_shift(pith_ctx *ctx, pith_calibration *c, size_t first, size_t n, float *rows) {
-  if (c->aim == PITH_AIM_NOT) return;
-  shift_work w = {c, first, n, rows};
-  const double row_macs = (double)c->moments.cols * (c->aim == PITH_AIM_INPUTS ? (double)c->moments.n_errors : 1.0);
-  pith_parallel_run(ctx->parallel, pith_parallel_parts(ctx->parallel, n, row_macs * MAC_F64_NS), shift_rows, &w);
+pith_status pith_calibration_shift(pith_ctx *ctx, pith_calibration *c, uint32_t id, pith_edits *edits) {
+  const pith_matrix *m = &pith_weights_stage(&c->run.weights, 0)->weights[id].matrix;
+  float *values = edits->weights[id].values;
+  if (c->aim == PITH_AIM_NOT) return PITH_OK;
+  if (c->n_shifted == 0) {
+    PITH_TRY(pith_edits_take(ctx, edits, id, m->rows, m->cols, &values));   /* an earlier edit is what the layer has by now */
+    if (!c->shifts) PITH_TRY(pith_calloc(ctx, pith_parallel_threads(ctx->parallel), m->cols * sizeof *c->shifts, &c->shifts));
+  }
+  const double row_macs = (double)m->cols * (c->aim == PITH_AIM_INPUTS ? (double)c->moments.n_errors : 1.0);
+  const size_t left = m->rows - c->n_shifted, wished = 1 + (size_t)(STEP_MACS / row_macs) * pith_parallel_threads(ctx->parallel);
+  shift_work w = {c, m, c->n_shifted, wished < left ? wished : left, values};
+  pith_parallel_run(ctx->parallel, pith_parallel_parts(ctx->parallel, w.n, row_macs * MAC_F64_NS), shift_rows, &w);
+  c->n_shifted += w.n;
+  if (c->n_shifted < m->rows) return PITH_PENDING;
+  c->n_shifted = 0;
+  return PITH_OK;
 }
 
 pith_rounding pith_calibration_rounding(const pith_calibration *c, uint32_t thread) {

@@ -3,6 +3,7 @@
 #ifndef PITH_CALIBRATE_H
 #define PITH_CALIBRATE_H
 
+#include "compress/edit.h"
 #include "compress/quantize.h"
 #include "compress/second_order.h"
 #include "compress/target.h"
@@ -69,7 +70,8 @@ typedef struct pith_calibration {
   float *squares;            /* (2, cols): pith_rounding's squares and curvature */
   float *scratch;            /* (threads, 2, 8, cols) */
   pith_grid *grids;          /* (threads, groups, 8), where there is an order */
-  double *shifted;           /* (threads, cols) */
+  double *shifts;            /* (threads, cols): of a row */
+  size_t n_shifted;          /* rows of the matrix that is being shifted */
 } pith_calibration;
 
 /* Zero-initialise first. The texts are tokenised in the first steps: PITH_E_ARGUMENT where they have fewer than PITH_CALIBRATION_LEAST tokens, of equal texts counted once.
@@ -88,8 +90,9 @@ pith_status pith_calibration_step(pith_ctx *ctx, pith_calibration *c, int32_t st
 pith_status pith_calibration_tokenize(pith_ctx *ctx, pith_calibration *calibration);
 /* Until PITH_OK: the rows to where the half-layer begins, its weights read. */
 pith_status pith_calibration_reach(pith_ctx *ctx, pith_calibration *calibration, int32_t stage, int half);
-/* What is to be rounded: rows [first, first + n) of the matrix at hand, (n, cols), change by what they are to take off of the errors before them. */
-void pith_calibration_shift(pith_ctx *ctx, pith_calibration *c, size_t first, size_t n, float *rows);
+/* Then, until PITH_OK: what weight `id` is to be rounded from, where that is not the layer's own but takes a share off of the errors before it, goes to
+ * its edit, in place of one that is there. */
+pith_status pith_calibration_shift(pith_ctx *ctx, pith_calibration *c, uint32_t id, pith_edits *edits);
 pith_rounding pith_calibration_rounding(const pith_calibration *c, uint32_t thread);
 /* Part i of a matrix of the layer as it was quantised; with the last the matrix takes the parent's place, for what comes after it. Copies. matrix:
  * its shape and the number of parts. */

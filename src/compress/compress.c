@@ -40,8 +40,7 @@ static pith_status open_parent(pith_ctx *ctx, pith_compression *c) {
   PITH_TRY(pith_model_checkpoint_tokenizer(ctx, &c->checkpoint, &c->parent.tokenizer));
   c->parent_source = pith_source_checkpoint(&c->parent, &c->checkpoint);
   if (!c->options.calibration) return PITH_OK;
-  PITH_TRY(pith_calibration_begin(ctx, &c->calibration, &c->parent_source, c->recipe.attention, c->options.calibration,
-                                  true));
+  PITH_TRY(pith_calibration_begin(ctx, &c->calibration, &c->parent_source, c->recipe.attention, c->options.calibration, true));
   c->calibration.ordered = c->recipe.ordered;
   c->calibration.moves_inputs = c->recipe.migrate.by != PITH_MIGRATE_NOT;
   if (c->solves || c->pruning.layers) c->calibration.most_tokens = PITH_SOLVING_TOKENS;
@@ -189,6 +188,7 @@ static pith_status next_slot(pith_ctx *ctx, pith_compression *c) {
   if (calibrated) {
     const bool rounds = pith_tensor_encoder_rounds(&c->checkpoint, &slots[c->slot], edit, &rule);
     status = rounds ? pith_calibration_step(ctx, &c->calibration, from, slot->id) : reach_half(ctx, c, from, slot->id);
+    if (rounds && status == PITH_OK) status = pith_calibration_shift(ctx, &c->calibration, slot->id, &c->pruning.edits);
     if (status != PITH_OK) return status;
   }
   PITH_TRY(pith_tensor_encoder_open(ctx, &c->encoder, &c->checkpoint, slot, &slots[c->slot], edit, &rule, calibrated ? &c->calibration : NULL, c->options.shard_bytes));

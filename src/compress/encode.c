@@ -117,19 +117,13 @@ pith_status pith_tensor_encoder_open(pith_ctx *ctx, pith_tensor_encoder *t, cons
   return plan_parts(ctx, t, shard_bytes);
 }
 
-static pith_status read_weights(pith_ctx *ctx, pith_tensor_encoder *t, size_t n) {
-  if (t->q4_codes) return pith_checkpoint_read_q4(ctx, t->file, &t->entry, t->row, n, t->q4_codes, t->q4_scales, t->q4_mins);
-  if (!t->edited) return pith_checkpoint_read(ctx, t->file, &t->entry, t->row * t->slot->cols, n * t->slot->cols, t->rows);
-  memcpy(t->rows, t->edited + (size_t)t->row * t->slot->cols, n * t->slot->cols * sizeof *t->rows);
-  return PITH_OK;
-}
-
-/* Reads a batch at t->row, within the part, as it is to be rounded. */
+/* Reads a batch at t->row, within the part. */
 static pith_status read_rows(pith_ctx *ctx, pith_tensor_encoder *t, size_t *n) {
   const uint64_t end = !t->scanning && t->part_begin + t->part_rows < t->slot->rows ? t->part_begin + t->part_rows : t->slot->rows, left = end - t->row;
   *n = left < t->batch_rows ? (size_t)left : t->batch_rows;
-  PITH_TRY(read_weights(ctx, t, *n));
-  if (t->rounded) pith_calibration_shift(ctx, t->calibration, (size_t)t->row, *n, t->rows);
+  if (t->q4_codes) return pith_checkpoint_read_q4(ctx, t->file, &t->entry, t->row, *n, t->q4_codes, t->q4_scales, t->q4_mins);
+  if (!t->edited) return pith_checkpoint_read(ctx, t->file, &t->entry, t->row * t->slot->cols, *n * t->slot->cols, t->rows);
+  memcpy(t->rows, t->edited + (size_t)t->row * t->slot->cols, *n * t->slot->cols * sizeof *t->rows);
   return PITH_OK;
 }
 

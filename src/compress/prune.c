@@ -3,7 +3,6 @@
 #include <math.h>
 #include <string.h>
 
-
 /* ---- what is left ---- */
 
 /* The layer's fraction; -1: the list has another length than there are layers. */

@@ -58,13 +58,8 @@ typedef struct moment_work {
   size_t begin, end;         /* strips */
 } moment_work;
 
-/* Rows of products from `from` on are added, of each the first `width`: sums of n columns, the first of which is `first`. */
-static void add_products(double *sums, size_t n, size_t first, size_t from, size_t n_rows, size_t width, const float *products) {
-  for (size_t i = from; i < n_rows; i++) {
-    double *row = sums + i * n + first;
-    const float *p = products + i * STRIP;
-    for (size_t c = 0; c < width; c++) row[c] += (double)p[c];
-  }
+static void add_products(double *sums, size_t n, const float *products) {
+  for (size_t c = 0; c < n; c++) sums[c] += (double)products[c];
 }
 
 /* Strips of columns against all columns from the strip's first on. A chunk is one f32 product; chunks are added in double. */
@@ -75,13 +70,11 @@ static void add_strips(void *arg, uint32_t part, uint32_t n_parts, uint32_t thre
   for (size_t s = w->begin + part; s < w->end; s += n_parts) {   /* later strips have less to do, so they are dealt out in turn */
     const size_t first = s * STRIP, n = m->cols - first, width = n < STRIP ? n : STRIP;
     const float *panels = m->panels + first * PITH_MOMENT_ROWS;
-    double *corner = m->sums + first * m->cols;
     w->kernels->gemm_f32(n, width, w->n_rows, m->columns + first * PITH_MOMENT_ROWS, PITH_MOMENT_ROWS, panels, PITH_MOMENT_ROWS * PITH_PANEL, NULL, false, products, STRIP);
-    for (size_t i = 0; i < width; i++) add_products(corner + i * m->cols, m->cols, first, 0, 1, i + 1, products + i * STRIP);
-    add_products(corner, m->cols, first, width, n, width, products);
+    for (size_t i = 0; i < n; i++) add_products(m->sums + (first + i) * m->cols + first, i < width ? i + 1 : width, products + i * STRIP);
     if (m->n_errors == 0) continue;
     w->kernels->gemm_f32(m->n_errors, width, w->n_rows, m->turned, PITH_MOMENT_ROWS, panels, PITH_MOMENT_ROWS * PITH_PANEL, NULL, false, products, STRIP);
-    add_products(m->errors, m->cols, first, 0, m->n_errors, width, products);
+    for (size_t i = 0; i < m->n_errors; i++) add_products(m->errors + i * m->cols + first, width, products + i * STRIP);
   }
 }
 
