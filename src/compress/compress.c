@@ -3,6 +3,7 @@
 #include <string.h>
 
 enum { CHUNK_BYTES = 1 << 20 };
+#define PLAIN_SHARE 0.03   /* what a weight takes that is not calibrated where others are: so much less that time left would be told far too short */
 
 static pith_status check_options(pith_ctx *ctx, const pith_compression_options *o) {
   if (o->shard_bytes < (64u << 10) || o->shard_bytes > (1u << 29))
@@ -74,6 +75,12 @@ static pith_status begin_resuming(pith_ctx *ctx, pith_compression *c) {
 }
 
 /* The parent's files, each hashed from end to end. */
+/* Rows of a tensor as progress counts them: in weights, of all of which there are as many as the model has. */
+static double work_of(const pith_compression *c, int32_t stage, const pith_slot *slot, uint64_t rows) {
+  const bool plain = c->options.calibration && !pith_recipe_calibrates(&c->pruning.config, stage, slot);
+  return (double)rows * slot->cols * (plain ? PLAIN_SHARE : 1.0) * c->pace;
+}
+
 static pith_status step_hash(pith_ctx *ctx, pith_compression *c) {
   pith_checkpoint_file *file = &c->checkpoint.files[c->file];
   const uint64_t left = file->n_bytes - c->offset, n = left < CHUNK_BYTES ? left : CHUNK_BYTES;
@@ -98,10 +105,16 @@ static pith_status step_hash(pith_ctx *ctx, pith_compression *c) {
   c->done = 0;
   c->total = 0;
   const pith_config *config = &c->pruning.config;
+  double work = 0.0;
+  c->pace = 1.0;
   for (int32_t stage = -1; stage <= config->n_layers; stage++) {
     const uint32_t k = config->family->slots(config, stage, c->slots);
-    for (uint32_t i = 0; i < k; i++) c->total += (double)c->slots[i].rows * c->slots[i].cols;
+    for (uint32_t i = 0; i < k; i++) {
+      c->total += (double)c->slots[i].rows * c->slots[i].cols;
+      work += work_of(c, stage, &c->slots[i], c->slots[i].rows);
+    }
   }
+  c->pace = c->total / work;
   return PITH_PENDING;
 }
 
@@ -329,7 +342,7 @@ static pith_status step_quantize(pith_ctx *ctx, pith_compression *c) {
   const pith_slot *slot = c->encoder.slot;
   const pith_status status = c->taken ? step_taken(ctx, c) : pith_tensor_encoder_step(ctx, &c->encoder, &c->writer);
   if (status != PITH_OK && status != PITH_PENDING) return status;
-  if (!c->encoder.scanning && c->encoder.row > before) c->done += (double)(c->encoder.row - before) * slot->cols;
+  if (!c->encoder.scanning && c->encoder.row > before) c->done += work_of(c, c->stage, slot, c->encoder.row - before);
   PITH_TRY(pith_resume_note(ctx, &c->resume, &c->writer));
   if (status == PITH_PENDING) return PITH_PENDING;
   c->taken = false;

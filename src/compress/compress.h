@@ -58,6 +58,7 @@ typedef struct pith_compression {
   pith_package_writer writer;
   pith_compression_phase phase;
   double done, total;                /* of the phase */
+  double pace;                       /* weights that progress counts for a weight that is calibrated */
   /* hashing */
   size_t file;
   uint64_t offset;
