@@ -1,9 +1,9 @@
 /**
  * What each named recipe makes of three real models: bytes, time and quality, beside the peers' own quantised files by the same evaluation.
- *   npm run recipes [-- --only PATTERN] [--fresh] [--kept]
+ *   npm run recipes [-- --only PATTERN] [--fresh] [--kept] [--no-times] [--report]
  * Every row is one command of `build/pith` and one evaluation. What was measured is kept row by row in build/recipes/, so that an interrupted run goes
  * on; when all rows are there docs/recipes.json and the tables of docs/RECIPES.md are written from them. PATTERN: a regular expression of row names.
- * --kept: with what earlier runs measured alone, rows that are missing being left open; times are taken anew, unless --no-times. --report: the tables from docs/recipes.json.
+ * --kept: with what earlier runs measured alone, rows that are missing being left open. --no-times: those of docs/recipes.json stay. --report: the tables from docs/recipes.json.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
@@ -84,6 +84,7 @@ function times(name, ids) {
 mkdirSync(join(out, 'packages'), { recursive: true });
 if (!options.report) {
   const wanted = new RegExp(options.only ?? '.');
+  const written = Object.fromEntries(JSON.parse(readFileSync(join(root, 'docs/recipes.json'), 'utf8')).results.map(({ id, timing }) => [id, timing]));
   const results = [];
   for (const [name, model] of Object.entries(MODELS)) {
     if (!existsSync(model.source)) {
@@ -97,13 +98,9 @@ if (!options.report) {
         return { bytes: sizeOf(path), quality: quality ?? evaluate(path, model) };
       }));
     }
-    const ids = ROWS.filter(({ model: of }) => of === name).map(({ id }) => id);
-    if (options['no-times']) continue;
-    say(`${name}: times`);
-    for (const [id, timing] of Object.entries(times(name, ids))) {
-      const result = results.find((one) => one.id === id);
-      if (result) result.timing = timing;
-    }
+    if (!options['no-times']) say(`${name}: times`);
+    const timings = options['no-times'] ? written : times(name, ROWS.filter(({ model: of }) => of === name).map(({ id }) => id));
+    for (const result of results) if (timings[result.id] && !result.missing) result.timing = timings[result.id];
   }
   const [cpu] = cpus();
   writeFileSync(join(out, 'recipes.json'), `${JSON.stringify({ commit: commit(), date: new Date().toISOString().slice(0, 10), cpu: cpu.model, results }, null, 1)}\n`);
