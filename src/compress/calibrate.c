@@ -3,7 +3,11 @@
 #include <math.h>
 #include <string.h>
 
-enum { TOKENIZE_BYTES = 1 << 14 /* of text a step */ };
+enum {
+  TOKENIZE_BYTES = 1 << 14,  /* of text a step */
+  PIECES_OF = 3,             /* texts, of which all but the first are cut into pieces */
+  PIECE_WORDS = 5, PIECE_LENGTHS = 11   /* the least words of a piece, and of how many lengths they are */
+};
 #define MAC_F64_NS 0.4
 #define STEP_MACS 16777216.0   /* of one step: some 10 ms */
 enum { LEAST_GROUP = 32 /* of any encoding, but that a row's last one may be short */ };
@@ -15,10 +19,12 @@ pith_status pith_calibration_begin(pith_ctx *ctx, pith_calibration *c, pith_sour
   c->attention = attention;
   c->aims = aims && !source->model->config.parallel;
   c->most_tokens = PITH_CALIBRATION_TOKENS;
+  c->rounding_rows = UINT32_MAX;
   c->stage = -1;
   c->n_slots = 2 * texts->n + 1;
   PITH_TRY(pith_calloc(ctx, c->n_slots, sizeof *c->slots, &c->slots));
-  return pith_calloc(ctx, texts->n ? texts->n : 1, sizeof *c->sequences, &c->sequences);
+  c->max_sequences = texts->n ? (uint32_t)texts->n : 1;
+  return pith_calloc(ctx, c->max_sequences, sizeof *c->sequences, &c->sequences);
 }
 
 static void free_rounding(pith_ctx *ctx, pith_calibration *c) {
@@ -68,21 +74,61 @@ static bool repeats(pith_calibration *c, size_t i) {
   }
 }
 
-/* A text is a sequence, cut where the model's context ends. */
+static bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
+
+static size_t skip_words(const char *text, size_t n, size_t at, size_t n_words, size_t *n_there) {
+  for (*n_there = 0; *n_there < n_words; (*n_there)++) {
+    while (at < n && is_space(text[at])) at++;
+    if (at == n) break;
+    while (at < n && !is_space(text[at])) at++;
+  }
+  return at;
+}
+
+/* Where the piece of the text ends that begins at `at`. Of three texts the first is one piece, the others are cut into 5, 12, 8, … up to 15 words, a rest of
+ * less staying with what is before it: texts of one corpus are about equally long, and what a model that embeds will read is of all lengths. */
+static size_t piece_end(pith_calibration *c, size_t i, size_t at) {
+  const char *text = c->texts->texts[i];
+  const size_t n = c->texts->n_bytes[i];
+  size_t n_there;
+  if (!c->cuts || i % PIECES_OF == 0) return n;
+  const size_t end = skip_words(text, n, at, PIECE_WORDS + c->n_pieces++ * 7 % PIECE_LENGTHS, &n_there);
+  (void)skip_words(text, n, end, PIECE_WORDS, &n_there);
+  return n_there < PIECE_WORDS ? n : end;
+}
+
+static pith_status add_sequence(pith_ctx *ctx, pith_calibration *c, size_t begin) {
+  if (c->n_sequences == c->max_sequences) {
+    const size_t before = c->max_sequences;
+    PITH_TRY(pith_realloc(ctx, &c->sequences, before * sizeof *c->sequences, 2 * before * sizeof *c->sequences));
+    c->max_sequences = (uint32_t)(2 * before);
+  }
+  c->sequences[c->n_sequences++] = (pith_span){(uint32_t)begin, (uint32_t)(c->ids.n - begin), 0};
+  return PITH_OK;
+}
+
+/* A text, or a piece of one, is a sequence, cut where the model's context ends. */
 pith_status pith_calibration_tokenize(pith_ctx *ctx, pith_calibration *c) {
   if (c->unit != PITH_CALIBRATE_TOKENS) return PITH_OK;
   const pith_config *config = config_of(c);
   const bool embeds = config->family->task == PITH_TASK_EMBED;
   size_t n_done = 0;
   while (c->n_tokenized < c->texts->n && c->ids.n < c->most_tokens && n_done < TOKENIZE_BYTES) {
-    const size_t i = c->n_tokenized++, before = c->ids.n;
-    PITH_TRY(pith_model_encode(ctx, c->source->model, c->texts->texts[i], c->texts->n_bytes[i], true, embeds, &c->ids));
+    const size_t i = c->n_tokenized, begin = c->piece, end = piece_end(c, i, begin), before = c->ids.n;
+    if (begin == 0) c->repeated = repeats(c, i);
+    PITH_TRY(pith_model_encode(ctx, c->source->model, c->texts->texts[i] + begin, end - begin, true, embeds, &c->ids));
     const size_t limit = (size_t)config->max_positions, room = c->most_tokens - before;
     if (c->ids.n - before > limit) c->ids.n = before + limit;
     if (c->ids.n - before > room) c->ids.n = before + room;
-    if (c->ids.n > before) c->sequences[c->n_sequences++] = (pith_span){(uint32_t)before, (uint32_t)(c->ids.n - before), 0};
-    if (!repeats(c, i)) c->n_different += c->ids.n - before;
-    n_done += c->texts->n_bytes[i] + 64;
+    if (c->ids.n > before) PITH_TRY(add_sequence(ctx, c, before));
+    if (!c->repeated) c->n_different += c->ids.n - before;
+    c->piece = end < c->texts->n_bytes[i] ? end : 0;
+    if (c->piece == 0) c->n_tokenized++;
+    n_done += end - begin + 64;
+  }
+  if (c->piece > 0 && c->ids.n >= c->most_tokens) {   /* the text that the last tokens are of */
+    c->piece = 0;
+    c->n_tokenized++;
   }
   if (c->n_tokenized < c->texts->n && c->ids.n < c->most_tokens) return PITH_PENDING;
   if (c->n_different < PITH_CALIBRATION_LEAST)
@@ -118,11 +164,11 @@ static pith_status too_wide(pith_ctx *ctx, pith_status status, size_t cols) {
 
 static bool ends_half(uint32_t id) { return id == PITH_ATTENTION_OUT || id == PITH_DOWN; }
 
-/* Of a half-layer that was pruned the parent's rows are past where it begins. */
+/* A half-layer that was pruned has been aimed then, by more rows than rounding looks at, and the parent's are past where it begins. */
 static pith_aim aim_of(const pith_calibration *c, uint32_t id, bool rounding) {
-  if (!c->aims) return PITH_AIM_NOT;
+  if (!c->aims || (rounding && !pith_target_precedes(&c->target, c->stage, pith_forward_half_of(config_of(c), id)))) return PITH_AIM_NOT;
   if (ends_half(id)) return PITH_AIM_SUMS;
-  return rounding && !c->moves_inputs && pith_target_precedes(&c->target, c->stage, pith_forward_half_of(config_of(c), id)) ? PITH_AIM_INPUTS : PITH_AIM_NOT;
+  return rounding && !c->moves_inputs ? PITH_AIM_INPUTS : PITH_AIM_NOT;
 }
 
 static pith_status begin_collecting(pith_ctx *ctx, pith_calibration *c, uint32_t id, bool rounding) {
@@ -130,6 +176,7 @@ static pith_status begin_collecting(pith_ctx *ctx, pith_calibration *c, uint32_t
   pith_moments_free(ctx, &c->moments);
   free_rounding(ctx, c);
   c->id = id;
+  c->rounding = rounding;
   c->aim = aim_of(c, id, rounding);
   c->inputs = NULL;
   PITH_TRY(too_wide(ctx, pith_moments_init(ctx, &c->moments, m->cols, c->aim == PITH_AIM_NOT ? 0 : (size_t)c->run.config.hidden_size), m->cols));
@@ -186,7 +233,8 @@ static pith_status collect(pith_ctx *ctx, pith_calibration *c) {
   c->inputs = NULL;
   c->copied = false;
   if (c->aim != PITH_AIM_NOT) (void)pith_layerwise_next_batch(&c->target.run);
-  if (pith_layerwise_next_batch(run)) return PITH_PENDING;
+  const bool enough = c->rounding && run->row + run->n_batch >= c->rounding_rows;
+  if (!enough && pith_layerwise_next_batch(run)) return PITH_PENDING;
   pith_moments_scale_errors(&c->moments, PITH_AIMED_SHARE);
   c->unit = PITH_CALIBRATE_COLLECTED;
   return PITH_PENDING;

@@ -35,15 +35,19 @@ typedef struct pith_calibration {
   pith_source *source;       /* borrowed: the parent */
   pith_attention attention;
   size_t most_tokens;        /* of the texts in order; the rest is not looked at. May be changed before the first step */
+  uint32_t rounding_rows;    /* how many of their rows, in whole batches, are looked at for rounding, which has fewer unknowns than pruning: the same */
   bool aims;                 /* errors against the parent's rows are collected and taken off */
   bool moves_inputs;         /* what weights read is not what they read in the parent: the owner may set it before the first step */
   bool ordered;              /* columns are visited by descending size of their inputs: the owner may set it before the first step */
-  size_t n_tokenized;
+  bool cuts;                 /* texts are read in pieces too: the owner may set it before the first step */
+  size_t n_tokenized, n_pieces;
+  size_t piece;              /* where in the text at hand the next one begins */
+  bool repeated;             /* that text was there before */
   uint32_t *slots;           /* (n_slots) a table of the texts by their bytes: 1 + the number of one, 0 where there is none */
   size_t n_slots, n_different;   /* n_different: tokens of texts, of equal ones once */
   pith_ids ids;
   pith_span *sequences;
-  uint32_t n_sequences;
+  uint32_t n_sequences, max_sequences;
   pith_layerwise run;
   pith_calibration_unit unit;
   /* the inputs at hand: those of weight `id` in `stage`, and of all others that read the same */
@@ -57,7 +61,8 @@ typedef struct pith_calibration {
   bool copied;               /* it is under way */
   uint32_t held_out;         /* the first rows, which moments leave out */
   pith_target target;        /* where it aims */
-  pith_aim aim;              /* of the collection at hand */
+  pith_aim aim;              /* of the collection at hand, */
+  bool rounding;             /* and whether it is for that, or for pruning */
   float *errors;             /* (max_rows, hidden): the batch's, */
   bool missed;               /* when they are there */
   float *roots;              /* (max_rows): of what the batch's rows count for; NULL where all count alike */

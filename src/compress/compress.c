@@ -44,7 +44,9 @@ static pith_status open_parent(pith_ctx *ctx, pith_compression *c) {
   PITH_TRY(pith_calibration_begin(ctx, &c->calibration, &c->parent_source, c->recipe.attention, c->options.calibration, true));
   c->calibration.ordered = c->recipe.ordered;
   c->calibration.moves_inputs = c->recipe.migrate.by != PITH_MIGRATE_NOT;
+  c->calibration.cuts = c->checkpoint.config.family->task == PITH_TASK_EMBED;
   if (c->solves || c->pruning.layers) c->calibration.most_tokens = PITH_SOLVING_TOKENS;
+  if (!c->solves) c->calibration.rounding_rows = PITH_CALIBRATION_TOKENS;
   return PITH_OK;
 }
 

@@ -158,7 +158,7 @@ static pith_status begin_units(pith_ctx *ctx, pith_pruning *p, const structure *
     pith_moments *m = &p->calibration->moments;
     const bool biased = weight_of(p, s->reader + 1)->vector != NULL;
     for (size_t j = 0; j < cols; j++) p->means[j] = m->totals[j] / m->n_rows;
-    status = pith_surgeon_begin(ctx, &p->surgeon, m, biased, PITH_DAMPING, reader->rows, s->width, given ? p->scores : NULL);
+    status = pith_surgeon_begin(ctx, &p->surgeon, m, biased, PITH_PRUNING_DAMPING, reader->rows, s->width, given ? p->scores : NULL);
     if (status == PITH_OK) status = pith_surgeon_fill(ctx, &p->surgeon, reader);
   }
   pith_free(ctx, row);
@@ -240,9 +240,29 @@ static void reshape(pith_pruning *p, int half) {
   pith_calibration_reshape(p->calibration, shape);
 }
 
+/* What makes the units goes some of the way to the parent's inputs first, all of it, so that which units go, and what is solved for, is said by units
+ * nearer to the parent's. Once the half-layer is pruned the parent's rows are past it. */
+static pith_status aim_makers(pith_ctx *ctx, pith_pruning *p, const structure *s) {
+  if (!p->calibration->aims || p->calibration->moves_inputs) return PITH_OK;
+  PITH_TRY(pith_calibration_step(ctx, p->calibration, p->from[p->stage], s->makers[0]));
+  for (; p->n_aimed < s->n_makers; p->n_aimed++) {
+    const uint32_t id = s->makers[p->n_aimed];
+    if (!weight_of(p, id)->matrix.n_parts) continue;   /* no gate */
+    PITH_TRY(pith_calibration_shift(ctx, p->calibration, id, &p->edits));
+    if (p->edits.weights[id].values) PITH_TRY(pith_edits_bind(ctx, &p->edits, id, layer_of(p)));
+  }
+  return PITH_OK;
+}
+
 static pith_status step_half(pith_ctx *ctx, pith_pruning *p, pith_source *source, int half) {
   const structure s = structure_of(p, half);
   if (s.n_keep == s.n_units && !p->calibration) return PITH_OK;
+  if (p->unit == PITH_PRUNE_AIM) {
+    if (p->calibration) PITH_TRY(aim_makers(ctx, p, &s));
+    p->n_aimed = 0;
+    p->unit = PITH_PRUNE_REACH;
+    return PITH_PENDING;
+  }
   if (p->unit == PITH_PRUNE_REACH) {
     const pith_status status = reach(ctx, p, source, &s);
     return status == PITH_OK ? begin_units(ctx, p, &s) : status;
@@ -257,7 +277,7 @@ static pith_status step_half(pith_ctx *ctx, pith_pruning *p, pith_source *source
   if (p->n_edited++ < s.n_makers && s.n_keep < s.n_units) return PITH_PENDING;
   end_half(ctx, p);
   if (p->calibration) reshape(p, half);
-  p->unit = PITH_PRUNE_REACH;
+  p->unit = PITH_PRUNE_AIM;
   return PITH_OK;
 }
 

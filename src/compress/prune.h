@@ -17,7 +17,7 @@ enum {
   PITH_PRUNE_NEURONS = 32    /* neurons are kept in multiples of this, at least so many (or all): whole groups and tiles of the products */
 };
 
-typedef enum pith_pruning_unit { PITH_PRUNE_REACH, PITH_PRUNE_REMOVE, PITH_PRUNE_EDIT } pith_pruning_unit;
+typedef enum pith_pruning_unit { PITH_PRUNE_AIM, PITH_PRUNE_REACH, PITH_PRUNE_REMOVE, PITH_PRUNE_EDIT } pith_pruning_unit;
 
 typedef struct pith_pruning {
   const pith_prune_rule *rule;
@@ -37,7 +37,7 @@ typedef struct pith_pruning {
   double *means;                     /* (cols) of the inputs */
   double *scores;                    /* (n_units) */
   bool *gone;                        /* (n_units) */
-  size_t n_edited;                   /* matrices */
+  size_t n_aimed, n_edited;          /* matrices */
 } pith_pruning;
 
 /* Zero-initialise first. What the rule leaves of the parent: PITH_E_UNSUPPORTED where it does not fit the model, PITH_E_ARGUMENT where it needs texts

@@ -63,7 +63,7 @@ static pith_status begin_removing(pith_ctx *ctx, pith_structures *s, pith_calibr
   for (size_t j = 0; j < cols; j++) s->means[j] = m->totals[j] / m->n_rows;
   PITH_TRY(pith_calloc(ctx, pith_round_up(rows, PITH_PANEL), cols * sizeof *s->panels, &s->panels));
   PITH_TRY(pith_calloc(ctx, rows, sizeof *s->bias, &s->bias));
-  PITH_TRY(pith_surgeon_begin(ctx, &s->surgeon, m, parent[1].vector != NULL, PITH_DAMPING, rows, cols / (size_t)n_units, NULL));
+  PITH_TRY(pith_surgeon_begin(ctx, &s->surgeon, m, parent[1].vector != NULL, PITH_PRUNING_DAMPING, rows, cols / (size_t)n_units, NULL));
   PITH_TRY(pith_surgeon_fill(ctx, &s->surgeon, &parent->matrix));
   s->size = 1;
   s->unit = PITH_STRUCTURES_REMOVE;

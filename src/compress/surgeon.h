@@ -27,6 +27,10 @@ typedef struct pith_surgeon {
   size_t n_inverted, n_aimed, n_scored;
 } pith_surgeon;
 
+/* What H gets added for pruning, of its diagonal's mean: five times that of rounding, since weights that are solved for anew follow the texts further.
+ * Less fits texts of the same kind better, and others worse (docs/COMPRESSION.md). */
+#define PITH_PRUNING_DAMPING 0.05
+
 /* moments: of the inputs, which are overwritten and must live on. centred: a bias takes up what does not vary, so H is of the inputs less their mean.
  * damping: of the mean of H's diagonal, added to it; an input that never varies costs nothing. w is zero, for the caller to fill.
  * Where the moments have errors, w first moves to where they are least, W + E H⁻¹, E being the sums of their products with the inputs.
