@@ -473,6 +473,7 @@ static pith_status compare_embeddings(pith_ctx *ctx, pith_sensitivity *s) {
 
 /* What a unit of a half's or a table's squared error is worth at the end gives all its choices' losses. */
 static void spread_losses(pith_sensitivity *s) {
+  const double aimed = s->calibrated && embeds(s) ? PITH_AIMED_LOSS : 1.0;
   for (uint32_t i = 0; i < s->n_carried; i++) {
     const pith_carried *carried = &s->carried[i];
     if (carried->sizes) {
@@ -482,7 +483,7 @@ static void spread_losses(pith_sensitivity *s) {
     }
     pith_tensor_choices *first = &s->tensors[carried->tensor], *end = first->stage < 0 ? first + 1 : s->tensors + s->n_tensors;
     const int half = pith_forward_half_of(config_of(s), first->slot.id);
-    const double worth = carried->error > 0.0 ? carried->loss / carried->error : 0.0;
+    const double worth = carried->error > 0.0 ? aimed * carried->loss / carried->error : 0.0;
     for (pith_tensor_choices *t = first; t < end && t->stage == first->stage; t++)
       for (uint32_t c = 0; c < t->n && (first->stage < 0 || pith_forward_half_of(config_of(s), t->slot.id) == half); c++) t->choices[c].loss += worth * t->choices[c].error;
   }
