@@ -76,13 +76,13 @@ static pith_status begin_resuming(pith_ctx *ctx, pith_compression *c) {
   return PITH_OK;
 }
 
-/* The parent's files, each hashed from end to end. */
 /* Rows of a tensor as progress counts them: in weights, of all of which there are as many as the model has. */
 static double work_of(const pith_compression *c, int32_t stage, const pith_slot *slot, uint64_t rows) {
   const bool plain = c->options.calibration && !pith_recipe_calibrates(&c->pruning.config, stage, slot);
   return (double)rows * slot->cols * (plain ? PLAIN_SHARE : 1.0) * c->pace;
 }
 
+/* The parent's files, each hashed from end to end. */
 static pith_status step_hash(pith_ctx *ctx, pith_compression *c) {
   pith_checkpoint_file *file = &c->checkpoint.files[c->file];
   const uint64_t left = file->n_bytes - c->offset, n = left < CHUNK_BYTES ? left : CHUNK_BYTES;

@@ -213,8 +213,8 @@ static size_t most_alike(const pith_matrix *whole, const pith_matrix *left, size
 }
 
 /* What reads what is gone becomes 0 in the parent, all else of the half-layer what the package has; its biases too. Units that stay are told by a row of
- * the last maker, which texts may have moved, but not so far that another is more like it. unit: columns. */
-static void mask(const pith_stage *pruned, pith_stage *parent, uint32_t reader, const maker *makers, size_t n_makers, size_t unit) {
+ * the last maker, which texts may have moved, but not so far that another is more like it; without texts all rows of makers are the parent's own. unit: columns. */
+static void mask(const pith_stage *pruned, pith_stage *parent, uint32_t reader, const maker *makers, size_t n_makers, size_t unit, bool aimed) {
   const pith_matrix *from = &pruned->weights[reader].matrix, *to = &parent->weights[reader].matrix;
   const size_t n_units = to->cols / unit, n_left = from->cols / unit;
   const maker *told = &makers[n_makers - 1];
@@ -233,8 +233,10 @@ static void mask(const pith_stage *pruned, pith_stage *parent, uint32_t reader, 
   for (size_t i = 0; i < n_makers; i++) {
     const pith_matrix *whole = &parent->weights[makers[i].id].matrix;
     for (size_t r = 0; whole->n_parts && r < n_left * makers[i].rows; r++) {   /* none: no gate */
+      const size_t place = places[r / makers[i].rows] * makers[i].rows + r % makers[i].rows;
+      if (!aimed) assert_true(same_rows(whole, (uint32_t)place, &pruned->weights[makers[i].id].matrix, (uint32_t)r));
       pith_matrix_row(&pruned->weights[makers[i].id].matrix, (uint32_t)r, row);
-      for (size_t k = 0; k < whole->cols; k++) *panel_entry(whole, places[r / makers[i].rows] * makers[i].rows + r % makers[i].rows, k) = row[k];
+      for (size_t k = 0; k < whole->cols; k++) *panel_entry(whole, place, k) = row[k];
     }
   }
   if (pruned->weights[reader + 1].vector) parent->weights[reader + 1].vector = pruned->weights[reader + 1].vector;
@@ -298,8 +300,8 @@ static void test_shrunk_is_masked(void **state) {
         }
         const pith_stage *pruned = pith_weights_stage(&model.weights, left++);
         const size_t head = (size_t)c->head_dim, group = head * (size_t)(parent.config.n_heads / parent.config.n_kv_heads);
-        mask(pruned, whole, PITH_ATTENTION_OUT, (const maker[]){{PITH_QUERY, group}, {PITH_VALUE, head}, {PITH_KEY, head}}, 3, group);
-        mask(pruned, whole, PITH_DOWN, (const maker[]){{PITH_GATE, 1}, {PITH_UP, 1}}, 2, 1);
+        mask(pruned, whole, PITH_ATTENTION_OUT, (const maker[]){{PITH_QUERY, group}, {PITH_VALUE, head}, {PITH_KEY, head}}, 3, group, ways[way].calibrate);
+        mask(pruned, whole, PITH_DOWN, (const maker[]){{PITH_GATE, 1}, {PITH_UP, 1}}, 2, 1, ways[way].calibrate);
       }
       if (way == 0) {
         const int32_t n = parent.config.n_heads, kv = parent.config.n_kv_heads, inner = parent.config.intermediate_size;
